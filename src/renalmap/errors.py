@@ -1,0 +1,144 @@
+"""The error tree: everything RenalMap raises on purpose is a `RenalMapError`.
+
+A message says what is wrong, in which file or case, what was got and expected, and what to do next.
+`InputError` and its children end a command with exit code 2; a `CaseError` is one case of many that
+failed while the others went on (exit code 1).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class RenalMapError(Exception):
+    """Root of the tree.
+
+    Args:
+        what: what is wrong, in one clause.
+        where: the file, folder or case it concerns.
+        got: what was found.
+        expected: what would have been right.
+        hint: what to do next.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: Path | str | None = None,
+        got: str | None = None,
+        expected: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.what = what
+        self.where = None if where is None else str(where)
+        self.got = got
+        self.expected = expected
+        self.hint = hint
+        super().__init__(self._compose())
+
+    def _compose(self) -> str:
+        head = self.what if self.where is None else f"{self.where}: {self.what}"
+        details = [
+            f"{name} {value}"
+            for name, value in (("got", self.got), ("expected", self.expected))
+            if value is not None
+        ]
+        text = head + (f" ({'; '.join(details)})" if details else "")
+        return text if self.hint is None else f"{text}. {self.hint}"
+
+
+class InputError(RenalMapError):
+    """The user's input cannot be used as it is."""
+
+    exit_code = 2
+
+
+class PathMissingError(InputError):
+    """A path that was given does not exist."""
+
+
+class NoImagesError(InputError):
+    """A folder holds no image that can be read."""
+
+
+class TruncatedFileError(InputError):
+    """A file ends before its data does."""
+
+
+class UnreadableImageError(InputError):
+    """A file is not an image of a kind RenalMap reads."""
+
+
+class DimensionError(InputError):
+    """An image is not a three-dimensional grid."""
+
+
+class ColourImageError(InputError):
+    """An image has several samples per voxel (RGB)."""
+
+
+class NonFiniteVoxelsError(InputError):
+    """An image holds NaN or infinite voxels."""
+
+
+class AffineError(InputError):
+    """An affine is singular, sheared, or oblique beyond what an axial network can take."""
+
+
+class NonAxialSeriesError(InputError):
+    """A series is not made of axial slices."""
+
+
+class MissingSliceError(InputError):
+    """The gaps between a series' slices are unequal."""
+
+
+class MixedSeriesError(InputError):
+    """A folder holds slices that do not belong to one volume."""
+
+
+class AmbiguousAcquisitionError(InputError):
+    """A series holds several acquisitions and none was chosen."""
+
+
+class LabelError(InputError):
+    """A label map holds values that are no labels."""
+
+
+class GeometryMismatchError(InputError):
+    """Two images that must share a grid do not."""
+
+
+class OutputExistsError(InputError):
+    """An output would overwrite a file and `--overwrite` was not given."""
+
+
+class ConfigError(InputError):
+    """A setting is unknown, out of range, or contradicts another."""
+
+
+class DatasetError(InputError):
+    """A data set's layout, table or split cannot be used."""
+
+
+class StoreError(InputError):
+    """A prepared store is missing, incomplete, or made with other settings."""
+
+
+class BundleError(InputError):
+    """A model bundle is missing a part or fails its hash."""
+
+
+class MissingDependencyError(InputError):
+    """An optional package is needed and not installed."""
+
+
+class ExportMismatchError(RenalMapError):
+    """The exported graph and the network disagree."""
+
+
+class CaseError(RenalMapError):
+    """One case of several failed."""

@@ -1,0 +1,53 @@
+"""Writing files so that a crash never leaves half of one under its final name."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from renalmap.errors import OutputExistsError, PathMissingError
+
+
+def check_writable(path: Path, *, overwrite: bool) -> None:
+    """Refuse a target that exists (unless `overwrite`) or whose folder does not.
+
+    Raises:
+        OutputExistsError: the file exists.
+        PathMissingError: its folder does not.
+    """
+    if path.exists() and not overwrite:
+        raise OutputExistsError(
+            "the file exists and would be overwritten",
+            where=path,
+            hint="Give another --out, or --overwrite",
+        )
+    if not path.parent.is_dir():
+        raise PathMissingError(
+            "the output's folder does not exist", where=path.parent, hint="Create it first"
+        )
+
+
+@contextmanager
+def replace_atomically(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success flush it to disk and rename it into place.
+
+    The temporary name keeps the target's suffixes, which decide the format for some writers. On any
+    exception the temporary file is removed and `path` is left as it was.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(4)}.tmp.{path.name}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write UTF-8 text through `replace_atomically`."""
+    with replace_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

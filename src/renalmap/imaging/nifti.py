@@ -1,0 +1,230 @@
+"""Reading NIfTI files, streamed plane by plane so that no second copy of a scan is ever in memory."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalmap.errors import (
+    AffineError,
+    ColourImageError,
+    TruncatedFileError,
+    UnreadableImageError,
+)
+from renalmap.imaging.filling import HuGrid, LabelGrid
+from renalmap.imaging.orientation import build_geometry
+from renalmap.imaging.volume import Geometry, LabelMap, Volume
+
+logger = logging.getLogger(__name__)
+
+NIFTI_SUFFIXES: Final = (".nii.gz", ".nii")
+CHUNK_BYTES: Final = 8 * 2**20
+"""How much of a file is in memory beside the array it is read into or written from."""
+
+_SPACE_UNIT_BITS: Final = 0b111
+_MM_PER_UNIT: Final = {1: 1000.0, 3: 0.001}
+"""NIfTI's codes for metre and micrometre; everything else is millimetres, said or unsaid."""
+
+
+def is_nifti_name(path: Path) -> bool:
+    """Whether the file's name ends like a NIfTI file's."""
+    return path.name.lower().endswith(NIFTI_SUFFIXES)
+
+
+def scan_name(path: Path) -> str:
+    """A scan's short name: the file's name without `.nii` or `.nii.gz`, or the folder's name."""
+    name = path.resolve().name
+    for suffix in NIFTI_SUFFIXES:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def read_nifti_geometry(path: Path) -> Geometry:
+    """Read where a NIfTI file's voxels lie, from its header alone.
+
+    Raises:
+        InputError: as `read_nifti_volume`, but for voxels, which are not looked at.
+    """
+    with _named_errors(path), _open(path) as stream:
+        return _geometry(_read_header(stream, path), path)
+
+
+def read_nifti_volume(path: Path) -> Volume:
+    """Read a CT scan from a NIfTI file and canonicalise it.
+
+    Args:
+        path: a `.nii` or `.nii.gz` file, three-dimensional (trailing axes of length 1 are dropped).
+
+    Returns:
+        int16 if every voxel is a whole number that int16 holds, else float32; axes (z, y, x).
+
+    Raises:
+        InputError: its child that names the trouble: `TruncatedFileError`, `UnreadableImageError`,
+            `DimensionError`, `ColourImageError`, `AffineError` or `NonFiniteVoxelsError`.
+    """
+    with _named_errors(path), _open(path) as stream:
+        header = _read_header(stream, path)
+        geometry = _geometry(header, path)
+        hu_grid = HuGrid(geometry, path)
+        _fill(hu_grid, stream, header, path)
+        return Volume(hu_grid.hu, geometry, scan_name(path))
+
+
+def read_nifti_label_map(path: Path) -> LabelMap:
+    """Read a label map from a NIfTI file and canonicalise it.
+
+    Integers and floats of any width are taken if every value is a whole number from 0 to 255 (some
+    KiTS19 masks are uint16).
+
+    Args:
+        path: a `.nii` or `.nii.gz` file.
+
+    Returns:
+        uint8 labels, axes (z, y, x). A map without any label is all 0.
+
+    Raises:
+        LabelError: a value is no label.
+        InputError: as `read_nifti_volume`.
+    """
+    with _named_errors(path), _open(path) as stream:
+        header = _read_header(stream, path)
+        geometry = _geometry(header, path)
+        label_grid = LabelGrid(geometry, path)
+        _fill(label_grid, stream, header, path)
+        return LabelMap(label_grid.labels, geometry, scan_name(path))
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Turn what gzip, zlib and nibabel raise on damaged files into errors that name the file."""
+    from nibabel.spatialimages import HeaderDataError  # noqa: PLC0415  (slow import)
+
+    try:
+        yield
+    except (EOFError, zlib.error) as error:
+        raise _truncated(path, str(error)) from error
+    except gzip.BadGzipFile as error:
+        damaged = "CRC" in str(error) or "length" in str(error)
+        if damaged:
+            raise _truncated(path, str(error)) from error
+        raise _unreadable(path, "its name says gzip, its first bytes do not") from error
+    except HeaderDataError as error:
+        raise _unreadable(path, str(error)) from error
+
+
+def _truncated(path: Path, got: str) -> TruncatedFileError:
+    return TruncatedFileError(
+        "the file is cut short or damaged",
+        where=path,
+        got=got,
+        hint="Copy or download it again",
+    )
+
+
+def _unreadable(path: Path, got: str) -> UnreadableImageError:
+    return UnreadableImageError(
+        "this is not a NIfTI image",
+        where=path,
+        got=got,
+        expected="a .nii or .nii.gz file, or a folder of DICOM slices",
+    )
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    if path.stat().st_size == 0:
+        raise _truncated(path, "an empty file")
+    with path.open("rb") as raw:
+        if not path.name.lower().endswith(".gz"):
+            yield raw
+            return
+        with gzip.GzipFile(fileobj=raw, mode="rb") as unzipped:
+            # GzipFile is a binary stream in all but its declared type.
+            yield unzipped  # type: ignore[misc]
+
+
+def _read_header(stream: IO[bytes], path: Path) -> Any:
+    """The Nifti1Header or Nifti2Header at the start of a stream, which is left right behind it."""
+    from nibabel.nifti1 import Nifti1Header  # noqa: PLC0415  (slow import)
+    from nibabel.nifti2 import Nifti2Header  # noqa: PLC0415
+
+    first = stream.read(4)
+    sizes = {int.from_bytes(first, "little"), int.from_bytes(first, "big")}
+    for header_class in (Nifti1Header, Nifti2Header):
+        if header_class.sizeof_hdr not in sizes:
+            continue
+        block = first + stream.read(header_class.sizeof_hdr - 4)
+        if len(block) < header_class.sizeof_hdr:
+            raise _truncated(path, f"{len(block)} bytes")
+        header: Any = header_class(block)  # type: ignore[no-untyped-call]
+        if not bytes(header["magic"]).startswith(b"n+"):
+            raise _unreadable(path, "a header whose voxels lie in another file (.hdr and .img)")
+        _check_voxel_type(header, path)
+        return header
+    raise _unreadable(path, f"first bytes {first!r}")
+
+
+def _check_voxel_type(header: Any, path: Path) -> None:
+    dtype = header.get_data_dtype()
+    if dtype.names is not None:
+        raise ColourImageError(
+            "the image is in colour",
+            where=path,
+            got=f"{len(dtype.names)} samples per voxel ({', '.join(dtype.names)})",
+            expected="one number per voxel, in HU",
+            hint="Give the CT itself, not a rendering of it",
+        )
+    if dtype.kind not in "iuf":
+        raise UnreadableImageError(
+            "the voxels are no plain numbers", where=path, got=str(dtype), expected="integers or floats"
+        )
+
+
+def _geometry(header: Any, path: Path) -> Geometry:
+    from nibabel.spatialimages import HeaderDataError  # noqa: PLC0415  (slow import)
+
+    shape = tuple(int(size) for size in header.get_data_shape())
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    try:
+        affine = np.array(header.get_best_affine(), dtype=np.float64)
+    except HeaderDataError as error:
+        raise AffineError("the header's rotation is no rotation", where=path, got=str(error)) from error
+    if header["qform_code"] == 0 and header["sform_code"] == 0:
+        logger.warning("%s: the header does not say how the patient lies; assuming L, A, S axes", path)
+    affine[:3] *= _MM_PER_UNIT.get(int(header["xyzt_units"]) & _SPACE_UNIT_BITS, 1.0)
+    return build_geometry(shape, affine, header=header, where=path)
+
+
+def _fill(grid: HuGrid | LabelGrid, stream: IO[bytes], header: Any, path: Path) -> None:
+    slope, intercept = header.get_slope_inter()
+    slope = 1.0 if slope is None else float(slope)
+    intercept = 0.0 if intercept is None else float(intercept)
+    for first, planes in _planes(stream, header, path):
+        grid.put(first, planes, slope, intercept)
+
+
+def _planes(stream: IO[bytes], header: Any, path: Path) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield (index of first plane, planes) along the last stored axis, a few megabytes at a time."""
+    dtype = header.get_data_dtype()
+    rows, columns, planes = (int(size) for size in header.get_data_shape()[:3])
+    plane_bytes = rows * columns * dtype.itemsize
+    at_once = max(1, CHUNK_BYTES // plane_bytes)
+    stream.seek(int(header.get_data_offset()))
+    for first in range(0, planes, at_once):
+        count = min(at_once, planes - first)
+        block = stream.read(count * plane_bytes)
+        if len(block) < count * plane_bytes:
+            raise _truncated(path, f"voxels up to slice {first} of {planes}")
+        yield first, np.frombuffer(block, dtype=dtype).reshape((rows, columns, count), order="F")
+    # gzip compares its checksum only when it is asked for more than there is.
+    stream.read(1)

@@ -1,0 +1,167 @@
+"""Voxel grids: what a scan and a label map are, and where they lie in the patient.
+
+Every array in RenalMap has axes (z, y, x) in one canonical orientation: z runs from the feet to the
+head, y from the front to the back, x from the patient's right to the left. So slice 0 is the lowest,
+and a slice shown with its first row on top has the patient's back at the bottom and the patient's
+right on the left, as radiologists read it. In NIfTI's letters the axes point to S, P and L.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalmap.errors import GeometryMismatchError, LabelError
+
+CANONICAL_AXCODES = ("S", "P", "L")
+
+HuArray = NDArray[np.int16] | NDArray[np.float32]
+LabelArray = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class SourceGrid:
+    """The grid a scan was stored on, kept so that a label map returns to exactly that grid.
+
+    Attributes:
+        shape: the stored array's shape, its axes as in the file.
+        affine: (4, 4) float64, stored voxel index to world (mm, RAS+).
+        axes: for each canonical axis (z, y, x), the stored axis it comes from.
+        flips: for each canonical axis, whether its direction is opposite to the stored axis.
+        header: the NIfTI header the scan came with, so that its codes and units survive; None for
+            scans that were no NIfTI file.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    axes: tuple[int, int, int] = (0, 1, 2)
+    flips: tuple[bool, bool, bool] = (False, False, False)
+    header: Any = field(default=None, repr=False)
+
+    def to_canonical(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """A view of a stored array with canonical axes (z, y, x)."""
+        step = tuple(slice(None, None, -1) if flip else slice(None) for flip in self.flips)
+        return stored.transpose(self.axes)[step]
+
+    def from_canonical(self, canonical: NDArray[Any]) -> NDArray[Any]:
+        """A view of a canonical (z, y, x) array with the stored axes: the inverse."""
+        step = tuple(slice(None, None, -1) if flip else slice(None) for flip in self.flips)
+        inverse = tuple(int(axis) for axis in np.argsort(self.axes))
+        return canonical[step].transpose(inverse)
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """Where a canonical grid lies in the patient.
+
+    Attributes:
+        shape: voxels along (z, y, x).
+        spacing_mm: distance between voxel centres along (z, y, x).
+        affine: (4, 4) float64, voxel index (z, y, x) to world coordinates (mm, RAS+ as in NIfTI).
+        source: the grid the scan was stored on.
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    affine: NDArray[np.float64]
+    source: SourceGrid
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in millilitres."""
+        return float(np.prod(self.spacing_mm)) / 1000.0
+
+    def matches(self, other: Geometry, *, tolerance_mm: float = 1e-2) -> bool:
+        """Whether both grids have the same shape and every voxel the same place, within a tolerance.
+
+        The corners decide: an affine map that agrees on them agrees everywhere.
+        """
+        if self.shape != other.shape:
+            return False
+        corners = np.array(np.meshgrid(*[(0, size - 1) for size in self.shape], indexing="ij"))
+        homogeneous = np.vstack([corners.reshape(3, -1), np.ones((1, 8))])
+        gap = (self.affine @ homogeneous) - (other.affine @ homogeneous)
+        return bool(np.abs(gap).max() <= tolerance_mm)
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A CT scan in Hounsfield units.
+
+    Attributes:
+        hu: int16 or float32, axes (z, y, x).
+        geometry: where the voxels lie; its shape is the array's.
+        name: the scan's short name, for messages and default file names.
+    """
+
+    hu: HuArray
+    geometry: Geometry
+    name: str = "scan"
+
+    def __post_init__(self) -> None:
+        if self.hu.dtype not in (np.dtype(np.int16), np.dtype(np.float32)):
+            raise TypeError(f"Volume.hu must be int16 or float32, got {self.hu.dtype}")
+        _check_shape(self.hu.shape, self.geometry, self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """Integer labels on a grid.
+
+    Attributes:
+        labels: uint8, axes (z, y, x).
+        geometry: where the voxels lie; its shape is the array's.
+        name: the case's short name, for messages.
+    """
+
+    labels: LabelArray
+    geometry: Geometry
+    name: str = "labels"
+
+    def __post_init__(self) -> None:
+        if self.labels.dtype != np.uint8:
+            raise LabelError(
+                "labels must be stored as uint8", where=self.name, got=str(self.labels.dtype)
+            )
+        _check_shape(self.labels.shape, self.geometry, self.name)
+
+    def volume_ml(self, *labels: int) -> float:
+        """Volume covered by the given labels, in millilitres; 0.0 if there are none."""
+        return float(np.isin(self.labels, labels).sum()) * self.geometry.voxel_ml
+
+
+@dataclass(frozen=True)
+class Box:
+    """A half-open voxel region: `start` is inside, `stop` is not. Any number of dimensions."""
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.start) != len(self.stop) or any(
+            low >= high for low, high in zip(self.start, self.stop, strict=True)
+        ):
+            raise ValueError(f"a Box needs start < stop in every axis, got {self.start}, {self.stop}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extent along each axis, in voxels."""
+        return tuple(high - low for low, high in zip(self.start, self.stop, strict=True))
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """The region as an index: `array[box.slices]`."""
+        return tuple(slice(low, high) for low, high in zip(self.start, self.stop, strict=True))
+
+
+def _check_shape(shape: tuple[int, ...], geometry: Geometry, name: str) -> None:
+    if shape != geometry.shape:
+        raise GeometryMismatchError(
+            "an array and its geometry differ in shape",
+            where=name,
+            got=str(shape),
+            expected=str(geometry.shape),
+        )

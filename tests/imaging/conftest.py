@@ -1,0 +1,72 @@
+"""Real DICOM files, built in the test's own folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+SERIES_UID = generate_uid(entropy_srcs=["series"])
+STUDY_UID = generate_uid(entropy_srcs=["study"])
+FRAME_UID = generate_uid(entropy_srcs=["frame"])
+
+WriteSlice = Callable[..., Path]
+
+
+@pytest.fixture
+def write_slice() -> WriteSlice:
+    """A function that writes one uncompressed CT slice; keywords override or (None) remove tags."""
+    return _write_slice
+
+
+def _write_slice(
+    path: Path,
+    height_mm: float,
+    pixels: np.ndarray[Any, Any] | None = None,
+    **tags: Any,
+) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    values: Any = np.full((4, 6), -1000, dtype=np.int16) if pixels is None else pixels
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[path.name])
+    dataset.SOPClassUID = CTImageStorage
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID
+    defaults = {
+        "Modality": "CT",
+        "StudyInstanceUID": STUDY_UID,
+        "SeriesInstanceUID": SERIES_UID,
+        "FrameOfReferenceUID": FRAME_UID,
+        "SeriesDescription": "Abdomen",
+        "AcquisitionNumber": 1,
+        "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+        "ImagePositionPatient": [-10.0, -20.0, height_mm],
+        "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+        "PixelSpacing": [0.5, 0.75],
+        "RescaleSlope": 1,
+        "RescaleIntercept": 0,
+        "Rows": values.shape[0],
+        "Columns": values.shape[1],
+        "BitsAllocated": values.dtype.itemsize * 8,
+        "BitsStored": values.dtype.itemsize * 8,
+        "HighBit": values.dtype.itemsize * 8 - 1,
+        "PixelRepresentation": int(values.dtype.kind == "i"),
+        "SamplesPerPixel": 1 if values.ndim == 2 else values.shape[-1],
+        "PhotometricInterpretation": "MONOCHROME2" if values.ndim == 2 else "RGB",
+        "PixelData": values.tobytes(),
+    }
+    if values.ndim == 3:
+        defaults["PlanarConfiguration"] = 0
+    for name, value in (defaults | tags).items():
+        if value is not None:
+            setattr(dataset, name, value)
+    dataset["PixelData"].VR = "OW" if values.dtype.itemsize == 2 else "OB"
+    dataset.save_as(path, enforce_file_format=True)
+    return path

@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from pydicom.uid import JPEGLosslessSV1, generate_uid
+
+from renalmap.errors import (
+    AffineError,
+    AmbiguousAcquisitionError,
+    ColourImageError,
+    DimensionError,
+    MissingSliceError,
+    MixedSeriesError,
+    NoImagesError,
+    NonAxialSeriesError,
+    TruncatedFileError,
+    UnreadableImageError,
+)
+from renalmap.imaging import (
+    LabelMap,
+    list_acquisitions,
+    read_geometry,
+    read_label_map,
+    read_volume,
+    write_label_map,
+)
+
+
+@pytest.fixture
+def write_series(tmp_path, write_slice):
+    """A function that writes slices at the given heights into one folder."""
+
+    def write(heights_mm, name="slice", **tags):
+        for number, height_mm in enumerate(heights_mm):
+            pixels = np.full((4, 6), round(height_mm), dtype=np.int16)
+            write_slice(tmp_path / "series" / f"{name}{number:03}.dcm", height_mm, pixels, **tags)
+        return tmp_path / "series"
+
+    return write
+
+
+# Acceptance: series as hospitals send them.
+
+
+def test_hcc_006_lines_up_with_its_mask(shared_data):
+    folder = shared_data / "dicom" / "HCC_006"
+    mask = read_label_map(shared_data / "dicom" / "HCC_006_kidney.nii.gz")
+
+    volume = read_volume(folder)
+
+    assert volume.name == "HCC_006"
+    assert volume.hu.shape == (109, 512, 512)
+    assert volume.hu.dtype == np.int16
+    assert volume.geometry.matches(mask.geometry)
+    assert volume.geometry.source.shape == mask.geometry.source.shape
+    assert 80 < volume.hu[mask.labels > 0].mean() < 250
+    assert read_geometry(folder).matches(volume.geometry, tolerance_mm=0.0)
+
+
+def test_hcc_002_is_never_interleaved(shared_data):
+    folder = shared_data / "dicom" / "HCC_002_two_acquisitions"
+
+    infos = list_acquisitions(folder)
+
+    assert [(info.number, info.slices) for info in infos] == [(1, 109), (2, 109)]
+    with pytest.raises(AmbiguousAcquisitionError, match=r"acquisition 1: 109.*acquisition 2: 109"):
+        read_volume(folder)
+    with pytest.raises(AmbiguousAcquisitionError, match=r"no acquisition 3.*acquisition 1: 109"):
+        read_volume(folder, acquisition=3)
+
+
+@pytest.mark.parametrize("acquisition", [1, 2])
+def test_each_acquisition_of_hcc_002_lines_up_with_its_mask(shared_data, acquisition):
+    folder = shared_data / "dicom"
+    mask = read_label_map(folder / f"HCC_002_acquisition{acquisition}_kidney.nii.gz")
+
+    volume = read_volume(folder / "HCC_002_two_acquisitions", acquisition=acquisition)
+
+    assert volume.hu.shape == (109, 512, 512)
+    assert volume.geometry.matches(mask.geometry)
+    assert 80 < volume.hu[mask.labels > 0].mean() < 250
+
+
+def test_a_series_without_identifying_tags_is_read(shared_data):
+    volume = read_volume(shared_data / "dicom" / "stripped_tags_20_slices")
+    assert volume.hu.shape == (20, 512, 512)
+    assert volume.geometry.spacing_mm == (2.0, 0.9765625, 0.9765625)
+    assert volume.hu.min() == -1024
+
+
+# Geometry, on slices built here.
+
+
+def test_slices_are_sorted_by_place_and_the_affine_is_right(write_series):
+    folder = write_series([7.0, 1.0, 4.0], RescaleSlope=2, RescaleIntercept=-1024)
+
+    volume = read_volume(folder)
+
+    assert volume.hu.dtype == np.int16
+    assert volume.hu[:, 0, 0].tolist() == [2 - 1024, 8 - 1024, 14 - 1024]
+    assert volume.geometry.spacing_mm == (3.0, 0.5, 0.75)
+    # LPS (-10, -20, 1) is RAS (10, 20, 1); x runs to the left (-R), y to the back (-A).
+    np.testing.assert_allclose(volume.geometry.affine @ [0, 0, 0, 1], [10, 20, 1, 1])
+    np.testing.assert_allclose(volume.geometry.affine @ [2, 1, 1, 1], [9.25, 19.5, 7, 1])
+
+
+def test_rows_and_columns_are_not_swapped(tmp_path, write_slice):
+    pixels = np.arange(24, dtype=np.int16).reshape(4, 6)
+    for height_mm in (0.0, 1.0):
+        write_slice(tmp_path / "series" / f"{height_mm}.dcm", height_mm, pixels)
+    np.testing.assert_array_equal(read_volume(tmp_path / "series").hu[0], pixels)
+
+
+def test_slices_seen_from_the_head_are_turned_round(tmp_path, write_slice):
+    pixels = np.arange(24, dtype=np.int16).reshape(4, 6)
+    for height_mm in (0.0, 2.0):
+        write_slice(
+            tmp_path / "series" / f"{height_mm}.dcm",
+            height_mm,
+            pixels,
+            ImageOrientationPatient=[-1, 0, 0, 0, 1, 0],
+        )
+
+    volume = read_volume(tmp_path / "series")
+
+    np.testing.assert_array_equal(volume.hu[0], pixels[:, ::-1])
+    assert volume.geometry.affine[2, 0] == 2.0
+
+
+def test_a_fractional_slope_gives_float32(write_series):
+    volume = read_volume(write_series([1.0, 2.0], RescaleSlope=0.5))
+    assert volume.hu.dtype == np.float32
+    assert volume.hu[:, 0, 0].tolist() == [0.5, 1.0]
+
+
+def test_a_label_map_of_a_dicom_series_lies_on_its_grid(write_series, tmp_path):
+    volume = read_volume(write_series([0.0, 2.5, 5.0]))
+    labels = (volume.hu > 2).astype(np.uint8)
+
+    write_label_map(LabelMap(labels, volume.geometry), tmp_path / "labels.nii.gz")
+
+    again = read_label_map(tmp_path / "labels.nii.gz")
+    assert again.geometry.source.shape == (6, 4, 3)
+    assert again.geometry.matches(volume.geometry, tolerance_mm=1e-5)
+    np.testing.assert_array_equal(again.labels, labels)
+
+
+def test_an_acquisition_number_that_counts_turns_of_the_tube_is_one_volume(tmp_path, write_slice):
+    for number in range(4):
+        write_slice(
+            tmp_path / "series" / f"{number}.dcm", 5.0 * number, AcquisitionNumber=1 + number // 2
+        )
+    assert read_volume(tmp_path / "series").hu.shape[0] == 4
+
+
+def test_acquisitions_half_a_gap_apart_are_not_interleaved(write_series):
+    write_series([0.0, 2.0, 4.0], name="arterial", AcquisitionNumber=1)
+    folder = write_series([1.0, 3.0, 5.0], name="portal", AcquisitionNumber=2)
+    with pytest.raises(AmbiguousAcquisitionError):
+        read_volume(folder)
+    assert read_volume(folder, acquisition=2).hu[:, 0, 0].tolist() == [1, 3, 5]
+
+
+def test_other_files_and_scouts_are_skipped_and_logged(write_series, tmp_path, write_slice, caplog):
+    folder = write_series([0.0, 1.0, 2.0])
+    (folder / "readme.txt").write_text("not DICOM")
+    (folder / "short").write_bytes(b"")
+    write_slice(folder / "report.dcm", 0.0, Rows=None, Columns=None)
+    write_slice(folder / "screenshot.dcm", 0.0, ImagePositionPatient=None)
+    write_slice(
+        folder / "scout.dcm",
+        0.0,
+        ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"],
+        SeriesInstanceUID=generate_uid(),
+        ImageOrientationPatient=[1, 0, 0, 0, 0, -1],
+    )
+    with caplog.at_level(logging.INFO):
+        volume = read_volume(folder)
+    assert volume.hu.shape[0] == 3
+    assert "skipped 5 files" in caplog.text
+
+
+# Bad input.
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(NoImagesError, match="an empty folder"):
+        read_volume(tmp_path)
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(NoImagesError, match=r"1 x \.txt") as caught:
+        list_acquisitions(tmp_path)
+    assert caught.value.exit_code == 2
+
+
+def test_a_missing_slice_is_refused_with_its_neighbours(write_series):
+    folder = write_series([0.0, 3.0, 6.0, 12.0, 15.0])
+    with pytest.raises(MissingSliceError, match=r"6\.00 mm between slice002\.dcm and slice003\.dcm"):
+        read_volume(folder)
+
+
+def test_rounded_positions_are_no_missing_slice(write_series):
+    volume = read_volume(write_series([0.0, 0.6, 1.3, 1.9, 2.5]))
+    assert volume.geometry.spacing_mm[0] == pytest.approx(0.625)
+
+
+def test_two_series_in_one_folder_are_refused_and_listed(write_series):
+    write_series([0.0, 1.0], name="first")
+    folder = write_series(
+        [5.0, 6.0, 7.0], name="second", SeriesInstanceUID="1.2.3", SeriesDescription="Bone"
+    )
+    with pytest.raises(MixedSeriesError, match=r"2 slices.*'Abdomen'.*1\.2\.3.*3 slices.*'Bone'"):
+        read_volume(folder)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"PixelSpacing": [0.6, 0.75]},
+        {"ImageOrientationPatient": [1, 0, 0, 0, 0.995, 0.0998]},
+        {"FrameOfReferenceUID": "1.2.3"},
+        {"ImagePositionPatient": [-14.0, -20.0, 2.0]},
+    ],
+    ids=["spacing", "orientation", "frame", "beside"],
+)
+def test_slices_that_do_not_stack_are_refused(write_series, write_slice, tags):
+    folder = write_series([0.0, 1.0, 3.0])
+    write_slice(folder / "odd.dcm", 2.0, **tags)
+    with pytest.raises(MixedSeriesError, match=r"odd\.dcm"):
+        read_volume(folder)
+
+
+def test_slices_of_two_sizes_are_refused(write_series, write_slice):
+    folder = write_series([0.0, 1.0])
+    write_slice(folder / "odd.dcm", 2.0, np.zeros((8, 8), dtype=np.int16))
+    with pytest.raises(MixedSeriesError, match="size"):
+        read_volume(folder)
+
+
+def test_two_phases_without_any_number_are_refused(write_series):
+    write_series([0.0, 1.0, 2.0], name="arterial", AcquisitionNumber=None, SeriesInstanceUID=None)
+    folder = write_series([0.0, 1.0, 2.0], name="portal", AcquisitionNumber=None, SeriesInstanceUID=None)
+    with pytest.raises(MixedSeriesError, match="at the same place"):
+        read_volume(folder)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "name"),
+    [([0, 1, 0, 0, 0, -1], "sagittal"), ([1, 0, 0, 0, 0, -1], "coronal")],
+)
+def test_a_series_that_is_not_axial_is_refused(tmp_path, write_slice, orientation, name):
+    normal = np.cross(orientation[:3], orientation[3:])
+    for number in range(3):
+        write_slice(
+            tmp_path / "series" / f"{number}.dcm",
+            0.0,
+            ImageOrientationPatient=orientation,
+            ImagePositionPatient=(normal * number).tolist(),
+        )
+    with pytest.raises(NonAxialSeriesError, match=name):
+        read_volume(tmp_path / "series")
+
+
+def test_a_tilted_gantry_is_refused(tmp_path, write_slice):
+    for number in range(3):
+        write_slice(
+            tmp_path / "series" / f"{number}.dcm", 0.0, ImagePositionPatient=[0, number, 5.0 * number]
+        )
+    with pytest.raises(AffineError, match="sheared"):
+        read_volume(tmp_path / "series")
+
+
+def test_colour_slices_are_refused(tmp_path, write_slice):
+    rgb = np.zeros((4, 4, 3), dtype=np.uint8)
+    write_slice(tmp_path / "placed" / "0.dcm", 0.0, rgb)
+    write_slice(tmp_path / "photo" / "0.dcm", 0.0, rgb, ImagePositionPatient=None)
+    for folder in ("placed", "photo"):
+        with pytest.raises(ColourImageError, match="samples per pixel"):
+            read_volume(tmp_path / folder)
+
+
+def test_multi_frame_images_are_refused_by_name(tmp_path, write_slice):
+    write_slice(tmp_path / "series" / "0.dcm", 0.0, NumberOfFrames=5, ImagePositionPatient=None)
+    with pytest.raises(UnreadableImageError, match="multi-frame"):
+        read_volume(tmp_path / "series")
+
+
+def test_a_single_slice_is_no_volume(write_series):
+    with pytest.raises(DimensionError, match="one slice"):
+        read_volume(write_series([0.0]))
+
+
+def test_a_slice_cut_short_is_refused(write_series):
+    folder = write_series([0.0, 1.0, 2.0])
+    path = folder / "slice001.dcm"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(TruncatedFileError, match=r"slice001\.dcm"):
+        read_volume(folder)
+
+
+def test_a_compression_without_decoder_is_named(write_series):
+    import pydicom
+
+    folder = write_series([0.0, 1.0])
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xd9"])
+        dataset["PixelData"].VR = "OB"
+        dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+        dataset.save_as(path)
+    with pytest.raises(UnreadableImageError, match="JPEG Lossless"):
+        read_volume(folder)
