@@ -1,0 +1,114 @@
+"""Which patients train, validate and test. Written down once; never changed silently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from renalmap.dataset.cases import Case
+from renalmap.errors import DatasetError, PathMissingError
+from renalmap.imaging.files import write_text_atomically
+
+Part = Literal["train", "validation", "test"]
+
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+
+class Split(BaseModel):
+    """Patients by part. A patient is in exactly one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int | None
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def part_of(self, patient: str) -> Part:
+        """The part a patient is in.
+
+        Raises:
+            DatasetError: the patient is in none.
+        """
+        for part in PARTS:
+            if patient in getattr(self, part):
+                return part
+        raise DatasetError("a patient is not in the split", where=patient)
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        write_text_atomically(path, self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Split:
+        """Read what `save` wrote.
+
+        Raises:
+            PathMissingError: no such file.
+            DatasetError: not a split.
+        """
+        if not path.is_file():
+            raise PathMissingError("the split does not exist", where=path)
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValidationError as error:
+            raise DatasetError("not a split", where=path, got=str(error)) from error
+
+
+def draw_split(
+    cases: Sequence[Case],
+    *,
+    seed: int,
+    n_test: int = 20,
+    n_validation: int | None = None,
+    test: Sequence[str] = (),
+    validation: Sequence[str] = (),
+) -> Split:
+    """Draw a split by patient.
+
+    Args:
+        cases: the data set.
+        seed: decides the draw; the order of `cases` does not.
+        n_test: patients to test on, unless `test` names them. The paper holds out 20.
+        n_validation: patients to validate on, unless `validation` names them; by default a tenth of
+            those left, at least one.
+        test: patients, explicitly.
+        validation: patients, explicitly.
+
+    Raises:
+        DatasetError: too few patients, an unknown patient, or one named twice.
+    """
+    patients = sorted({case.patient for case in cases})
+    unknown = sorted({*test, *validation} - set(patients))
+    if unknown or set(test) & set(validation):
+        raise DatasetError(
+            "the lists of patients do not fit the data set",
+            got=f"unknown: {', '.join(unknown) or 'none'}; "
+            f"twice: {', '.join(sorted(set(test) & set(validation))) or 'none'}",
+        )
+    free = [patient for patient in patients if patient not in {*test, *validation}]
+    shuffled = [str(patient) for patient in np.random.default_rng(seed).permutation(free)]
+    wanted_test = 0 if test else n_test
+    left = len(free) - wanted_test
+    if validation:
+        wanted_validation = 0
+    else:
+        wanted_validation = max(1, round(left / 10)) if n_validation is None else n_validation
+    if left - wanted_validation < 1:
+        raise DatasetError(
+            "too few patients to split",
+            got=f"{len(patients)} patients",
+            expected=f"more than {wanted_test} to test and {wanted_validation} to validate",
+            hint="Lower --n-test and --n-validation",
+        )
+    drawn_validation = shuffled[wanted_test : wanted_test + wanted_validation]
+    return Split(
+        seed=seed,
+        train=tuple(sorted(shuffled[wanted_test + wanted_validation :])),
+        validation=tuple(sorted([*validation, *drawn_validation])),
+        test=tuple(sorted([*test, *shuffled[:wanted_test]])),
+    )

@@ -1,0 +1,252 @@
+"""The prepared store: slices on the network's grid, what is known of each case, and the split.
+
+```
+STORE/
+  plan.json  split.json  store.json  cases/<case>.json  slices/<case>…
+  slice_statistics.npz  intensities.csv  *.png  run.json
+```
+
+Two formats hold the slices. `npz` is the paper's: one compressed float32 NumPy file a slice.
+`blosc2` holds a case in one int16 and one uint8 array whose chunks are slices: smaller, and read many
+times faster. A case counts as done when its `cases/<case>.json` exists, written after its slices.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from renalmap.dataset.split import Part, Split
+from renalmap.errors import MissingDependencyError, StoreError
+from renalmap.imaging.files import replace_atomically, write_text_atomically
+from renalmap.preprocess import Plan, SliceStatistics
+
+StoreFormat = Literal["npz", "blosc2"]
+
+INT16_RANGE = (-32768, 32767)
+
+
+class CaseEntry(BaseModel):
+    """What the store knows of a case.
+
+    The intensities are of the unclipped HU of all voxels: extremes and percentiles.
+    `volume_mean_deviation_hu` is of the clipped HU, for the Plan's `volume_zscore`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    case_id: str
+    patient: str
+    shape: tuple[int, int]
+    spacing_mm: tuple[float, float, float] | None
+    z_indices: tuple[int, ...]
+    kidney_pixels: tuple[int, ...]
+    tumour_pixels: tuple[int, ...]
+    min_hu: float
+    p01_hu: float
+    p50_hu: float
+    p99_hu: float
+    max_hu: float
+    outlier: bool
+    volume_mean_deviation_hu: tuple[float, float]
+
+
+class StoreSettings(BaseModel):
+    """What a store was made with; two runs of `prepare` on one store must agree on it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: Literal[1] = 1
+    format: StoreFormat
+    plan: Plan
+
+
+class SliceStore(Protocol):
+    """How slices are kept."""
+
+    def write_case(self, case_id: str, slices: Any, expected: int) -> None:
+        """Keep a case's slices, an iterable of (index, HU, labels); resume where possible."""
+
+    def read(self, case_id: str, index: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """HU and labels of a case's slice by its position in `z_indices`; (grid, grid) each."""
+
+
+class NpzSlices:
+    """The paper's format: one compressed float32 file a slice."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def write_case(self, case_id: str, slices: Any, expected: int) -> None:
+        """See `SliceStore`. Slices that are there already are complete, and kept."""
+        folder = self._root / case_id
+        folder.mkdir(parents=True, exist_ok=True)
+        for index, hu, labels in slices:
+            path = folder / f"{index:05d}.npz"
+            if not path.exists():
+                with replace_atomically(path) as temporary, temporary.open("wb") as handle:
+                    np.savez_compressed(handle, hu=hu.astype(np.float32), label=labels)
+        found = len(list(folder.glob("[0-9]*.npz")))
+        if found != expected:
+            raise StoreError(
+                "a case has another number of slices than expected",
+                where=folder,
+                got=str(found),
+                expected=str(expected),
+                hint="Delete this folder and run prepare again",
+            )
+
+    def read(self, case_id: str, index: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """See `SliceStore`."""
+        with np.load(self._root / case_id / f"{index:05d}.npz", allow_pickle=False) as arrays:
+            return arrays["hu"], arrays["label"]
+
+
+class Blosc2Slices:
+    """One int16 and one uint8 array a case, compressed slice by slice."""
+
+    def __init__(self, root: Path) -> None:
+        try:
+            self._blosc2 = importlib.import_module("blosc2")
+        except ImportError as error:
+            raise MissingDependencyError(
+                "the blosc2 store needs the package blosc2",
+                hint="pip install 'renalmap[train]', or prepare with --store npz",
+            ) from error
+        self._root = root
+        self._open = lru_cache(maxsize=512)(self._open_array)
+
+    def write_case(self, case_id: str, slices: Any, expected: int) -> None:
+        """See `SliceStore`. An interrupted case starts anew: its folder appears only when complete."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        final, temporary = self._root / case_id, self._root / f".{case_id}.tmp"
+        if final.exists():
+            return
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        arrays: list[Any] = []
+        for index, hu, labels in slices:
+            if not arrays:
+                arrays = [
+                    self._empty(temporary / f"{name}.b2nd", (expected, *hu.shape), dtype)
+                    for name, dtype in (("hu", np.int16), ("label", np.uint8))
+                ]
+            arrays[0][index] = np.clip(np.rint(hu), *INT16_RANGE).astype(np.int16)
+            arrays[1][index] = np.ascontiguousarray(labels)
+        temporary.replace(final)
+
+    def read(self, case_id: str, index: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """See `SliceStore`."""
+        return self._open(case_id, "hu")[index], self._open(case_id, "label")[index]
+
+    def _open_array(self, case_id: str, name: str) -> Any:
+        return self._blosc2.open(str(self._root / case_id / f"{name}.b2nd"), mode="r")
+
+    def _empty(self, path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
+        return self._blosc2.empty(
+            shape, dtype=dtype, chunks=(1, *shape[1:]), urlpath=str(path), mode="w"
+        )
+
+
+def slice_store(root: Path, store_format: StoreFormat) -> SliceStore:
+    """The slices below a store's folder, in a format."""
+    return NpzSlices(root / "slices") if store_format == "npz" else Blosc2Slices(root / "slices")
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """A prepared store, open for reading.
+
+    Attributes:
+        root: its folder.
+        settings: what it was made with.
+        split: who trains, validates and tests.
+        entries: every case, sorted by id.
+        statistics: the slice statistics of the training cases.
+        slices: the pixels.
+    """
+
+    root: Path
+    settings: StoreSettings
+    split: Split
+    entries: tuple[CaseEntry, ...]
+    statistics: SliceStatistics
+    slices: SliceStore
+
+    @property
+    def plan(self) -> Plan:
+        """The Plan the store was made with."""
+        return self.settings.plan
+
+    def with_plan(self, plan: Plan) -> Store:
+        """The same store, to be read with another Plan."""
+        return replace(self, settings=self.settings.model_copy(update={"plan": plan}))
+
+    def part(self, part: Part) -> tuple[CaseEntry, ...]:
+        """The cases of one part of the split."""
+        return tuple(entry for entry in self.entries if self.split.part_of(entry.patient) == part)
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """Open a store that `prepare` completed.
+
+        Raises:
+            StoreError: it is missing, incomplete or damaged.
+        """
+        statistics_path = root / "slice_statistics.npz"
+        if not statistics_path.is_file():
+            raise StoreError(
+                "no prepared store, or an unfinished one",
+                where=root,
+                expected="slice_statistics.npz, which prepare writes last",
+                hint="Run `renalmap prepare` again: it continues where it stopped",
+            )
+        settings = read_settings(root)
+        if settings is None:
+            raise StoreError("the store has no settings", where=root / "store.json")
+        return cls(
+            root=root,
+            settings=settings,
+            split=Split.load(root / "split.json"),
+            entries=read_entries(root),
+            statistics=SliceStatistics.load(statistics_path),
+            slices=slice_store(root, settings.format),
+        )
+
+
+def read_settings(root: Path) -> StoreSettings | None:
+    """The settings of a store, or None where it has none yet."""
+    path = root / "store.json"
+    if not path.is_file():
+        return None
+    try:
+        return StoreSettings.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise StoreError("the store's settings cannot be read", where=path, got=str(error)) from error
+
+
+def read_entries(root: Path) -> tuple[CaseEntry, ...]:
+    """The cases that are done, sorted by id."""
+    try:
+        return tuple(
+            CaseEntry.model_validate_json(path.read_text(encoding="utf-8"))
+            for path in sorted((root / "cases").glob("*.json"))
+        )
+    except ValidationError as error:
+        raise StoreError(
+            "a case's record cannot be read", where=root / "cases", got=str(error)
+        ) from error
+
+
+def write_entry(root: Path, entry: CaseEntry) -> None:
+    """Declare a case done."""
+    (root / "cases").mkdir(parents=True, exist_ok=True)
+    write_text_atomically(root / "cases" / f"{entry.case_id}.json", entry.model_dump_json() + "\n")

@@ -1,0 +1,194 @@
+"""Intensities: slice statistics of the training data, and normalisation by them or their rivals.
+
+All three normalisations are one formula, (clip(HU) - mean) / deviation, with a mean and a deviation
+that are either one number or one number per pixel of the grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalmap.errors import StoreError
+from renalmap.imaging.files import replace_atomically
+from renalmap.imaging.volume import Box
+from renalmap.preprocess.plan import Plan
+
+FloatArray = NDArray[np.float32]
+
+
+def clip_hu(hu: NDArray[Any], plan: Plan) -> FloatArray:
+    """HU as float32, clipped to the Plan's range; a new array."""
+    values = hu.astype(np.float32)
+    if plan.clip_hu is not None:
+        np.clip(values, *plan.clip_hu, out=values)
+    return values
+
+
+@dataclass(frozen=True, eq=False)
+class SliceStatistics:
+    """The training data's intensity after clipping.
+
+    Attributes:
+        mean_hu: mean slice, float32 (grid, grid).
+        deviation_hu: standard-deviation slice, float32 (grid, grid), before the Plan's floor.
+        global_mean_hu: mean over all pixels of all training slices.
+        global_deviation_hu: standard deviation over the same.
+    """
+
+    mean_hu: FloatArray
+    deviation_hu: FloatArray
+    global_mean_hu: float
+    global_deviation_hu: float
+
+    def save(self, path: Path) -> None:
+        """Write as a compressed NumPy file, atomically."""
+        with replace_atomically(path) as temporary, temporary.open("wb") as handle:
+            np.savez_compressed(
+                handle,
+                mean_hu=self.mean_hu,
+                deviation_hu=self.deviation_hu,
+                global_mean_hu=np.float64(self.global_mean_hu),
+                global_deviation_hu=np.float64(self.global_deviation_hu),
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> SliceStatistics:
+        """Read what `save` wrote.
+
+        Raises:
+            StoreError: the file is missing or is no such file.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(
+                    mean_hu=arrays["mean_hu"],
+                    deviation_hu=arrays["deviation_hu"],
+                    global_mean_hu=float(arrays["global_mean_hu"]),
+                    global_deviation_hu=float(arrays["global_deviation_hu"]),
+                )
+        except (OSError, KeyError, ValueError) as error:
+            raise StoreError(
+                "the slice statistics cannot be read", where=path, got=str(error)
+            ) from error
+
+
+class SliceStatisticsAccumulator:
+    """Weighted running mean and variance per pixel, in float64.
+
+    West's update (1979, doi:10.1145/359146.359153), Welford's generalised to weights: stable where
+    the textbook sum of squares cancels. One slice in memory at a time.
+    """
+
+    def __init__(self, grid_size: int) -> None:
+        self._weight = 0.0
+        self._mean = np.zeros((grid_size, grid_size))
+        self._squares = np.zeros((grid_size, grid_size))
+
+    def add(self, clipped_hu: NDArray[Any], weight: float = 1.0) -> None:
+        """Take in one slice, (grid, grid), already clipped."""
+        self._weight += weight
+        delta = clipped_hu - self._mean
+        self._mean += delta * (weight / self._weight)
+        self._squares += weight * delta * (clipped_hu - self._mean)
+
+    def finish(self) -> SliceStatistics:
+        """The statistics of what was added (population variance).
+
+        Raises:
+            StoreError: nothing was added.
+        """
+        if self._weight == 0:
+            raise StoreError("slice statistics need at least one training slice")
+        variance = np.maximum(self._squares / self._weight, 0.0)
+        mean = self._mean.mean()
+        total_variance = variance.mean() + ((self._mean - mean) ** 2).mean()
+        return SliceStatistics(
+            mean_hu=self._mean.astype(np.float32),
+            deviation_hu=np.sqrt(variance).astype(np.float32),
+            global_mean_hu=float(mean),
+            global_deviation_hu=float(np.sqrt(total_variance)),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Normalisation:
+    """HU to what a network sees, on the Plan's grid.
+
+    Attributes:
+        mean_hu: float32, (grid, grid) or ().
+        deviation_hu: float32 of the same shape, floored, never zero.
+        clip_range_hu: the Plan's range, or None.
+    """
+
+    mean_hu: FloatArray
+    deviation_hu: FloatArray
+    clip_range_hu: tuple[float, float] | None
+
+    @classmethod
+    def from_plan(
+        cls,
+        plan: Plan,
+        statistics: SliceStatistics,
+        volume_mean_deviation_hu: tuple[float, float] | None = None,
+    ) -> Normalisation:
+        """The normalisation a Plan asks for.
+
+        Args:
+            plan: what to do.
+            statistics: of the training data.
+            volume_mean_deviation_hu: of this scan's clipped HU; only `volume_zscore` reads it.
+
+        Raises:
+            ValueError: `volume_zscore` without the scan's own mean and deviation.
+        """
+        mean: Any
+        deviation: Any
+        if plan.normalisation == "slice_statistics":
+            mean, deviation = statistics.mean_hu, statistics.deviation_hu
+        elif plan.normalisation == "global_zscore":
+            mean, deviation = statistics.global_mean_hu, statistics.global_deviation_hu
+        elif volume_mean_deviation_hu is not None:
+            mean, deviation = volume_mean_deviation_hu
+        else:
+            raise ValueError("volume_zscore needs the scan's own mean and deviation")
+        floored = np.maximum(np.asarray(deviation, np.float32), np.float32(plan.deviation_floor_hu))
+        return cls(np.asarray(mean, np.float32), floored, plan.clip_hu)
+
+    def at(self, box: Box) -> Normalisation:
+        """The same normalisation for pixels that lie at a box of the grid."""
+        if self.mean_hu.ndim == 0:
+            return self
+        return replace(
+            self, mean_hu=self.mean_hu[box.slices], deviation_hu=self.deviation_hu[box.slices]
+        )
+
+    def __call__(self, hu: NDArray[Any]) -> FloatArray:
+        """Normalise slices (..., grid, grid) of HU; returns float32, a new array."""
+        values = hu.astype(np.float32)
+        if self.clip_range_hu is not None:
+            np.clip(values, *self.clip_range_hu, out=values)
+        values -= self.mean_hu
+        values /= self.deviation_hu
+        return values
+
+
+def volume_mean_deviation_hu(slices: Iterable[NDArray[Any]], plan: Plan) -> tuple[float, float]:
+    """Mean and standard deviation of a scan's clipped HU, slice by slice in float64."""
+    count, mean, squares = 0, 0.0, 0.0
+    for hu in slices:
+        values = clip_hu(hu, plan).astype(np.float64)
+        slice_mean = float(values.mean())
+        delta = slice_mean - mean
+        total = count + values.size
+        squares += float(((values - slice_mean) ** 2).sum()) + delta**2 * count * values.size / total
+        mean += delta * values.size / total
+        count = total
+    if count == 0:
+        raise ValueError("a scan without slices has no mean")
+    return mean, float(np.sqrt(squares / count))
