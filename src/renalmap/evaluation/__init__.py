@@ -1,0 +1,42 @@
+"""Predictions against references: metrics on masks, scored cases, tables."""
+
+from renalmap.evaluation.cases import CaseScore, evaluate_case
+from renalmap.evaluation.metrics import Kits19Score, dice, kits19_score, region_mask, volume_ml
+from renalmap.evaluation.surface import (
+    KITS_TOLERANCE_MM,
+    SurfaceDistances,
+    hd95_mm,
+    surface_dice,
+    surface_distances,
+)
+from renalmap.evaluation.table import (
+    MetricSummary,
+    Summary,
+    VolumeBin,
+    dice_by_tumour_volume,
+    scores_to_csv,
+    scores_to_json,
+    summarise,
+)
+
+__all__ = [
+    "KITS_TOLERANCE_MM",
+    "CaseScore",
+    "Kits19Score",
+    "MetricSummary",
+    "Summary",
+    "SurfaceDistances",
+    "VolumeBin",
+    "dice",
+    "dice_by_tumour_volume",
+    "evaluate_case",
+    "hd95_mm",
+    "kits19_score",
+    "region_mask",
+    "scores_to_csv",
+    "scores_to_json",
+    "summarise",
+    "surface_dice",
+    "surface_distances",
+    "volume_ml",
+]

@@ -1,0 +1,160 @@
+"""One case scored: a predicted label map against its reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from renalmap.errors import GeometryMismatchError, LabelError
+from renalmap.evaluation.metrics import dice, kits19_score, region_mask, volume_ml
+from renalmap.evaluation.surface import KITS_TOLERANCE_MM, surface_distances
+from renalmap.imaging.volume import LabelMap
+from renalmap.labels import LABEL_NAMES, TUMOUR
+
+
+@dataclass(frozen=True)
+class CaseScore:
+    """The scores of one case; the fields are the columns of every table written from it.
+
+    NaN means undefined: the region is in neither label map. None means that it was not computed.
+    "kidney" is KiTS's region, kidney + tumour; "kidney_only" is label 1 by itself.
+
+    Attributes:
+        case: the case's name.
+        kidney_dice: Dice of kidney + tumour, 0..1.
+        tumour_dice: Dice of tumour.
+        composite_dice: mean of these two; NaN if either is.
+        kidney_only_dice: Dice of label 1.
+        kits19_kidney_dice: the same by KiTS19's script, where undefined is 0.
+        kits19_tumour_dice: likewise.
+        kits19_composite_dice: likewise.
+        kidney_hd95_mm: 95th percentile of the surface distance; infinite if one side has no kidney.
+        tumour_hd95_mm: likewise.
+        kidney_surface_dice: surface Dice at KiTS's 1.0331 mm.
+        tumour_surface_dice: surface Dice at KiTS's 1.1498 mm.
+        kidney_predicted_ml: predicted volume of kidney + tumour.
+        kidney_reference_ml: its volume in the reference.
+        tumour_predicted_ml: predicted tumour volume.
+        tumour_reference_ml: tumour volume in the reference.
+        kidney_only_predicted_ml: predicted volume of label 1.
+        kidney_only_reference_ml: its volume in the reference.
+    """
+
+    case: str
+    kidney_dice: float
+    tumour_dice: float
+    composite_dice: float
+    kidney_only_dice: float
+    kits19_kidney_dice: float
+    kits19_tumour_dice: float
+    kits19_composite_dice: float
+    kidney_hd95_mm: float | None
+    tumour_hd95_mm: float | None
+    kidney_surface_dice: float | None
+    tumour_surface_dice: float | None
+    kidney_predicted_ml: float
+    kidney_reference_ml: float
+    tumour_predicted_ml: float
+    tumour_reference_ml: float
+    kidney_only_predicted_ml: float
+    kidney_only_reference_ml: float
+
+
+@dataclass(frozen=True)
+class _RegionScore:
+    """Scores of one region of one case; None where surfaces were not asked for."""
+
+    dice: float
+    hd95_mm: float | None
+    surface_dice: float | None
+    predicted_ml: float
+    reference_ml: float
+
+
+def evaluate_case(
+    prediction: LabelMap, reference: LabelMap, *, surface: bool = True, case: str | None = None
+) -> CaseScore:
+    """Score a predicted label map against its reference, in 3D.
+
+    Args:
+        prediction: labels 0..2.
+        reference: labels 0..2 on the same grid.
+        surface: also measure surface distances, which needs the extra `evaluation` and seconds.
+        case: the case's name in the table; the reference's by default.
+
+    Returns:
+        The scores. Two label maps without any tumour give a tumour Dice of NaN, not of 1.
+
+    Raises:
+        GeometryMismatchError: the two lie on different grids.
+        LabelError: one of them holds a value above 2, such as KiTS21's cyst.
+        MissingDependencyError: `surface` was asked for and `surface-distance` is not installed.
+    """
+    _check_comparable(prediction, reference)
+    kidney = _score_region(prediction, reference, "kidney", surface=surface)
+    tumour = _score_region(prediction, reference, "tumour", surface=surface)
+    kidney_only = _score_region(prediction, reference, "kidney_only", surface=False)
+    official = kits19_score(prediction.labels, reference.labels)
+    return CaseScore(
+        case=reference.name if case is None else case,
+        kidney_dice=kidney.dice,
+        tumour_dice=tumour.dice,
+        composite_dice=(kidney.dice + tumour.dice) / 2.0,
+        kidney_only_dice=kidney_only.dice,
+        kits19_kidney_dice=official.kidney,
+        kits19_tumour_dice=official.tumour,
+        kits19_composite_dice=official.composite,
+        kidney_hd95_mm=kidney.hd95_mm,
+        tumour_hd95_mm=tumour.hd95_mm,
+        kidney_surface_dice=kidney.surface_dice,
+        tumour_surface_dice=tumour.surface_dice,
+        kidney_predicted_ml=kidney.predicted_ml,
+        kidney_reference_ml=kidney.reference_ml,
+        tumour_predicted_ml=tumour.predicted_ml,
+        tumour_reference_ml=tumour.reference_ml,
+        kidney_only_predicted_ml=kidney_only.predicted_ml,
+        kidney_only_reference_ml=kidney_only.reference_ml,
+    )
+
+
+def _score_region(
+    prediction: LabelMap, reference: LabelMap, region: str, *, surface: bool
+) -> _RegionScore:
+    spacing_mm = reference.geometry.spacing_mm
+    ours, theirs = region_mask(prediction.labels, region), region_mask(reference.labels, region)
+    distances = surface_distances(ours, theirs, spacing_mm) if surface else None
+    return _RegionScore(
+        dice=dice(ours, theirs),
+        hd95_mm=None if distances is None else distances.hd_mm(95.0),
+        surface_dice=None if distances is None else distances.dice(KITS_TOLERANCE_MM[region]),
+        predicted_ml=volume_ml(ours, spacing_mm),
+        reference_ml=volume_ml(theirs, spacing_mm),
+    )
+
+
+def _check_comparable(prediction: LabelMap, reference: LabelMap) -> None:
+    if not prediction.geometry.matches(reference.geometry):
+        raise GeometryMismatchError(
+            f"the prediction {prediction.name!r} and the reference {reference.name!r} "
+            "lie on different grids",
+            where=prediction.name,
+            got=_describe_grid(prediction),
+            expected=_describe_grid(reference),
+            hint="Compare label maps of the same scan, each on the scan's own grid",
+        )
+    for role, label_map in (("prediction", prediction), ("reference", reference)):
+        highest = int(label_map.labels.max(initial=0))
+        if highest > TUMOUR:
+            raise LabelError(
+                f"the {role} holds a label that is not scored",
+                where=label_map.name,
+                got=str(highest),
+                expected=", ".join(f"{value} {name}" for value, name in LABEL_NAMES.items()),
+                hint="KiTS21 and KiTS23 mark cysts as 3, KiTS19 as kidney: write 1 in place of 3",
+            )
+
+
+def _describe_grid(label_map: LabelMap) -> str:
+    geometry = label_map.geometry
+    spacing = " x ".join(f"{step:.4g}" for step in geometry.spacing_mm)
+    origin = ", ".join(f"{position:.2f}" for position in geometry.affine[:3, 3])
+    return f"shape {geometry.shape}, spacing {spacing} mm, origin ({origin}) mm"

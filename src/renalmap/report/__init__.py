@@ -1,0 +1,19 @@
+"""Pictures out of scans, label maps and tables."""
+
+from renalmap.report.figures import (
+    IntensityRow,
+    draw_dice_against_volume,
+    draw_intensity_table,
+    draw_slice_statistics,
+    draw_training_curve,
+)
+from renalmap.report.overview import draw_overview
+
+__all__ = [
+    "IntensityRow",
+    "draw_dice_against_volume",
+    "draw_intensity_table",
+    "draw_overview",
+    "draw_slice_statistics",
+    "draw_training_curve",
+]

@@ -1,0 +1,74 @@
+"""A body of water with two kidneys in it, and ways to look at the pictures drawn of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from renalmap.imaging.volume import Geometry, LabelMap, SourceGrid, Volume
+
+SPACING_MM = (4.0, 2.0, 2.0)
+
+Pixels = NDArray[np.uint8]
+
+
+def geometry(shape: tuple[int, int, int]) -> Geometry:
+    """A grid with axes pointing S, P, L."""
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = 4.0, -2.0, -2.0, 1.0
+    return Geometry(shape, SPACING_MM, affine, SourceGrid(shape, affine))
+
+
+def body(depth: int = 40) -> NDArray[np.int16]:
+    """Air with an elliptic cylinder of soft tissue."""
+    rows, columns = np.indices((100, 140))
+    inside = ((rows - 50) / 40) ** 2 + ((columns - 70) / 60) ** 2 < 1
+    return np.broadcast_to(np.where(inside, 30, -1000), (depth, 100, 140)).astype(np.int16)
+
+
+def kidneys(depth: int = 40) -> NDArray[np.uint8]:
+    """Two kidneys at different heights; the right one has a tumour around slice 25."""
+    labels = np.zeros((depth, 100, 140), dtype=np.uint8)
+    labels[14:30, 55:70, 30:48] = 1
+    labels[18:34, 52:68, 92:110] = 1
+    labels[22:28, 60:68, 26:36] = 2
+    return labels
+
+
+@pytest.fixture
+def scan() -> Volume:
+    """The body as a scan of 40 slices."""
+    return Volume(body(), geometry((40, 100, 140)), "phantom")
+
+
+@pytest.fixture
+def labels() -> LabelMap:
+    """Its kidneys."""
+    return LabelMap(kidneys(), geometry((40, 100, 140)), "phantom_seg")
+
+
+@pytest.fixture
+def read_png() -> Callable[[Path], Pixels]:
+    """Read a PNG as uint8 (row, column, RGB)."""
+
+    def read(path: Path) -> Pixels:
+        import matplotlib.image
+
+        return np.round(np.asarray(matplotlib.image.imread(path))[..., :3] * 255).astype(np.uint8)
+
+    return read
+
+
+@pytest.fixture
+def near() -> Callable[[Pixels, str], NDArray[np.bool_]]:
+    """Which pixels have a colour, give or take antialiasing."""
+
+    def match(pixels: Pixels, colour: str) -> NDArray[np.bool_]:
+        wanted = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)])
+        return np.asarray(np.abs(pixels.astype(int) - wanted).max(axis=-1) <= 12)
+
+    return match
