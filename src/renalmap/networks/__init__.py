@@ -1,0 +1,1 @@
+"""Network architectures: PyTorch modules without I/O."""

@@ -1,0 +1,112 @@
+"""Augmentation: random parameters are drawn apart from their pure application to a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from renalmap.imaging.volume import Box
+from renalmap.training.settings import AugmentSettings
+
+
+@dataclass(frozen=True)
+class Warp:
+    """What happens to one sample.
+
+    Attributes:
+        matrix: 2x2, from an output pixel's offset about the output's centre to the source pixel's
+            offset about the same point, in (x, y).
+        gain, offset_hu: HU become gain * HU + offset.
+        noise_hu: standard deviation of added white noise.
+        blur: whether to blur.
+        noise_seed: seeds the noise.
+    """
+
+    matrix: tuple[tuple[float, float], tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0))
+    gain: float = 1.0
+    offset_hu: float = 0.0
+    noise_hu: float = 0.0
+    blur: bool = False
+    noise_seed: int = 0
+
+
+def draw_warp(settings: AugmentSettings, generator: np.random.Generator) -> Warp:
+    """Draw one sample's parameters."""
+    angle = np.deg2rad(generator.uniform(-settings.rotation_degrees, settings.rotation_degrees))
+    shear = generator.uniform(-settings.shear, settings.shear)
+    zoom = generator.uniform(1 - settings.zoom, 1 + settings.zoom)
+    flip_x = -1.0 if generator.random() < settings.horizontal_flip else 1.0
+    flip_y = -1.0 if generator.random() < settings.vertical_flip else 1.0
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = rotation @ np.array([[1.0, shear], [0.0, 1.0]]) @ np.diag([flip_x, flip_y]) / zoom
+    return Warp(
+        matrix=((matrix[0, 0], matrix[0, 1]), (matrix[1, 0], matrix[1, 1])),
+        gain=generator.uniform(1 - settings.gain, 1 + settings.gain),
+        offset_hu=generator.uniform(-settings.offset_hu, settings.offset_hu),
+        noise_hu=generator.uniform(0, settings.noise_hu),
+        blur=bool(generator.random() < settings.blur),
+        noise_seed=int(generator.integers(2**31)),
+    )
+
+
+def warp_batch(
+    hu: Tensor, labels: Tensor, boxes: Sequence[Box], warps: Sequence[Warp], outside_hu: float
+) -> tuple[Tensor, Tensor]:
+    """Cut each sample's box out of its slice, warped about the box's centre.
+
+    Args:
+        hu: (N, grid, grid) float.
+        labels: (N, grid, grid) uint8.
+        boxes: N boxes of one shape in (y, x).
+        warps: N draws.
+        outside_hu: for pixels that come from outside the slice; their label is 0.
+
+    Returns:
+        HU, (N, 1, height, width), by linear interpolation, and labels, (N, 1, height, width) long, by
+        nearest neighbour.
+    """
+    grid = torch.stack(
+        [_sampling_grid(box, warp, hu.shape[-1]) for box, warp in zip(boxes, warps, strict=True)]
+    ).to(hu.device)
+    # Beyond the slice grid_sample gives 0, so HU are shifted for the time of sampling.
+    shifted = hu.unsqueeze(1) - outside_hu
+    warped = functional.grid_sample(shifted, grid, mode="bilinear", align_corners=False) + outside_hu
+    classes = labels.unsqueeze(1).float()
+    picked = functional.grid_sample(classes, grid, mode="nearest", align_corners=False)
+    return _change_intensity(warped, warps), picked.long()
+
+
+def _sampling_grid(box: Box, warp: Warp, size: int) -> Tensor:
+    """Where each output pixel comes from, (height, width, 2), in grid_sample's -1..1 coordinates."""
+    height, width = box.shape
+    centre = torch.tensor([box.start[1] + (width - 1) / 2, box.start[0] + (height - 1) / 2])
+    y, x = torch.meshgrid(
+        torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2, indexing="ij"
+    )
+    pixels = torch.stack([x, y], dim=-1) @ torch.tensor(warp.matrix, dtype=torch.float32).T + centre
+    return (pixels + 0.5) * (2.0 / size) - 1.0
+
+
+def _change_intensity(hu: Tensor, warps: Sequence[Warp]) -> Tensor:
+    changed = []
+    for sample, warp in zip(hu, warps, strict=True):
+        out = _blur(sample) if warp.blur else sample
+        out = out * warp.gain + warp.offset_hu
+        if warp.noise_hu > 0:
+            generator = torch.Generator().manual_seed(warp.noise_seed)
+            noise = torch.randn(out.shape, generator=generator).to(out.device)
+            out = out + noise * warp.noise_hu
+        changed.append(out)
+    return torch.stack(changed)
+
+
+def _blur(sample: Tensor) -> Tensor:
+    line = torch.tensor([0.25, 0.5, 0.25], device=sample.device)
+    kernel = torch.outer(line, line)[None, None]
+    padded = functional.pad(sample[None], (1, 1, 1, 1), mode="replicate")
+    return functional.conv2d(padded, kernel)[0]

@@ -1,0 +1,125 @@
+"""Checkpoints: weights, optimizer and place in the run in one safetensors file. No pickle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from renalmap.errors import StoreError
+from renalmap.imaging.files import replace_atomically
+from renalmap.networks.enet import ENet
+from renalmap.preprocess import Plan
+
+
+class Progress(BaseModel):
+    """Where a run stands, and what it takes to use its network.
+
+    Attributes:
+        step: batches trained on.
+        best_score: the best validation score so far; None before the first.
+        in_channels, out_channels: of the network, so that a checkpoint can be loaded alone.
+        plan: the preprocessing it was trained with.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int
+    best_score: float | None
+    in_channels: int
+    out_channels: int
+    plan: Plan
+
+
+def save_checkpoint(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer | None, progress: Progress
+) -> None:
+    """Write a checkpoint, atomically; without an optimizer it serves export only."""
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    if optimizer is not None:
+        for number, state in optimizer.state_dict()["state"].items():
+            for name, value in state.items():
+                tensors[f"optimizer.{number}.{name}"] = value
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with replace_atomically(path) as temporary:
+        save_file(plain, temporary, metadata={"progress": progress.model_dump_json()})
+
+
+def load_checkpoint(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer | None = None
+) -> Progress:
+    """Restore what `save_checkpoint` wrote into a network and, if given, its optimizer.
+
+    Raises:
+        StoreError: the file is missing, damaged, or of another network.
+    """
+    progress, tensors = _read(path)
+    weights = _below(tensors, "network.")
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise StoreError("the checkpoint is of another network", where=path, got=str(error)) from error
+    if optimizer is not None:
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, value in _below(tensors, "optimizer.").items():
+            number, leaf = name.split(".", 1)
+            states.setdefault(int(number), {})[leaf] = value
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": states, "param_groups": groups})
+    return progress
+
+
+def load_initial_weights(path: Path, network: nn.Module) -> tuple[str, ...]:
+    """Start a network from a checkpoint, perhaps of the other stage: weights of equal shape are taken.
+
+    Returns:
+        The names of the weights that were not.
+
+    Raises:
+        StoreError: the checkpoint cannot be read, or nothing in it fits.
+    """
+    _, tensors = _read(path)
+    own = network.state_dict()
+    fitting = {
+        name: value
+        for name, value in _below(tensors, "network.").items()
+        if name in own and own[name].shape == value.shape
+    }
+    if not fitting:
+        raise StoreError("the checkpoint is of another network", where=path, got="no weight that fits")
+    network.load_state_dict({**own, **fitting})
+    return tuple(sorted(own.keys() - fitting.keys()))
+
+
+def load_network(path: Path) -> tuple[ENet, Progress]:
+    """The network of a checkpoint, in evaluation mode, and where its run stood.
+
+    Raises:
+        StoreError: as `load_checkpoint`.
+    """
+    progress, _ = _read(path)
+    network = ENet(progress.in_channels, progress.out_channels)
+    load_checkpoint(path, network)
+    return network.eval(), progress
+
+
+def _read(path: Path) -> tuple[Progress, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as handle:
+            progress = Progress.model_validate_json(handle.metadata()["progress"])
+            return progress, {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            "the checkpoint cannot be read",
+            where=path,
+            got=str(error),
+            hint="Is this the run's folder? Train it first",
+        ) from error
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,237 @@
+"""Two trained runs to a bundle: ONNX graphs that were compared with the networks they come from."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from renalmap.bundle import (
+    CARD_FILE,
+    LOCALIZER_FILE,
+    NETWORK_INPUT,
+    NETWORK_OUTPUT,
+    PLAN_FILE,
+    SEGMENTER_FILE,
+    STATISTICS_FILE,
+    Bundle,
+    write_sums,
+)
+from renalmap.dataset.store import Store
+from renalmap.errors import ExportMismatchError, OutputExistsError, StoreError
+from renalmap.imaging.files import write_text_atomically
+from renalmap.inference.session import OnnxSession
+from renalmap.networks.enet import ENet
+from renalmap.preprocess import Normalisation, Plan, crop_boxes, cut_crop
+from renalmap.training.checkpoint import load_network
+
+logger = logging.getLogger(__name__)
+
+LABEL_TOLERANCE = 1e-5
+"""Largest share of pixels whose label may differ between graph and network. Logits are not compared:
+ties in pooling over constant air move unpooling positions between any two kernels."""
+
+UNDECIDED_MARGIN = 1e-3
+
+_OPSET = 18
+_CHECKED_SLICES = 7  # an odd batch: exports have been seen to fix the batch size
+
+
+class Probabilities(nn.Module):
+    """A network as the bundle's graph: normalised images to class probabilities.
+
+    A two-class network gives the foreground's only. Unpooling is written as selects, which every
+    runtime executes well.
+    """
+
+    def __init__(self, network: ENet) -> None:
+        super().__init__()
+        self.network = ENet(network.in_channels, network.out_channels, unpooling="selects")
+        self.network.load_state_dict(network.state_dict())
+        self.eval()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 1, H, W) to (N, C, H, W)."""
+        probabilities = torch.softmax(self.network(image), dim=1)
+        return probabilities[:, 1:] if self.network.out_channels == 2 else probabilities
+
+
+def export_bundle(
+    store: Store, localizer: Path, segmenter: Path, out: Path, card: str, *, overwrite: bool = False
+) -> Bundle:
+    """Make a bundle of two checkpoints trained on one store.
+
+    Args:
+        store: what both were trained on: gives Plan, slice statistics and the slices to compare on.
+        localizer: stage 1's checkpoint.
+        segmenter: stage 2's checkpoint.
+        out: the bundle's folder.
+        card: text of the model card.
+        overwrite: replace a folder that exists.
+
+    Raises:
+        OutputExistsError: `out` exists and may not be replaced.
+        StoreError: a checkpoint cannot be read, is of the other stage, or was trained with another Plan.
+        ExportMismatchError: a graph's labels differ from its network's.
+    """
+    if out.exists() and not overwrite:
+        raise OutputExistsError(
+            "the bundle exists", where=out, hint="Give another --out, or --overwrite"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        temporary.chmod(0o755)
+        stage1, plan1 = _load_stage(localizer, classes=2)
+        stage2, plan = _load_stage(segmenter, classes=3)
+        _check_plans(store.plan, plan1, plan)
+        whole, crops = _comparison_images(store.with_plan(plan))
+        _export_checked(stage1, whole, temporary / LOCALIZER_FILE)
+        _export_checked(stage2, crops, temporary / SEGMENTER_FILE)
+        write_text_atomically(temporary / PLAN_FILE, plan.model_dump_json(indent=2) + "\n")
+        store.statistics.save(temporary / STATISTICS_FILE)
+        write_text_atomically(temporary / CARD_FILE, card)
+        write_sums(temporary)
+        if out.exists():
+            shutil.rmtree(out)
+        temporary.replace(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Bundle.open(out)
+
+
+def export_onnx(network: ENet, path: Path, edge: int) -> None:
+    """Write a network as an ONNX graph with a free batch size.
+
+    Args:
+        network: in evaluation mode.
+        path: the file.
+        edge: height and width of the example; the graph takes this size.
+    """
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    # It looks for torchvision, which nothing here needs, and says so four times.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # The exporter warns of its own deprecations on every call.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            Probabilities(network),
+            (torch.zeros(2, network.in_channels, edge, edge),),
+            dynamo=True,
+            verbose=False,
+            opset_version=_OPSET,
+            input_names=[NETWORK_INPUT],
+            output_names=[NETWORK_OUTPUT],
+            dynamic_shapes={"image": {0: batch}},
+        )
+    if program is None:
+        raise ExportMismatchError("the exporter made no graph", where=path)
+    _save_without_traces(program.model_proto, path)
+
+
+def _save_without_traces(model: object, path: Path) -> None:
+    """Drop the source lines and names the exporter notes at every node: half of the file."""
+    import onnx  # noqa: PLC0415 -- only export needs it
+
+    assert isinstance(model, onnx.ModelProto)
+    for holder in [model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer]:
+        del holder.metadata_props[:]
+    del model.graph.value_info[:]
+    for node in model.graph.node:
+        node.doc_string = ""
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def _load_stage(checkpoint: Path, classes: int) -> tuple[ENet, Plan]:
+    network, progress = load_network(checkpoint)
+    if network.out_channels != classes:
+        raise StoreError(
+            "the checkpoint is of the other stage",
+            where=checkpoint,
+            got=f"{network.out_channels} classes",
+            expected=f"{classes} classes",
+        )
+    return network, progress.plan
+
+
+def _check_plans(store: Plan, localizer: Plan, segmenter: Plan) -> None:
+    """The stages must agree on all but the crop, which stage 1 never sees; the store on what it fixed."""
+    changes: dict[str, str] = {"crop": segmenter.crop}
+    if localizer.model_copy(update=changes) != segmenter:
+        raise StoreError(
+            "the two stages were trained with different Plans",
+            got=segmenter.model_dump_json(),
+            expected=localizer.model_dump_json(),
+            hint="Train both with the same settings on the same store",
+        )
+    changes["normalisation"] = segmenter.normalisation
+    if store.model_copy(update=changes) != segmenter:
+        raise StoreError(
+            "the checkpoints were trained on another store",
+            got=segmenter.model_dump_json(),
+            expected=store.model_dump_json(),
+        )
+
+
+def _export_checked(network: ENet, images: NDArray[np.float32], path: Path) -> None:
+    export_onnx(network, path, images.shape[-1])
+    share = compare_labels(network, OnnxSession(path), images)
+    logger.info("%s: %.2g of pixels differ from the network's", path.name, share)
+    if share > LABEL_TOLERANCE:
+        raise ExportMismatchError(
+            "the exported graph does not give the network's labels",
+            where=path.name,
+            got=f"{share:.2g} of pixels differ",
+            expected=f"at most {LABEL_TOLERANCE:g}",
+        )
+
+
+def compare_labels(network: ENet, session: OnnxSession, images: NDArray[np.float32]) -> float:
+    """Share of pixels labelled differently by a network and its graph, on (N, 1, H, W) images.
+
+    Pixels whose two likeliest classes the network itself puts closer than `UNDECIDED_MARGIN` are left
+    to rounding and not counted. Half of the images are run as one batch and the rest one by one, so
+    that both are covered.
+    """
+    with torch.inference_mode():
+        reference = torch.softmax(network(torch.from_numpy(images)), dim=1)
+    likeliest = reference.topk(2, dim=1).values
+    decided = (likeliest[:, 0] - likeliest[:, 1] >= UNDECIDED_MARGIN).numpy()
+    half = len(images) // 2
+    parts = [images[:half], *[images[i : i + 1] for i in range(half, len(images))]]
+    probabilities = np.concatenate([session.run(part) for part in parts if len(part)])
+    two_classes = probabilities.shape[1] == 1
+    got = probabilities[:, 0] >= 0.5 if two_classes else probabilities.argmax(axis=1)
+    return float(((got != reference.argmax(dim=1).numpy()) & decided).mean())
+
+
+def _comparison_images(store: Store) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Normalised whole slices and crops with foreground, spread over the store's cases."""
+    members = [
+        (entry, index)
+        for entry in store.entries
+        for index, pixels in enumerate(zip(entry.kidney_pixels, entry.tumour_pixels, strict=True))
+        if sum(pixels)
+    ]
+    if not members:
+        raise StoreError("no slice with kidney or tumour to compare on", where=store.root)
+    chosen = np.linspace(0, len(members) - 1, min(_CHECKED_SLICES, len(members))).astype(int)
+    whole, crops = [], []
+    for number in chosen:
+        entry, index = members[number]
+        hu, labels = store.slices.read(entry.case_id, index)
+        normalisation = Normalisation.from_plan(
+            store.plan, store.statistics, entry.volume_mean_deviation_hu
+        )
+        image = normalisation(hu)
+        whole.append(image[None])
+        crops.append(cut_crop(image, crop_boxes(labels > 0, store.plan)[0])[None])
+    return np.stack(whole), np.stack(crops)

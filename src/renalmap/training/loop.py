@@ -1,0 +1,226 @@
+"""The training loop, on Lightning Fabric: any device, mixed precision, exact resume."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from renalmap.config import RunRecord
+from renalmap.dataset.store import Store
+from renalmap.errors import StoreError
+from renalmap.imaging.files import write_text_atomically
+from renalmap.networks.enet import ENet
+from renalmap.training.batches import BatchMaker, stream_batches
+from renalmap.training.checkpoint import (
+    Progress,
+    load_checkpoint,
+    load_initial_weights,
+    save_checkpoint,
+)
+from renalmap.training.losses import tversky_loss
+from renalmap.training.settings import TrainSettings
+from renalmap.training.validation import ValidationResult, validate
+
+logger = logging.getLogger(__name__)
+
+LOG_COLUMNS = ("step", "loss", "learning_rate", "kidney_dice", "tumour_dice", "score")
+PACKAGES = ("torch", "monai", "lightning-fabric", "numpy")
+
+StepReport = Callable[[int, float, ValidationResult | None], None]
+"""Told (steps done, loss, the validation if there was one)."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+        best_score: of the best checkpoint.
+        best: that checkpoint.
+        last: the final one.
+        log: the CSV of losses and validations.
+    """
+
+    best_score: float
+    best: Path
+    last: Path
+    log: Path
+
+
+def train(
+    store: Store,
+    settings: TrainSettings,
+    run: Path,
+    *,
+    initial: Path | None = None,
+    report: StepReport = lambda *_: None,
+) -> TrainResult:
+    """Train one stage, or continue the run in `run`.
+
+    Args:
+        store: prepared data; training and validation cases are read.
+        settings: of the run; an existing run's must be the same.
+        run: the run's folder; receives settings, record, log, checkpoints, TensorBoard events.
+        initial: a checkpoint, of either stage, whose weights a new run starts from where they fit.
+        report: called after every step.
+
+    Raises:
+        StoreError: the run exists with other settings, or there is nothing to train on.
+    """
+    _agree_on_settings(run, settings)
+    store = store.with_plan(settings.plan(store.plan))
+    record = RunRecord.start(packages=PACKAGES, seed=settings.seed, settings=settings)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
+    torch.manual_seed(settings.seed)
+    raw = ENet(1, settings.out_channels)
+    optimizer = torch.optim.Adam(raw.parameters(), lr=settings.learning_rate)
+    best, last = run / "best.safetensors", run / "last.safetensors"
+    progress = _progress(raw, store, 0, None)
+    if last.is_file():
+        progress = load_checkpoint(last, raw, optimizer)
+        logger.info("continuing %s at step %d", run, progress.step)
+    elif initial is not None:
+        skipped = load_initial_weights(initial, raw)
+        logger.info("starting from %s, but for %s", initial, ", ".join(skipped) or "nothing")
+    raw.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network, wrapped = fabric.setup(raw, optimizer)
+    log = _Log(run, progress.step)
+    loop = _Loop(
+        fabric, network, wrapped, settings, tversky_loss(settings.tversky_alpha, settings.tversky_beta)
+    )
+    best_score = progress.best_score
+    batches = stream_batches(
+        BatchMaker(store, settings), progress.step, settings.steps, settings.prefetch
+    )
+    for step, batch in enumerate(batches, start=progress.step):
+        loss = loop.step(step, batch.images, batch.targets)
+        result = None
+        done = step + 1
+        if done % settings.validate_every == 0 or done == settings.steps:
+            network.eval()
+            result = validate(network, store, settings.stage, settings.validation_stride, fabric.device)
+            improved = best_score is None or result.score > best_score
+            best_score = result.score if improved else best_score
+            state = _progress(raw, store, done, best_score)
+            if improved:
+                save_checkpoint(best, raw, None, state)
+            save_checkpoint(last, raw, optimizer, state)
+        log.write(done, loss, loop.learning_rate, result)
+        report(done, loss, result)
+    log.close()
+    write_run_record(record, run, store)
+    return TrainResult(best_score or 0.0, best, last, log.path)
+
+
+def _progress(network: ENet, store: Store, step: int, best_score: float | None) -> Progress:
+    return Progress(
+        step=step,
+        best_score=best_score,
+        in_channels=network.in_channels,
+        out_channels=network.out_channels,
+        plan=store.plan,
+    )
+
+
+def write_run_record(record: RunRecord, run: Path, store: Store) -> None:
+    """Write what happened, with the settings of the store that was trained on."""
+    record.settings = {**record.settings, "store": store.settings.model_dump(mode="json")}
+    record.write(run / "run.json")
+
+
+class _Loop:
+    """One optimisation step; randomness depends on the seed and the step's number only."""
+
+    def __init__(
+        self, fabric: Fabric, network: Any, optimizer: Any, settings: TrainSettings, loss: Any
+    ) -> None:
+        self._fabric, self._network, self._optimizer = fabric, network, optimizer
+        self._settings, self._loss = settings, loss
+        self.learning_rate = settings.learning_rate
+
+    def step(self, step: int, images: torch.Tensor, targets: torch.Tensor) -> float:
+        # Dropout draws from torch's global generator: reseeding it makes a resumed run exact.
+        torch.manual_seed(self._settings.seed * 1_000_003 + step)
+        self.learning_rate = _learning_rate(self._settings, step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        self._network.train()
+        device = self._fabric.device
+        images = images.to(device, memory_format=torch.channels_last)
+        self._optimizer.zero_grad()
+        loss = self._loss(self._network(images), targets.to(device))
+        self._fabric.backward(loss)
+        self._optimizer.step()
+        return float(loss.detach())
+
+
+def _learning_rate(settings: TrainSettings, step: int) -> float:
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    done = step / settings.steps
+    return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _agree_on_settings(run: Path, settings: TrainSettings) -> None:
+    run.mkdir(parents=True, exist_ok=True)
+    path = run / "settings.json"
+    text = settings.model_dump_json(indent=2) + "\n"
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
+        raise StoreError(
+            "the run was started with other settings",
+            where=run,
+            hint="Give another --out, or the same options as before",
+        )
+    write_text_atomically(path, text)
+
+
+class _Log:
+    """A CSV row a step, and TensorBoard's curves; rows after the last checkpoint are dropped on resume."""
+
+    def __init__(self, run: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 -- slow, only training needs it
+
+        self.path = run / "log.csv"
+        kept: list[list[str]] = []
+        if self.path.is_file():
+            with self.path.open(newline="", encoding="utf-8") as handle:
+                kept = [row for row in list(csv.reader(handle))[1:] if row and int(row[0]) <= step]
+        self._handle = self.path.open("w", newline="", encoding="utf-8", buffering=1)
+        self._writer = csv.writer(self._handle, lineterminator="\n")
+        self._writer.writerows([LOG_COLUMNS, *kept])
+        self._board = SummaryWriter(run / "tensorboard", purge_step=step)
+
+    def write(
+        self, step: int, loss: float, learning_rate: float, result: ValidationResult | None
+    ) -> None:
+        row: dict[str, float] = {"loss": loss, "learning_rate": learning_rate}
+        if result is not None:
+            row |= {f"{name}_dice": value for name, value in result.dice.items()}
+            row["score"] = result.score
+        for name, value in row.items():
+            self._board.add_scalar(name, value, step)
+        self._writer.writerow(
+            [step, *[f"{row[name]:.6g}" if name in row else "" for name in LOG_COLUMNS[1:]]]
+        )
+        if result is not None:
+            self._handle.flush()
+
+    def close(self) -> None:
+        self._handle.close()
+        self._board.close()
+
+
+def read_log(path: Path) -> list[dict[str, str]]:
+    """The rows of a run's log, as text by column."""
+    with path.open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
