@@ -1,0 +1,95 @@
+"""Models: train a stage, export a bundle. Torch is imported when these are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from renalmap import __version__
+from renalmap.bundle import Bundle
+from renalmap.config import load_settings
+from renalmap.dataset.store import Store
+from renalmap.errors import MissingDependencyError
+from renalmap.report import draw_training_curve
+
+if TYPE_CHECKING:
+    from renalmap.training.loop import StepReport, TrainResult
+    from renalmap.training.settings import TrainSettings
+
+
+def load_train_settings(config: Path | None, flags: Mapping[str, Any]) -> TrainSettings:
+    """Training settings: defaults, then a TOML file, then flags that are not None.
+
+    Raises:
+        InputError: the file is missing or a setting is wrong.
+    """
+    settings: TrainSettings = load_settings(_training("settings").TrainSettings, config, flags)
+    return settings
+
+
+def train_stage(
+    store: Path,
+    settings: TrainSettings,
+    run: Path,
+    *,
+    initial: Path | None = None,
+    report: StepReport = lambda *_: None,
+) -> TrainResult:
+    """Train one stage on a prepared store, and draw its curve.
+
+    Raises:
+        InputError: as `Store.open` and `train`.
+        MissingDependencyError: torch is not installed.
+    """
+    training = _training("loop")
+    result: TrainResult = training.train(
+        Store.open(store), settings, run, initial=initial, report=report
+    )
+    draw_training_curve(training.read_log(result.log), run / "training_curve.png")
+    return result
+
+
+def export_model(
+    store: Path, localizer: Path, segmenter: Path, out: Path, *, card: Path | None, overwrite: bool
+) -> Bundle:
+    """Make a bundle of two trained checkpoints.
+
+    Args:
+        store: the store both were trained on.
+        localizer: stage 1's checkpoint.
+        segmenter: stage 2's checkpoint.
+        out: the bundle's folder.
+        card: a model card; without one, the card says only what was trained on.
+        overwrite: replace a bundle that exists.
+
+    Raises:
+        RenalMapError: as `export_bundle`.
+    """
+    opened = Store.open(store)
+    text = _default_card(opened) if card is None else card.read_text(encoding="utf-8")
+    bundle: Bundle = _training("export").export_bundle(
+        opened, localizer, segmenter, out, text, overwrite=overwrite
+    )
+    return bundle
+
+
+def _default_card(store: Store) -> str:
+    counts = {part: len(store.part(part)) for part in ("train", "validation", "test")}  # type: ignore[arg-type]
+    cases = ", ".join(f"{count} {part}" for part, count in counts.items())
+    return (
+        "# Model card\n\n"
+        f"Made by RenalMap {__version__} from {len(store.entries)} cases ({cases}).\n\n"
+        "Accuracy: not stated. Measure it with `renalmap evaluate` on patients it was not trained on.\n\n"
+        "Not a medical device. Research use only.\n"
+    )
+
+
+def _training(module: str) -> Any:
+    try:
+        return import_module(f"renalmap.training.{module}")
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"training needs the package {error.name}", hint="pip install 'renalmap[train]'"
+        ) from error

@@ -1,0 +1,127 @@
+"""Segmentations against references, and on their scans."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from renalmap.api.segment import short_name
+from renalmap.errors import DatasetError, GeometryMismatchError, InputError, PathMissingError
+from renalmap.evaluation import CaseScore, evaluate_case, scores_to_csv
+from renalmap.imaging import read_label_map, read_volume
+from renalmap.imaging.files import check_writable, write_text_atomically
+from renalmap.imaging.nifti import scan_name
+from renalmap.report import draw_dice_against_volume, draw_overview
+
+KITS_MASK_NAME = "segmentation"
+
+EvaluateProgress = Callable[[int, int, str], None]
+"""Told (cases done, cases in all, the case's name)."""
+
+
+def evaluate_predictions(
+    predictions: Path,
+    reference: Path,
+    *,
+    surface: bool = True,
+    progress: EvaluateProgress = lambda *_: None,
+) -> list[CaseScore]:
+    """Score label maps against their references.
+
+    Args:
+        predictions: a NIfTI file, or a folder of `<case>_seg.nii.gz`, `<case>.nii.gz` or KiTS19's
+            `prediction_XXXXX.nii.gz`.
+        reference: a NIfTI file, a folder of `<case>.nii.gz`, or one in KiTS19's layout. References
+            without a prediction are left out.
+        surface: whether to compute surface distances, which take most of the time.
+        progress: called after every case.
+
+    Returns:
+        One score a prediction, in the order of the cases' names.
+
+    Raises:
+        InputError: a prediction has no reference, nothing was found, or two grids differ.
+    """
+    pairs = _pairs(predictions, reference)
+    scores = []
+    for done, (case, predicted, expected) in enumerate(pairs, start=1):
+        scores.append(
+            evaluate_case(read_label_map(predicted), read_label_map(expected), surface=surface, case=case)
+        )
+        progress(done, len(pairs), case)
+    return scores
+
+
+def _pairs(predictions: Path, reference: Path) -> list[tuple[str, Path, Path]]:
+    for path in (predictions, reference):
+        if not path.exists():
+            raise PathMissingError("nothing to evaluate", where=path)
+    if predictions.is_file() and reference.is_file():
+        return [(_case_name(predictions), predictions, reference)]
+    if predictions.is_file() or reference.is_file():
+        raise InputError("give two files or two folders", where=predictions, got="one of each")
+    found, expected = _label_maps(predictions), _label_maps(reference)
+    missing = sorted(found.keys() - expected.keys())
+    if missing or not found:
+        raise DatasetError(
+            "predictions without a reference" if missing else "no predictions",
+            where=reference if missing else predictions,
+            got=", ".join(missing[:5]) or "no .nii or .nii.gz file",
+            expected="a reference of the same name for every prediction",
+        )
+    return [(case, found[case], expected[case]) for case in sorted(found)]
+
+
+def _label_maps(folder: Path) -> dict[str, Path]:
+    root = folder / "data" if (folder / "data").is_dir() else folder
+    files = [*root.glob("*.nii"), *root.glob("*.nii.gz"), *root.glob(f"*/{KITS_MASK_NAME}.nii.gz")]
+    maps: dict[str, Path] = {}
+    for path in sorted(files):
+        name = _case_name(path)
+        if name.endswith("_probability"):
+            continue
+        if name in maps:
+            raise DatasetError("two label maps of one case", where=folder, got=f"{maps[name]}, {path}")
+        maps[name] = path
+    return maps
+
+
+def _case_name(path: Path) -> str:
+    name = scan_name(path)
+    if name == KITS_MASK_NAME:
+        return path.parent.name
+    return re.sub(r"^prediction_", "case_", re.sub(r"_(seg|kidney)$", "", name))
+
+
+def draw_scan_overview(scan: Path, segmentation: Path, out: Path, *, acquisition: int | None = None) -> None:
+    """Draw a scan with its segmentation's outlines: the paper's Fig. 6.
+
+    Raises:
+        InputError: either cannot be read, they lie on different grids, or `out` has no folder.
+    """
+    if out.suffix.lower() != ".png":
+        raise InputError("the picture's name must end in .png", where=out)
+    check_writable(out, overwrite=True)
+    volume = read_volume(scan, acquisition=acquisition)
+    labels = read_label_map(segmentation)
+    if not volume.geometry.matches(labels.geometry, tolerance_mm=0.1):
+        raise GeometryMismatchError(
+            "the scan and the segmentation lie on different grids",
+            where=segmentation,
+            got=str(labels.geometry.shape),
+            expected=str(volume.geometry.shape),
+        )
+    draw_overview(volume, labels, out, title=short_name(scan))
+
+
+def write_csv(scores: Sequence[CaseScore], path: Path) -> None:
+    """Write the cases as CSV; an existing file is replaced."""
+    check_writable(path, overwrite=True)
+    write_text_atomically(path, scores_to_csv(scores))
+
+
+def write_plot(scores: Sequence[CaseScore], path: Path) -> None:
+    """Draw Dice against tumour volume as PNG; an existing file is replaced."""
+    check_writable(path, overwrite=True)
+    draw_dice_against_volume(scores, path)

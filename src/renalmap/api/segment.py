@@ -1,0 +1,211 @@
+"""Scans to segmentations."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from renalmap import __version__
+from renalmap.bundle import Bundle, default_bundle_path
+from renalmap.errors import ConfigError, RenalMapError
+from renalmap.imaging import (
+    Volume,
+    describe_hounsfield_doubt,
+    read_volume,
+    write_label_map,
+    write_probability_map,
+)
+from renalmap.imaging.files import check_writable
+from renalmap.imaging.nifti import scan_name
+from renalmap.inference.cascade import Cascade, Segmentation, SegmentOptions
+from renalmap.inference.session import Device
+from renalmap.labels import KIDNEY, TUMOUR
+
+logger = logging.getLogger(__name__)
+
+KITS_IMAGE_NAME = "imaging"
+SEGMENTATION_SUFFIX = "_seg.nii.gz"
+
+Status = Literal["ok", "no_kidney_found", "failed"]
+
+
+class CaseReport(BaseModel):
+    """What became of one scan. Volumes are on the scan's own grid; seconds by part."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    scan: str
+    status: Status
+    output: str | None = None
+    probability_maps: dict[str, str] = {}
+    kidney_ml: float | None = None
+    """Kidney without tumour."""
+    tumour_ml: float | None = None
+    slices: int | None = None
+    seconds: dict[str, float] = {}
+    warnings: list[str] = []
+    dropped_components: list[dict[str, Any]] = []
+    error: str | None = None
+
+
+class SegmentReport(BaseModel):
+    """What `renalmap segment` did."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    renalmap_version: str
+    bundle_sha256: str
+    cases: list[CaseReport]
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """What to segment with, and what to write.
+
+    Attributes:
+        model: the bundle's folder; None takes the one that ships with the package.
+        device: `cpu` or `cuda`.
+        options: how to run.
+        acquisition: which acquisition of a DICOM series.
+        assume_hu: do not warn of values that cannot be HU.
+        overwrite: replace outputs that exist.
+    """
+
+    model: Path | None = None
+    device: Device = "cpu"
+    options: SegmentOptions = field(default_factory=SegmentOptions)
+    acquisition: int | None = None
+    assume_hu: bool = False
+    overwrite: bool = False
+
+
+ScanProgress = Callable[[Path, str, int, int], None]
+"""Told (scan, what is being done, slices done, slices in all)."""
+
+
+def segment_scans(
+    scans: Sequence[Path],
+    out: Path,
+    request: SegmentRequest = SegmentRequest(),  # noqa: B008 -- frozen
+    progress: ScanProgress = lambda *_: None,
+) -> SegmentReport:
+    """Segment scans, one after the other.
+
+    Args:
+        scans: NIfTI files or DICOM folders.
+        out: for one scan the file to write, or a folder that exists; for several a folder, made if it
+            is missing, that receives `<scan's name>_seg.nii.gz`. The name of KiTS19's
+            `case_XXXXX/imaging.nii.gz` is its folder's.
+        request: bundle, device, options.
+        progress: called after every slice.
+
+    Returns:
+        A report with every scan. One that fails does not stop the others.
+
+    Raises:
+        RenalMapError: before the first scan for a fault of the request; for a single scan, its own.
+    """
+    outputs = _outputs(scans, out)
+    bundle = Bundle.open(request.model or default_bundle_path())
+    cascade = Cascade(bundle, request.device)
+    reports = []
+    for scan, output in zip(scans, outputs, strict=True):
+        try:
+            reports.append(_segment_scan(cascade, scan, output, request, progress))
+        except RenalMapError as error:
+            if len(scans) == 1:
+                raise
+            logger.debug("%s failed", scan, exc_info=True)
+            reports.append(CaseReport(scan=str(scan), status="failed", error=str(error)))
+    return SegmentReport(renalmap_version=__version__, bundle_sha256=bundle.digest, cases=reports)
+
+
+def short_name(scan: Path) -> str:
+    """A scan's name: the file's without suffix, the DICOM folder's, or a KiTS19 case's."""
+    name = scan_name(scan)
+    return scan.resolve().parent.name if name == KITS_IMAGE_NAME else name
+
+
+def _outputs(scans: Sequence[Path], out: Path) -> list[Path]:
+    if not scans:
+        raise ConfigError("no scan was given")
+    if len(scans) == 1 and not out.is_dir():
+        return [out]
+    if out.exists() and not out.is_dir():
+        raise ConfigError("several scans need a folder as --out", where=out, got="a file")
+    names = [short_name(scan) for scan in scans]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ConfigError(
+            "scans of the same name would overwrite each other",
+            got=", ".join(repeated[:5]),
+            hint="Segment them in separate calls, with another --out",
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    return [out / f"{name}{SEGMENTATION_SUFFIX}" for name in names]
+
+
+def _segment_scan(
+    cascade: Cascade, scan: Path, output: Path, request: SegmentRequest, progress: ScanProgress
+) -> CaseReport:
+    maps = _probability_paths(output) if request.options.probabilities else {}
+    for path in (output, *maps.values()):
+        check_writable(path, overwrite=request.overwrite)
+    start = time.perf_counter()
+    volume = read_volume(scan, acquisition=request.acquisition)
+    read_s = time.perf_counter() - start
+    doubt = None if request.assume_hu else describe_hounsfield_doubt(volume)
+    found = cascade.segment(
+        volume, request.options, lambda what, done, total: progress(scan, what, done, total)
+    )
+    start = time.perf_counter()
+    write_label_map(found.label_map, output, overwrite=request.overwrite)
+    for region, path in maps.items():
+        write_probability_map(
+            found.probabilities[region], volume.geometry, path, overwrite=request.overwrite
+        )
+    seconds = {"read": read_s, **found.seconds, "write": time.perf_counter() - start}
+    return _report(scan, output, maps, volume, found, seconds, doubt)
+
+
+def _probability_paths(output: Path) -> dict[str, Path]:
+    stem = scan_name(output)
+    return {
+        region: output.with_name(f"{stem}_{region}_probability.nii.gz") for region in ("kidney", "tumour")
+    }
+
+
+def _report(  # noqa: PLR0913 -- the one place that gathers them
+    scan: Path,
+    output: Path,
+    maps: Mapping[str, Path],
+    volume: Volume,
+    found: Segmentation,
+    seconds: Mapping[str, float],
+    doubt: str | None,
+) -> CaseReport:
+    return CaseReport(
+        scan=str(scan),
+        status="ok" if found.kidney_found else "no_kidney_found",
+        output=str(output),
+        probability_maps={region: str(path) for region, path in maps.items()},
+        kidney_ml=round(found.label_map.volume_ml(KIDNEY), 2),
+        tumour_ml=round(found.label_map.volume_ml(TUMOUR), 2),
+        slices=volume.geometry.shape[0],
+        seconds={part: round(value, 3) for part, value in seconds.items()},
+        warnings=[] if doubt is None else [doubt],
+        dropped_components=[
+            {
+                "volume_ml": round(component.volume_ml, 2),
+                "slice": round(component.centre_zyx[0]),
+                "reason": component.reason,
+            }
+            for component in found.dropped
+        ],
+    )

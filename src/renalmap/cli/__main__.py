@@ -1,0 +1,5 @@
+"""`python -m renalmap.cli`."""
+
+from renalmap.cli.app import main
+
+main()

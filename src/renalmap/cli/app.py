@@ -1,0 +1,63 @@
+"""The application: its verbs and what becomes of their errors."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from renalmap import __version__
+from renalmap.cli import data, model, scans
+from renalmap.cli.console import show_error
+from renalmap.errors import RenalMapError
+
+app = typer.Typer(
+    name="renalmap",
+    help="Kidneys and kidney tumours on abdominal CT. Research use only; not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+app.command("segment")(scans.segment)
+app.command("overview")(scans.overview)
+app.command("evaluate")(scans.evaluate)
+app.command("demo")(scans.demo)
+app.command("prepare")(data.prepare)
+app.command("phantom")(data.phantom)
+app.command("train")(model.train)
+app.command("export")(model.export)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"renalmap {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is done.")] = False,
+) -> None:
+    del version
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+
+
+def main() -> None:
+    """Run the command line; ends the process with the command's exit code."""
+    try:
+        app()
+    except RenalMapError as error:
+        show_error(error)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

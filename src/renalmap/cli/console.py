@@ -1,0 +1,91 @@
+"""What is printed where: results to standard output, all else to standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from renalmap.errors import RenalMapError
+
+output = Console()
+messages = Console(stderr=True)
+
+
+def show_error(error: RenalMapError) -> None:
+    """Print an error to standard error, whatever brackets its text holds."""
+    messages.print(Text("error: ", style="bold red") + Text(str(error)), soft_wrap=True)
+
+
+def show_warning(text: str) -> None:
+    """Print a warning to standard error."""
+    messages.print(Text("warning: ", style="bold yellow") + Text(text), soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(*, quiet: bool = False) -> Iterator[ProgressBar]:
+    """A bar with rate and time left on standard error; nothing if quiet."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(show_speed=True),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=messages, disable=quiet, transient=True) as progress:
+        yield ProgressBar(progress)
+
+
+class ProgressBar:
+    """One bar at a time: a new description starts a new one."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task: Any = None
+        self._key = ""
+
+    def show(self, key: str, done: int, total: int, description: str | None = None) -> None:
+        """Set the bar.
+
+        Args:
+            key: what is being done; another key than last time starts a new bar.
+            done: finished so far.
+            total: in all; 0 where it is not known.
+            description: text beside the bar, by default the key.
+        """
+        if self._task is None or key != self._key:
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+            self._task = self._progress.add_task(key, total=total or None, rate="")
+            self._key = key
+        speed = self._progress.tasks[-1].speed
+        self._progress.update(
+            self._task,
+            completed=done,
+            total=total or None,
+            description=description or key,
+            rate="" if speed is None else f"{speed:.1f}/s",
+        )
+
+
+def table(title: str | None, *columns: str) -> Table:
+    """A table whose first column is text and whose others are numbers."""
+    made = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        made.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    return made

@@ -1,0 +1,85 @@
+"""Verbs about data sets: prepare, phantom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from renalmap.cli.console import output, progress_bar, table
+
+
+def prepare(
+    datasets: Annotated[
+        list[Path],
+        typer.Argument(help="KiTS19 folders, folders of single slices, or tables of cases (cases.csv)."),
+    ],
+    out: Annotated[Path, typer.Option(help="The store's folder.")],
+    store: Annotated[
+        Literal["npz", "blosc2"], typer.Option(help="The paper's format, or the fast one.")
+    ] = "npz",
+    n_test: Annotated[int, typer.Option(min=0, help="Patients to test on.")] = 20,
+    n_validation: Annotated[
+        int | None, typer.Option(min=0, help="Patients to validate on; default: a tenth of the rest.")
+    ] = None,
+    test: Annotated[str, typer.Option(help="Patients to test on, by name: a,b,c.")] = "",
+    validation: Annotated[str, typer.Option(help="Patients to validate on, by name: a,b,c.")] = "",
+    split: Annotated[Path | None, typer.Option(help="A split.json written before.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of Plan settings.")] = None,
+    crop: Annotated[Literal["blob", "slice"] | None, typer.Option(help="Stage 2's crops.")] = None,
+) -> None:
+    """Data set to store: slices on the network's grid, split, slice statistics, intensity table.
+
+    Interrupted, it continues where it stopped.
+    """
+    from renalmap.api.data import SplitRequest, prepare_store
+    from renalmap.config import load_settings
+    from renalmap.preprocess import Plan
+
+    plan = load_settings(Plan, config, {"crop": crop})
+    request = SplitRequest(seed, n_test, n_validation, _names(test), _names(validation), split)
+    with progress_bar() as bar:
+        made = prepare_store(
+            datasets,
+            out,
+            plan,
+            store_format=store,
+            split=request,
+            progress=lambda done, total, what: bar.show(
+                "statistics" if total else "slices", done, total, what
+            ),
+        )
+    summary = table(f"{out}", "part", "patients", "cases", "slices", "with kidney", "with tumour")
+    for part in ("train", "validation", "test"):
+        entries = made.part(part)
+        summary.add_row(
+            part,
+            str(len({entry.patient for entry in entries})),
+            str(len(entries)),
+            str(sum(len(entry.z_indices) for entry in entries)),
+            str(sum(pixels > 0 for entry in entries for pixels in entry.kidney_pixels)),
+            str(sum(pixels > 0 for entry in entries for pixels in entry.tumour_pixels)),
+        )
+    output.print(summary)
+
+
+def phantom(
+    out: Annotated[Path, typer.Option(help="The data set's folder.")],
+    cases: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of all of them.")] = 0,
+    config: Annotated[Path | None, typer.Option(help="A TOML file with [[phantoms]].")] = None,
+    first_number: Annotated[int, typer.Option(min=0, help="Number of the first case.")] = 0,
+) -> None:
+    """Write synthetic abdominal CTs with known labels, in KiTS19's layout."""
+    from renalmap.api.data import write_phantoms
+
+    with progress_bar() as bar:
+        bar.show(f"making {cases} phantoms", 0, 0)
+        write_phantoms(out, cases=cases, seed=seed, config=config, first_number=first_number)
+    typer.echo(f"wrote {out}")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())

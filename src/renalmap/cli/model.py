@@ -1,0 +1,73 @@
+"""Verbs about models: train, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from renalmap.cli.console import progress_bar
+
+
+def train(
+    store: Annotated[Path, typer.Argument(help="A store made by prepare.")],
+    stage: Annotated[Literal["localize", "segment"], typer.Option(help="Which network.")],
+    out: Annotated[Path, typer.Option(help="The run's folder; an interrupted run continues.")],
+    config: Annotated[Path | None, typer.Option(help="A TOML file of training settings.")] = None,
+    initial: Annotated[Path | None, typer.Option(help="A checkpoint to start from.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Batches to train on.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Slices, patches or crops a batch.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Adam's.")] = None,
+    patch_size: Annotated[int | None, typer.Option(help="Stage 1 on patches of this edge.")] = None,
+    crop: Annotated[Literal["blob", "slice"] | None, typer.Option(help="Stage 2's crops.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, batches and dropout.")] = None,
+    accelerator: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    precision: Annotated[str | None, typer.Option(help="32-true, 16-mixed or bf16-mixed.")] = None,
+    validate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Torch threads on the CPU.")] = None,
+) -> None:
+    """Train one stage on a prepared store."""
+    from renalmap.api.model import load_train_settings, train_stage
+
+    flags = {
+        "stage": stage,
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "patch_size": patch_size,
+        "crop": crop,
+        "seed": seed,
+        "accelerator": accelerator,
+        "precision": precision,
+        "validate_every": validate_every,
+        "threads": threads,
+    }
+    settings = load_train_settings(config, flags)
+    with progress_bar() as bar:
+        best = "not validated yet"
+
+        def report(step: int, loss: float, validation: object) -> None:
+            nonlocal best
+            if validation is not None:
+                best = str(validation)
+            bar.show(stage, step, settings.steps, f"loss {loss:.3f}  {best}")
+
+        bar.show(stage, 0, settings.steps, "starting")
+        result = train_stage(store, settings, out, initial=initial, report=report)
+    typer.echo(f"best validation score {result.best_score:.4f}: {result.best}")
+
+
+def export(
+    store: Annotated[Path, typer.Argument(help="The store both stages were trained on.")],
+    localizer: Annotated[Path, typer.Option(help="Stage 1's checkpoint.")],
+    segmenter: Annotated[Path, typer.Option(help="Stage 2's checkpoint.")],
+    out: Annotated[Path, typer.Option(help="The bundle's folder.")],
+    card: Annotated[Path | None, typer.Option(help="A model card in Markdown.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle.")] = False,
+) -> None:
+    """Make a bundle: two ONNX graphs that give the networks' labels, Plan, statistics, card, hashes."""
+    from renalmap.api.model import export_model
+
+    bundle = export_model(store, localizer, segmenter, out, card=card, overwrite=overwrite)
+    typer.echo(f"wrote {bundle.root} ({bundle.digest[:16]})")
