@@ -41,6 +41,10 @@ def load_settings(
             level = merged
             for parent in parents:
                 level = level.setdefault(parent, {})
+                if not isinstance(level, dict):
+                    raise ConfigError(
+                        f"{parent} is a table of settings", where=toml_path, got=repr(level)
+                    )
             level[leaf] = value
     return parse_settings(model, merged, where=toml_path)
 

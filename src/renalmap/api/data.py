@@ -56,7 +56,7 @@ def prepare_store(
     plan: Plan,
     *,
     store_format: StoreFormat = "npz",
-    split: SplitRequest = SplitRequest(),  # noqa: B008 -- frozen
+    split: SplitRequest = SplitRequest(),
     progress: Progress = lambda *_: None,
 ) -> Store:
     """Make or continue a store from one or several data sets, and draw its two figures.

@@ -42,7 +42,9 @@ class DemoResult:
     score: CaseScore
 
 
-def run_demo(out: Path, *, seed: int = DEMO_SEED, progress: ScanProgress = lambda *_: None) -> DemoResult:
+def run_demo(
+    out: Path, *, seed: int = DEMO_SEED, progress: ScanProgress = lambda *_: None
+) -> DemoResult:
     """Make a phantom, segment it, score it, draw it; files that an earlier demo left are replaced.
 
     Args:

@@ -76,8 +76,7 @@ def export_model(
 
 
 def _default_card(store: Store) -> str:
-    counts = {part: len(store.part(part)) for part in ("train", "validation", "test")}  # type: ignore[arg-type]
-    cases = ", ".join(f"{count} {part}" for part, count in counts.items())
+    cases = ", ".join(f"{len(store.part(part))} {part}" for part in ("train", "validation", "test"))
     return (
         "# Model card\n\n"
         f"Made by RenalMap {__version__} from {len(store.entries)} cases ({cases}).\n\n"

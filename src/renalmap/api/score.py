@@ -47,7 +47,9 @@ def evaluate_predictions(
     scores = []
     for done, (case, predicted, expected) in enumerate(pairs, start=1):
         scores.append(
-            evaluate_case(read_label_map(predicted), read_label_map(expected), surface=surface, case=case)
+            evaluate_case(
+                read_label_map(predicted), read_label_map(expected), surface=surface, case=case
+            )
         )
         progress(done, len(pairs), case)
     return scores
@@ -94,7 +96,9 @@ def _case_name(path: Path) -> str:
     return re.sub(r"^prediction_", "case_", re.sub(r"_(seg|kidney)$", "", name))
 
 
-def draw_scan_overview(scan: Path, segmentation: Path, out: Path, *, acquisition: int | None = None) -> None:
+def draw_scan_overview(
+    scan: Path, segmentation: Path, out: Path, *, acquisition: int | None = None
+) -> None:
     """Draw a scan with its segmentation's outlines: the paper's Fig. 6.
 
     Raises:

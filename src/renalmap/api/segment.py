@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,7 +15,6 @@ from renalmap import __version__
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.errors import ConfigError, RenalMapError
 from renalmap.imaging import (
-    Volume,
     describe_hounsfield_doubt,
     read_volume,
     write_label_map,
@@ -23,7 +22,8 @@ from renalmap.imaging import (
 )
 from renalmap.imaging.files import check_writable
 from renalmap.imaging.nifti import scan_name
-from renalmap.inference.cascade import Cascade, Segmentation, SegmentOptions
+from renalmap.inference.cascade import Cascade, SegmentOptions
+from renalmap.inference.components import DroppedComponent
 from renalmap.inference.session import Device
 from renalmap.labels import KIDNEY, TUMOUR
 
@@ -32,7 +32,29 @@ logger = logging.getLogger(__name__)
 KITS_IMAGE_NAME = "imaging"
 SEGMENTATION_SUFFIX = "_seg.nii.gz"
 
+REPORTED_FROM_ML = 0.5
+"""Dropped components from this volume are listed; smaller ones are counted."""
+
 Status = Literal["ok", "no_kidney_found", "failed"]
+
+
+class DroppedReport(BaseModel):
+    """A component of the network's foreground that was taken for a mistake."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    volume_ml: float
+    slice: int
+    reason: str
+
+    @classmethod
+    def of(cls, component: DroppedComponent) -> DroppedReport:
+        """What is told of a component."""
+        return cls(
+            volume_ml=round(component.volume_ml, 2),
+            slice=round(component.centre_zyx[0]),
+            reason=component.reason,
+        )
 
 
 class CaseReport(BaseModel):
@@ -50,7 +72,9 @@ class CaseReport(BaseModel):
     slices: int | None = None
     seconds: dict[str, float] = {}
     warnings: list[str] = []
-    dropped_components: list[dict[str, Any]] = []
+    dropped_components: list[DroppedReport] = []
+    dropped_specks: int = 0
+    """Dropped components too small to be listed one by one."""
     error: str | None = None
 
 
@@ -92,7 +116,7 @@ ScanProgress = Callable[[Path, str, int, int], None]
 def segment_scans(
     scans: Sequence[Path],
     out: Path,
-    request: SegmentRequest = SegmentRequest(),  # noqa: B008 -- frozen
+    request: SegmentRequest = SegmentRequest(),
     progress: ScanProgress = lambda *_: None,
 ) -> SegmentReport:
     """Segment scans, one after the other.
@@ -171,25 +195,6 @@ def _segment_scan(
             found.probabilities[region], volume.geometry, path, overwrite=request.overwrite
         )
     seconds = {"read": read_s, **found.seconds, "write": time.perf_counter() - start}
-    return _report(scan, output, maps, volume, found, seconds, doubt)
-
-
-def _probability_paths(output: Path) -> dict[str, Path]:
-    stem = scan_name(output)
-    return {
-        region: output.with_name(f"{stem}_{region}_probability.nii.gz") for region in ("kidney", "tumour")
-    }
-
-
-def _report(  # noqa: PLR0913 -- the one place that gathers them
-    scan: Path,
-    output: Path,
-    maps: Mapping[str, Path],
-    volume: Volume,
-    found: Segmentation,
-    seconds: Mapping[str, float],
-    doubt: str | None,
-) -> CaseReport:
     return CaseReport(
         scan=str(scan),
         status="ok" if found.kidney_found else "no_kidney_found",
@@ -201,11 +206,17 @@ def _report(  # noqa: PLR0913 -- the one place that gathers them
         seconds={part: round(value, 3) for part, value in seconds.items()},
         warnings=[] if doubt is None else [doubt],
         dropped_components=[
-            {
-                "volume_ml": round(component.volume_ml, 2),
-                "slice": round(component.centre_zyx[0]),
-                "reason": component.reason,
-            }
+            DroppedReport.of(component)
             for component in found.dropped
+            if component.volume_ml >= REPORTED_FROM_ML
         ],
+        dropped_specks=sum(component.volume_ml < REPORTED_FROM_ML for component in found.dropped),
     )
+
+
+def _probability_paths(output: Path) -> dict[str, Path]:
+    stem = scan_name(output)
+    return {
+        region: output.with_name(f"{stem}_{region}_probability.nii.gz")
+        for region in ("kidney", "tumour")
+    }

@@ -28,14 +28,21 @@ def segment(
     out: Annotated[Path, typer.Option(help="The file to write; for several scans, a folder.")],
     model: Annotated[Path | None, typer.Option(help="A bundle; by default the one shipped.")] = None,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to run.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="Slices in work at once; default: cores.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Slices in work at once; default: cores.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices in one call of the runtime.")] = 1,
     acquisition: Acquisition = None,
-    assume_hu: Annotated[bool, typer.Option("--assume-hu", help="The values are HU: do not warn.")] = False,
-    save_probabilities: Annotated[
-        bool, typer.Option("--save-probabilities", help="Also write maps of kidney and tumour probability.")
+    assume_hu: Annotated[
+        bool, typer.Option("--assume-hu", help="The values are HU: do not warn.")
     ] = False,
-    stage1_only: Annotated[bool, typer.Option("--stage1-only", help="Kidney with tumour, no stage 2.")] = False,
+    save_probabilities: Annotated[
+        bool,
+        typer.Option("--save-probabilities", help="Also write maps of kidney and tumour probability."),
+    ] = False,
+    stage1_only: Annotated[
+        bool, typer.Option("--stage1-only", help="Kidney with tumour, no stage 2.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if a scan shows no kidney.")] = False,
     json: Json = False,
@@ -137,7 +144,12 @@ def demo(
     scored = table("Against the phantom's truth", "region", "Dice", "predicted ml", "true ml")
     for name, dice, predicted, true in (
         ("kidney with tumour", score.kidney_dice, score.kidney_predicted_ml, score.kidney_reference_ml),
-        ("kidney", score.kidney_only_dice, score.kidney_only_predicted_ml, score.kidney_only_reference_ml),
+        (
+            "kidney",
+            score.kidney_only_dice,
+            score.kidney_only_predicted_ml,
+            score.kidney_only_reference_ml,
+        ),
         ("tumour", score.tumour_dice, score.tumour_predicted_ml, score.tumour_reference_ml),
     ):
         scored.add_row(name, _number(dice, 3), _number(predicted, 1), _number(true, 1))
@@ -194,12 +206,16 @@ def _volume_table(scores: list[CaseScore]) -> Table:
 
     made = table("Tumour Dice by tumour volume", "volume", "n", "missed", "mean", "sd")
     for row in dice_by_tumour_volume(scores):
-        limits = f"{row.from_ml:g} to {row.to_ml:g} ml" if math.isfinite(row.to_ml) else f"over {row.from_ml:g} ml"
+        limits = (
+            f"{row.from_ml:g} to {row.to_ml:g} ml"
+            if math.isfinite(row.to_ml)
+            else f"over {row.from_ml:g} ml"
+        )
         made.add_row(limits, str(row.n), str(row.n_missed), _number(row.mean, 3), _number(row.sd, 3))
     return made
 
 
 def _number(value: float | None, digits: int) -> str:
     if value is None or math.isnan(value):
-        return "–"
+        return "n/a"
     return f"{value:.{digits}f}"

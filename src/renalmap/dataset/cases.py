@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from renalmap.errors import (
     GeometryMismatchError,
     LabelError,
     NoImagesError,
+    NonFiniteVoxelsError,
     PathMissingError,
 )
 from renalmap.imaging import read_label_map, read_volume
@@ -76,7 +78,7 @@ def find_cases(root: Path) -> tuple[Case, ...]:
 
     Raises:
         PathMissingError: nothing is there.
-        DatasetError: it is none of these layouts, or ids repeat.
+        DatasetError: it is none of these layouts, a table is faulty, or ids repeat.
         NoImagesError: a KiTS19 case has a mask and no imaging.
     """
     if not root.exists():
@@ -87,12 +89,21 @@ def find_cases(root: Path) -> tuple[Case, ...]:
         cases = _slice_cases(root)
     else:
         cases = _kits_cases(root)
+    _check_ids(cases, root)
+    return tuple(sorted(cases, key=lambda case: case.case_id))
+
+
+def _check_ids(cases: list[Case], root: Path) -> None:
+    """Ids name files of the store, so they must be plain file names, each once."""
     seen: set[str] = set()
     for case in cases:
         if case.case_id in seen:
             raise DatasetError("two cases have the same id", where=root, got=case.case_id)
+        if not case.case_id or case.case_id.startswith(".") or Path(case.case_id).name != case.case_id:
+            raise DatasetError(
+                "a case's id must be a plain file name", where=root, got=repr(case.case_id)
+            )
         seen.add(case.case_id)
-    return tuple(sorted(cases, key=lambda case: case.case_id))
 
 
 def open_case(case: Case) -> CasePixels:
@@ -157,25 +168,26 @@ def _manifest_cases(path: Path) -> list[Case]:
             patient=row["patient"] or row["case_id"],
             image=_existing(path, row["image"]),
             mask=_existing(path, row["mask"]),
-            acquisition=int(row["acquisition"]) if row["acquisition"] else None,
+            acquisition=_integer(path, row["acquisition"]) if row["acquisition"] else None,
         )
         for row in rows
     ]
 
 
 def _slice_cases(root: Path) -> list[Case]:
-    rows = _read_table(root / "index.csv", ("name", "case", "z"))
+    table = root / "index.csv"
+    rows = _read_table(table, ("name", "case", "z"))
     files: dict[str, list[tuple[int, Path]]] = {}
     for row in rows:
-        path = _existing(root / "index.csv", f"{row['name']}.npz")
-        files.setdefault(row["case"], []).append((int(row["z"]), path))
+        path = _existing(table, f"{row['name']}.npz")
+        files.setdefault(row["case"], []).append((_integer(table, row["z"]), path))
     return [Case(case, case, slice_files=tuple(sorted(found))) for case, found in files.items()]
 
 
 def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8") as handle:
-            reader = csv.DictReader(handle)
+            reader = csv.DictReader(handle, restval="")
             missing = set(columns) - set(reader.fieldnames or ())
             rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
@@ -190,7 +202,18 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     return rows
 
 
+def _integer(table: Path, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise DatasetError(
+            "the table of cases has text where an integer belongs", where=table, got=repr(text)
+        ) from error
+
+
 def _existing(table: Path, name: str) -> Path:
+    if not name:
+        raise DatasetError("the table of cases leaves a path empty", where=table)
     path = (table.parent / name).resolve()
     if not path.exists():
         raise PathMissingError("a file that the table of cases names does not exist", where=path)
@@ -220,7 +243,7 @@ def _read_slice(path: Path) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             hu, labels = arrays["hu"], arrays["label"]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise DatasetError("a slice cannot be read", where=path, got=str(error)) from error
     if hu.ndim != 2 or hu.shape != labels.shape:
         raise DatasetError(
@@ -228,15 +251,18 @@ def _read_slice(path: Path) -> tuple[NDArray[Any], NDArray[np.uint8]]:
             where=path,
             got=f"hu {hu.shape}, label {labels.shape}",
         )
+    if not np.isfinite(hu).all():
+        raise NonFiniteVoxelsError("a slice holds NaN or infinite pixels", where=path)
     _check_labels(labels, str(path))
     return hu, labels.astype(np.uint8)
 
 
 def _check_labels(labels: NDArray[Any], where: str) -> None:
-    if labels.size and labels.max() > max(LABEL_NAMES):
+    found = np.array([labels.min(), labels.max()])
+    if labels.dtype.kind not in "iub" or not np.isin(found, list(LABEL_NAMES)).all():
         raise LabelError(
             "a mask holds unknown labels",
             where=where,
-            got=f"a label {labels.max()}",
+            got=f"{labels.dtype} from {found[0]} to {found[1]}",
             expected=", ".join(f"{value} {name}" for value, name in LABEL_NAMES.items()),
         )

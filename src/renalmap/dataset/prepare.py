@@ -17,6 +17,7 @@ from renalmap.dataset.cases import Case, CasePixels, open_case
 from renalmap.dataset.split import Split
 from renalmap.dataset.store import (
     INT16_RANGE,
+    STATISTICS_FILE,
     CaseEntry,
     Store,
     StoreSettings,
@@ -58,8 +59,11 @@ def prepare(
 
     Raises:
         StoreError: the store exists with other settings or another split.
+        DatasetError: a case's patient is not in the split.
         InputError: a case cannot be read; what was done before stays done.
     """
+    for case in cases:
+        split.part_of(case.patient)
     root.mkdir(parents=True, exist_ok=True)
     _agree_on_settings(root, settings, split)
     slices = slice_store(root, settings.format)
@@ -67,6 +71,8 @@ def prepare(
     counter = _Counter(progress, len(cases), done=len(done))
     for case in cases:
         if case.case_id not in done:
+            # Statistics of fewer cases must not outlive the arrival of another.
+            (root / STATISTICS_FILE).unlink(missing_ok=True)
             counter.begin(case.case_id)
             survey = _CaseSurvey(settings.plan)
             pixels = open_case(case)
@@ -182,7 +188,7 @@ def _on_grid(
 
 
 def _write_statistics(root: Path, settings: StoreSettings, split: Split, progress: Progress) -> None:
-    path = root / "slice_statistics.npz"
+    path = root / STATISTICS_FILE
     if path.exists():
         return
     plan, slices = settings.plan, slice_store(root, settings.format)

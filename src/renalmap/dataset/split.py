@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from renalmap.dataset.cases import Case
 from renalmap.errors import DatasetError, PathMissingError
@@ -27,6 +27,14 @@ class Split(BaseModel):
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _each_patient_once(self) -> Self:
+        patients = [*self.train, *self.validation, *self.test]
+        twice = sorted({patient for patient in patients if patients.count(patient) > 1})
+        if twice:
+            raise ValueError(f"patients named twice: {', '.join(twice)}")
+        return self
 
     def part_of(self, patient: str) -> Part:
         """The part a patient is in.
@@ -83,14 +91,15 @@ def draw_split(
         DatasetError: too few patients, an unknown patient, or one named twice.
     """
     patients = sorted({case.patient for case in cases})
-    unknown = sorted({*test, *validation} - set(patients))
-    if unknown or set(test) & set(validation):
+    named = [*test, *validation]
+    unknown = sorted(set(named) - set(patients))
+    twice = sorted({patient for patient in named if named.count(patient) > 1})
+    if unknown or twice:
         raise DatasetError(
             "the lists of patients do not fit the data set",
-            got=f"unknown: {', '.join(unknown) or 'none'}; "
-            f"twice: {', '.join(sorted(set(test) & set(validation))) or 'none'}",
+            got=f"unknown: {', '.join(unknown) or 'none'}; twice: {', '.join(twice) or 'none'}",
         )
-    free = [patient for patient in patients if patient not in {*test, *validation}]
+    free = [patient for patient in patients if patient not in named]
     shuffled = [str(patient) for patient in np.random.default_rng(seed).permutation(free)]
     wanted_test = 0 if test else n_test
     left = len(free) - wanted_test

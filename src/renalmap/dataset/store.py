@@ -33,6 +33,9 @@ StoreFormat = Literal["npz", "blosc2"]
 
 INT16_RANGE = (-32768, 32767)
 
+STATISTICS_FILE = "slice_statistics.npz"
+"""Written last: a store that has it is complete."""
+
 
 class CaseEntry(BaseModel):
     """What the store knows of a case.
@@ -201,12 +204,12 @@ class Store:
         Raises:
             StoreError: it is missing, incomplete or damaged.
         """
-        statistics_path = root / "slice_statistics.npz"
+        statistics_path = root / STATISTICS_FILE
         if not statistics_path.is_file():
             raise StoreError(
                 "no prepared store, or an unfinished one",
                 where=root,
-                expected="slice_statistics.npz, which prepare writes last",
+                expected=f"{STATISTICS_FILE}, which prepare writes last",
                 hint="Run `renalmap prepare` again: it continues where it stopped",
             )
         settings = read_settings(root)

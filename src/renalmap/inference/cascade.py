@@ -86,7 +86,7 @@ class Cascade:
     def segment(
         self,
         volume: Volume,
-        options: SegmentOptions = SegmentOptions(),  # noqa: B008 -- frozen
+        options: SegmentOptions = SegmentOptions(),
         progress: Progress = lambda *_: None,
     ) -> Segmentation:
         """Segment a scan.
@@ -193,13 +193,14 @@ class _Run:
         for box in crop_boxes(stage1 > 0, self.bundle.plan):
             crop = np.ascontiguousarray(cut_crop(image, box))[None, None]
             paste_crop(summed, cut_crop(summed, box) + session.run(crop)[0], box)
-        covered = summed.sum(axis=0) > 0
+        total = summed.sum(axis=0)
+        covered = total > 0
         if self.maps:
-            kidney = (summed[KIDNEY] + summed[TUMOUR])[covered] / summed.sum(axis=0)[covered]
-            self.maps["kidney"][z][covered] = _to_uint8(kidney)
-            tumour = summed[TUMOUR][covered] / summed.sum(axis=0)[covered]
-            self.maps["tumour"][z][covered] = _to_uint8(tumour)
-        return np.where(covered, summed.argmax(axis=0), stage1).astype(np.uint8)
+            kidney = summed[KIDNEY] + summed[TUMOUR]
+            self.maps["kidney"][z][covered] = _to_uint8(kidney[covered] / total[covered])
+            self.maps["tumour"][z][covered] = _to_uint8(summed[TUMOUR][covered] / total[covered])
+        merged: NDArray[np.uint8] = np.where(covered, summed.argmax(axis=0), stage1).astype(np.uint8)
+        return merged
 
     def _input(self, z: int) -> NDArray[np.float32]:
         on_grid = self.fit.to_grid(self.volume.hu[z], self.bundle.plan.outside_hu)
@@ -241,4 +242,5 @@ def _batched(items: Iterable[int], size: int) -> Iterator[tuple[int, ...]]:
 
 
 def _to_uint8(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.rint(probability * 255.0).astype(np.uint8)
+    scaled: NDArray[np.uint8] = np.rint(probability * 255.0).astype(np.uint8)
+    return scaled

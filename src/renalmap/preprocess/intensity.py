@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ class SliceStatistics:
                     global_mean_hu=float(arrays["global_mean_hu"]),
                     global_deviation_hu=float(arrays["global_deviation_hu"]),
                 )
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
             raise StoreError(
                 "the slice statistics cannot be read", where=path, got=str(error)
             ) from error

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import logging
 import math
+import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from renalmap.dataset.store import Store
 from renalmap.errors import StoreError
 from renalmap.imaging.files import write_text_atomically
 from renalmap.networks.enet import ENet
-from renalmap.training.batches import BatchMaker, stream_batches
+from renalmap.training.batches import Batch, BatchMaker, stream_batches
 from renalmap.training.checkpoint import (
     Progress,
     load_checkpoint,
@@ -75,51 +77,67 @@ def train(
     Raises:
         StoreError: the run exists with other settings, or there is nothing to train on.
     """
+    began = time.perf_counter()
     _agree_on_settings(run, settings)
     store = store.with_plan(settings.plan(store.plan))
     record = RunRecord.start(packages=PACKAGES, seed=settings.seed, settings=settings)
+    maker = BatchMaker(store, settings)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
     torch.manual_seed(settings.seed)
-    raw = ENet(1, settings.out_channels)
+    # On its device before the optimizer: loaded optimizer state follows its weights there.
+    raw = ENet(1, settings.out_channels).to(fabric.device)
     optimizer = torch.optim.Adam(raw.parameters(), lr=settings.learning_rate)
     best, last = run / "best.safetensors", run / "last.safetensors"
-    progress = _progress(raw, store, 0, None)
-    if last.is_file():
-        progress = load_checkpoint(last, raw, optimizer)
-        logger.info("continuing %s at step %d", run, progress.step)
-    elif initial is not None:
-        skipped = load_initial_weights(initial, raw)
-        logger.info("starting from %s, but for %s", initial, ", ".join(skipped) or "nothing")
+    progress = _restore(last, initial, raw, optimizer, store)
     raw.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network, wrapped = fabric.setup(raw, optimizer)
-    log = _Log(run, progress.step)
-    loop = _Loop(
-        fabric, network, wrapped, settings, tversky_loss(settings.tversky_alpha, settings.tversky_beta)
-    )
+    loop = _Loop(fabric, network, wrapped, settings)
     best_score = progress.best_score
-    batches = stream_batches(
-        BatchMaker(store, settings), progress.step, settings.steps, settings.prefetch
-    )
-    for step, batch in enumerate(batches, start=progress.step):
-        loss = loop.step(step, batch.images, batch.targets)
-        result = None
-        done = step + 1
-        if done % settings.validate_every == 0 or done == settings.steps:
-            network.eval()
-            result = validate(network, store, settings.stage, settings.validation_stride, fabric.device)
-            improved = best_score is None or result.score > best_score
-            best_score = result.score if improved else best_score
-            state = _progress(raw, store, done, best_score)
-            if improved:
-                save_checkpoint(best, raw, None, state)
-            save_checkpoint(last, raw, optimizer, state)
-        log.write(done, loss, loop.learning_rate, result)
-        report(done, loss, result)
-    log.close()
+    batches = stream_batches(maker, progress.step, settings.steps, settings.prefetch)
+    with closing(_Log(run, progress.step)) as log:
+        for done, batch in enumerate(batches, start=progress.step + 1):
+            loss = loop.step(done - 1, batch)
+            result = None
+            if done % settings.validate_every == 0 or done == settings.steps:
+                network.eval()
+                result = validate(
+                    network, store, settings.stage, settings.validation_stride, fabric.device
+                )
+                improved = best_score is None or result.score > best_score
+                best_score = result.score if improved else best_score
+                state = _progress(raw, store, done, best_score)
+                if improved:
+                    save_checkpoint(best, raw, None, state)
+                save_checkpoint(last, raw, optimizer, state)
+            log.write(done, loss, loop.learning_rate, result)
+            report(done, loss, result)
+    record.duration_s = round(time.perf_counter() - began, 1)
     write_run_record(record, run, store)
     return TrainResult(best_score or 0.0, best, last, log.path)
+
+
+def _restore(
+    last: Path, initial: Path | None, network: ENet, optimizer: torch.optim.Optimizer, store: Store
+) -> Progress:
+    """Put a run where it stopped, or a new one where `initial` says."""
+    if last.is_file():
+        progress = load_checkpoint(last, network, optimizer)
+        if progress.plan != store.plan:
+            raise StoreError(
+                "the run was started on a store with another Plan",
+                where=last.parent,
+                got=store.plan.model_dump_json(),
+                expected=progress.plan.model_dump_json(),
+                hint="Give another --out, or the same store as before",
+            )
+        logger.info("continuing %s at step %d", last.parent, progress.step)
+        return progress
+    if initial is not None:
+        skipped = load_initial_weights(initial, network)
+        logger.info("starting from %s, but for %s", initial, ", ".join(skipped) or "nothing")
+    return _progress(network, store, 0, None)
 
 
 def _progress(network: ENet, store: Store, step: int, best_score: float | None) -> Progress:
@@ -141,14 +159,13 @@ def write_run_record(record: RunRecord, run: Path, store: Store) -> None:
 class _Loop:
     """One optimisation step; randomness depends on the seed and the step's number only."""
 
-    def __init__(
-        self, fabric: Fabric, network: Any, optimizer: Any, settings: TrainSettings, loss: Any
-    ) -> None:
+    def __init__(self, fabric: Fabric, network: Any, optimizer: Any, settings: TrainSettings) -> None:
         self._fabric, self._network, self._optimizer = fabric, network, optimizer
-        self._settings, self._loss = settings, loss
+        self._settings = settings
+        self._loss = tversky_loss(settings.tversky_alpha, settings.tversky_beta)
         self.learning_rate = settings.learning_rate
 
-    def step(self, step: int, images: torch.Tensor, targets: torch.Tensor) -> float:
+    def step(self, step: int, batch: Batch) -> float:
         # Dropout draws from torch's global generator: reseeding it makes a resumed run exact.
         torch.manual_seed(self._settings.seed * 1_000_003 + step)
         self.learning_rate = _learning_rate(self._settings, step)
@@ -156,9 +173,9 @@ class _Loop:
             group["lr"] = self.learning_rate
         self._network.train()
         device = self._fabric.device
-        images = images.to(device, memory_format=torch.channels_last)
+        images = batch.images.to(device, memory_format=torch.channels_last)
         self._optimizer.zero_grad()
-        loss = self._loss(self._network(images), targets.to(device))
+        loss = self._loss(self._network(images), batch.targets.to(device))
         self._fabric.backward(loss)
         self._optimizer.step()
         return float(loss.detach())
