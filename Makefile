@@ -1,0 +1,82 @@
+# Every target makes the environment it needs; nothing else has to be installed but Python and make.
+
+PYTHON ?= python3
+VENV := .venv
+DEMO_VENV := .venv-demo
+DEMO_OUT ?= demo
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SOURCES := $(shell find src -type f ! -name '*.pyc')
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(DEMO_VENV)/.installed ## Segment a synthetic CT with the bundled model (run-time dependencies only, no torch).
+	@du -sm $(DEMO_VENV) | awk '{ print "Run-time environment: " $$1 " MB in $(DEMO_VENV)" }'
+	@$(DEMO_VENV)/bin/renalmap demo --out $(DEMO_OUT)
+
+.PHONY: test
+test: $(VENV)/.installed ## Run every check and all tests; one summary at the end.
+	@$(start_checks) $(static_checks) \
+	check pytest $(VENV)/bin/pytest; \
+	$(end_checks)
+
+.PHONY: check
+check: $(VENV)/.installed ## Run format, lint, type and import checks, without the tests.
+	@$(start_checks) $(static_checks) $(end_checks)
+
+.PHONY: format
+format: $(VENV)/.installed ## Format the code and apply safe lint fixes.
+	@$(VENV)/bin/ruff check --fix-only --quiet .
+	@$(VENV)/bin/ruff format .
+
+.PHONY: clean
+clean: ## Remove environments, caches and the demo's files; stores and runs stay.
+	rm -rf $(VENV) $(DEMO_VENV) $(DEMO_OUT) dist
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(call make_venv,$(VENV))
+	@$(VENV)/bin/python $(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+# Installed as a user installs it, so that the wheel's content is what the demonstration tries.
+# --no-compile: Python writes the bytecode of what is imported, a quarter of what pip would write.
+$(DEMO_VENV)/.installed: pyproject.toml constraints.txt $(SOURCES)
+	$(call make_venv,$(DEMO_VENV))
+	@$(DEMO_VENV)/bin/python $(PIP_INSTALL) --no-compile .
+	@touch $@
+
+define make_venv
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "RenalMap needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	echo "Name another one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+@echo "Installing into $(1) (once; a few minutes)"
+@$(PYTHON) -m venv $(1)
+endef
+
+# A check that fails does not stop the others: its name and state wait for the summary.
+define start_checks
+status=0; summary=; \
+check() { \
+	name=$$1; shift; began=$$(date +%s); state=ok; \
+	printf '\n== %s\n' "$$name"; \
+	"$$@" || { state=FAILED; status=1; }; \
+	summary="$$summary$$(printf '%-8s %-7s %4d s' "$$name" "$$state" $$(($$(date +%s) - began)))|"; \
+};
+endef
+
+define static_checks
+check format $(VENV)/bin/ruff format --check .; \
+check lint $(VENV)/bin/ruff check .; \
+check types $(VENV)/bin/mypy; \
+check imports $(VENV)/bin/lint-imports;
+endef
+
+define end_checks
+printf '\n== summary\n'; printf '%s' "$$summary" | tr '|' '\n'; exit $$status
+endef
