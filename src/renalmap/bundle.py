@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from renalmap.config import sha256_of
-from renalmap.errors import BundleError
+from renalmap.errors import BundleError, StoreError
 from renalmap.imaging.files import write_text_atomically
 from renalmap.preprocess import Plan, SliceStatistics
 
@@ -69,12 +69,14 @@ class Bundle:
         """Open a bundle and verify every file.
 
         Raises:
-            BundleError: it is missing, lacks a file, or a file's hash is not the one written down.
+            BundleError: it is missing, lacks a file, a file's hash is not the one written down, or the
+                Plan or the statistics cannot be read.
         """
         _verify(root)
         text = (root / PLAN_FILE).read_text(encoding="utf-8")
         try:
             plan = Plan.model_validate_json(text)
+            statistics = SliceStatistics.load(root / STATISTICS_FILE)
         except ValidationError as error:
             raise BundleError(
                 "the bundle's Plan is not one this version reads",
@@ -82,11 +84,13 @@ class Bundle:
                 got=str(error),
                 hint="Update renalmap, or export the model again",
             ) from error
+        except StoreError as error:
+            raise BundleError(error.what, where=error.where, got=error.got) from error
         sums = (root / SUMS_FILE).read_bytes()
         return cls(
             root=root,
             plan=plan,
-            statistics=SliceStatistics.load(root / STATISTICS_FILE),
+            statistics=statistics,
             digest=hashlib.sha256(sums).hexdigest(),
         )
 
@@ -111,7 +115,7 @@ def _verify(root: Path) -> None:
     if not root.is_dir():
         raise BundleError("the bundle does not exist", where=root, expected="a folder made by export")
     _check_present(root, (*HASHED_FILES, SUMS_FILE))
-    lines = (root / SUMS_FILE).read_text(encoding="utf-8").splitlines()
+    lines = (root / SUMS_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
     expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     for name in HASHED_FILES:
         got = sha256_of(root / name)

@@ -24,7 +24,7 @@ from renalmap.errors import (
     NonFiniteVoxelsError,
     PathMissingError,
 )
-from renalmap.imaging import read_label_map, read_volume
+from renalmap.imaging import read_geometry, read_label_map, read_volume
 from renalmap.labels import LABEL_NAMES
 
 MANIFEST_COLUMNS = ("case_id", "patient", "image", "mask", "acquisition")
@@ -104,6 +104,17 @@ def _check_ids(cases: list[Case], root: Path) -> None:
                 "a case's id must be a plain file name", where=root, got=repr(case.case_id)
             )
         seen.add(case.case_id)
+
+
+def count_slices(case: Case) -> int:
+    """How many slices a case has, from its headers alone.
+
+    Raises:
+        InputError: any of the readers' errors.
+    """
+    if case.image is None:
+        return len(case.slice_files)
+    return read_geometry(case.image, acquisition=case.acquisition).shape[0]
 
 
 def open_case(case: Case) -> CasePixels:
@@ -241,7 +252,7 @@ def _open_slices(case: Case) -> CasePixels:
 
 def _read_slice(path: Path) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
             hu, labels = arrays["hu"], arrays["label"]
     except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise DatasetError("a slice cannot be read", where=path, got=str(error)) from error

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.dataset.cases import Case, CasePixels, open_case
+from renalmap.dataset.cases import Case, CasePixels, count_slices, open_case
 from renalmap.dataset.split import Split
 from renalmap.dataset.store import (
     INT16_RANGE,
@@ -37,8 +37,11 @@ logger = logging.getLogger(__name__)
 PLAUSIBLE_HU = (-1100.0, 4000.0)
 """A case with voxels outside is listed and drawn as an outlier (the paper's Fig. 1), never dropped."""
 
+STATISTICS_PROGRESS = "slice statistics"
+"""What `Progress` is told during the second pass."""
+
 Progress = Callable[[int, int, str], None]
-"""Told (slices done, slices in all so far known, what is being done)."""
+"""Told (slices done, slices in all, what is being done)."""
 
 
 def prepare(
@@ -68,19 +71,20 @@ def prepare(
     _agree_on_settings(root, settings, split)
     slices = slice_store(root, settings.format)
     done = {entry.case_id for entry in read_entries(root)}
-    counter = _Counter(progress, len(cases), done=len(done))
-    for case in cases:
-        if case.case_id not in done:
-            # Statistics of fewer cases must not outlive the arrival of another.
-            (root / STATISTICS_FILE).unlink(missing_ok=True)
-            counter.begin(case.case_id)
-            survey = _CaseSurvey(settings.plan)
-            pixels = open_case(case)
-            walk = _on_grid(pixels, settings.plan, survey, counter)
-            slices.write_case(case.case_id, walk, expected=len(pixels.z_indices))
-            for _ in walk:
-                """A case that was complete but not declared so is surveyed to its end."""
-            write_entry(root, survey.entry(case, pixels))
+    waiting = [case for case in cases if case.case_id not in done]
+    if waiting:
+        # Statistics of fewer cases must not outlive the arrival of another.
+        (root / STATISTICS_FILE).unlink(missing_ok=True)
+    counter = _Counter(progress, len(cases), sum(count_slices(case) for case in waiting), len(done))
+    for case in waiting:
+        counter.begin(case.case_id)
+        survey = _CaseSurvey(settings.plan)
+        pixels = open_case(case)
+        walk = _on_grid(pixels, settings.plan, survey, counter)
+        slices.write_case(case.case_id, walk, expected=len(pixels.z_indices))
+        for _ in walk:
+            """A case that was complete but not declared so is surveyed to its end."""
+        write_entry(root, survey.entry(case, pixels))
     _write_statistics(root, settings, split, progress)
     store = Store.open(root)
     _write_intensities(store)
@@ -112,6 +116,7 @@ def _agree_on_settings(root: Path, settings: StoreSettings, split: Split) -> Non
 class _Counter:
     progress: Progress
     cases: int
+    total: int
     done: int = 0
     slices: int = 0
     name: str = ""
@@ -122,7 +127,7 @@ class _Counter:
 
     def step(self) -> None:
         self.slices += 1
-        self.progress(self.slices, 0, f"{self.name} ({self.done} of {self.cases} cases)")
+        self.progress(self.slices, self.total, f"{self.name} ({self.done} of {self.cases} cases)")
 
 
 @dataclass
@@ -203,7 +208,7 @@ def _write_statistics(root: Path, settings: StoreSettings, split: Split, progres
             hu, _ = slices.read(entry.case_id, index)
             accumulator.add(clip_hu(hu, plan), weight)
             done += 1
-            progress(done, total, "slice statistics")
+            progress(done, total, STATISTICS_PROGRESS)
     accumulator.finish().save(path)
 
 

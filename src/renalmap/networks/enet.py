@@ -27,7 +27,7 @@ _ASYMMETRIC = (3, 7)
 
 
 class ENet(nn.Module):
-    """The efficient neural network: 23 bottlenecks, a large encoder and a small decoder.
+    """The efficient neural network: 27 bottlenecks, a large encoder and a small decoder.
 
     Args:
         in_channels: channels of the input; 1 for a CT slice.

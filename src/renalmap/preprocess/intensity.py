@@ -66,7 +66,7 @@ class SliceStatistics:
             StoreError: the file is missing or is no such file.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
                 return cls(
                     mean_hu=arrays["mean_hu"],
                     deviation_hu=arrays["deviation_hu"],

@@ -53,14 +53,14 @@ class Plan(BaseModel):
     localizer_threshold: float = Field(0.5, gt=0, lt=1)
     """Stage 1's foreground probability from which a pixel counts as kidney or tumour."""
 
-    component_min_ml: float = Field(5.0, ge=0)
+    component_min_ml: float = Field(10.0, ge=0)
     """Stage 1's 3D components below this volume are dropped, unless the scan's first or last slice
     cuts them."""
 
-    component_min_area_mm2: float = Field(300.0, ge=0)
+    component_min_area_mm2: float = Field(100.0, ge=0)
     """Stage 1's 3D components whose largest axial section is below this area are dropped."""
 
-    component_min_share: float = Field(0.1, ge=0, le=1)
+    component_min_share: float = Field(0.02, ge=0, le=1)
     """Stage 1's 3D components below this share of the largest one's volume are dropped, unless the
     scan's first or last slice cuts them."""
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from renalmap.dataset.store import CaseEntry, Store
 from renalmap.errors import StoreError
 from renalmap.imaging.volume import Box
+from renalmap.labels import TUMOUR
 from renalmap.preprocess import Normalisation, crop_boxes
 from renalmap.preprocess.spatial import crop_box
 from renalmap.training.augment import Warp, draw_warp, warp_batch
@@ -66,7 +67,7 @@ class BatchMaker:
         self._settings = settings
         self._entries = store.part("train")
         self._pools = _make_pools(self._entries, settings.case_balance)
-        if self._pools["foreground"] is None:
+        if "foreground" not in self._pools:
             raise StoreError("no training slice shows kidney or tumour", where=store.root)
 
     def make(self, step: int) -> Batch:
@@ -76,13 +77,13 @@ class BatchMaker:
         samples = [self._draw(generator, number) for number in range(settings.batch_size)]
         size = self._edge(step)
         boxes, warps, slices, masks = [], [], [], []
-        for case_number, index in samples:
+        for wants_tumour, case_number, index in samples:
             hu, labels = self._store.slices.read(self._entries[case_number].case_id, index)
-            boxes.append(self._place(labels, size, generator))
+            boxes.append(self._place(labels, size, generator, wants_tumour=wants_tumour))
             warps.append(draw_warp(settings.augment, generator))
             slices.append(torch.from_numpy(hu.astype(np.float32)))
             masks.append(torch.from_numpy(labels))
-        entries = [self._entries[case_number] for case_number, _ in samples]
+        entries = [self._entries[case_number] for _, case_number, _ in samples]
         images, targets = self._warp(slices, masks, boxes, warps)
         images = torch.stack(
             [
@@ -109,19 +110,29 @@ class BatchMaker:
             return plan.grid_size
         return min(settings.patch_size, plan.grid_size)
 
-    def _draw(self, generator: np.random.Generator, number: int) -> tuple[int, int]:
-        """A slice for the sample of this number: shares are kept exactly, not on average."""
+    def _draw(self, generator: np.random.Generator, number: int) -> tuple[bool, int, int]:
+        """Whether the sample of this number must show tumour, and a slice for it.
+
+        Shares are kept exactly, not on average.
+        """
         settings = self._settings
         rank = (number + generator.random()) / settings.batch_size
         kinds = ["foreground"]
         if rank < settings.tumour_share:
             kinds = ["tumour", "foreground"]
-        elif rank >= settings.foreground_share and settings.stage == "localize":
+        elif rank >= settings.drawn_foreground_share:
             kinds = ["empty", "foreground"]
-        pool = next(pool for kind in kinds if (pool := self._pools[kind]) is not None)
-        return pool.draw(generator)
+        kind = next(kind for kind in kinds if kind in self._pools)
+        return kind == "tumour", *self._pools[kind].draw(generator)
 
-    def _place(self, labels: NDArray[np.uint8], size: int, generator: np.random.Generator) -> Box:
+    def _place(
+        self,
+        labels: NDArray[np.uint8],
+        size: int,
+        generator: np.random.Generator,
+        *,
+        wants_tumour: bool,
+    ) -> Box:
         plan, settings = self._store.plan, self._settings
         foreground = labels > 0
         if size == plan.grid_size:
@@ -133,6 +144,8 @@ class BatchMaker:
             return crop_box((y, x), local)
         if settings.stage == "segment":
             boxes = crop_boxes(foreground, plan)
+            if wants_tumour:  # the other kidney's crop may show none
+                boxes = tuple(box for box in boxes if TUMOUR in labels[box.slices]) or boxes
             box = boxes[int(generator.integers(len(boxes)))]
             centre = [(low + high) / 2 for low, high in zip(box.start, box.stop, strict=True)]
         else:
@@ -164,7 +177,7 @@ def stream_batches(maker: BatchMaker, start: int, stop: int, ahead: int) -> Iter
             yield future.result()
 
 
-def _make_pools(entries: Sequence[CaseEntry], balance: float) -> dict[str, _Pool | None]:
+def _make_pools(entries: Sequence[CaseEntry], balance: float) -> dict[str, _Pool]:
     members: dict[str, list[tuple[int, int]]] = {"foreground": [], "tumour": [], "empty": []}
     for number, entry in enumerate(entries):
         pixels = zip(entry.kidney_pixels, entry.tumour_pixels, strict=True)
@@ -172,12 +185,10 @@ def _make_pools(entries: Sequence[CaseEntry], balance: float) -> dict[str, _Pool
             members["foreground" if kidney + tumour else "empty"].append((number, index))
             if tumour:
                 members["tumour"].append((number, index))
-    return {kind: _make_pool(found, balance) for kind, found in members.items()}
+    return {kind: _make_pool(found, balance) for kind, found in members.items() if found}
 
 
-def _make_pool(members: list[tuple[int, int]], balance: float) -> _Pool | None:
-    if not members:
-        return None
+def _make_pool(members: list[tuple[int, int]], balance: float) -> _Pool:
     cases, indices = np.array(members, dtype=np.intp).T
     weights = np.bincount(cases)[cases].astype(np.float64) ** -balance
     return _Pool(cases, indices, weights / weights.sum())

@@ -80,6 +80,7 @@ def train(
     began = time.perf_counter()
     _agree_on_settings(run, settings)
     store = store.with_plan(settings.plan(store.plan))
+    start = time.perf_counter()
     record = RunRecord.start(packages=PACKAGES, seed=settings.seed, settings=settings)
     maker = BatchMaker(store, settings)
     if settings.threads is not None:
@@ -114,7 +115,9 @@ def train(
             log.write(done, loss, loop.learning_rate, result)
             report(done, loss, result)
     record.duration_s = round(time.perf_counter() - began, 1)
-    write_run_record(record, run, store)
+    record.duration_s = round(time.perf_counter() - start, 1)
+    record.settings = {**record.settings, "store": store.settings.model_dump(mode="json")}
+    record.write(run / "run.json")
     return TrainResult(best_score or 0.0, best, last, log.path)
 
 
@@ -148,12 +151,6 @@ def _progress(network: ENet, store: Store, step: int, best_score: float | None) 
         out_channels=network.out_channels,
         plan=store.plan,
     )
-
-
-def write_run_record(record: RunRecord, run: Path, store: Store) -> None:
-    """Write what happened, with the settings of the store that was trained on."""
-    record.settings = {**record.settings, "store": store.settings.model_dump(mode="json")}
-    record.write(run / "run.json")
 
 
 class _Loop:

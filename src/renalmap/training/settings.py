@@ -63,7 +63,10 @@ class TrainSettings(BaseModel):
     whole_slice_steps: int = Field(0, ge=0)
     """Stage 1 with patches: the last steps are on whole slices, so that batch norm sees them."""
     foreground_share: float = Field(0.5, ge=0, le=1)
-    """Share of a batch drawn from slices with kidney or tumour; stage 2 draws from no others."""
+    """Stage 1: share of a batch drawn from slices with kidney or tumour."""
+    negative_share: float = Field(0.0, ge=0, le=1)
+    """Stage 2: share of a batch cut from slices without kidney and tumour, so that it learns to refuse
+    stage 1's mistakes. The paper has none."""
     tumour_share: float = Field(0.25, ge=0, le=1)
     """Share of a batch drawn from slices with tumour (part of `foreground_share`)."""
     case_balance: float = Field(0.0, ge=0, le=1)
@@ -88,14 +91,19 @@ class TrainSettings(BaseModel):
             raise ValueError("patch_size is for stage 1; stage 2's crop size is in the store's Plan")
         if self.whole_slice_steps > self.steps:
             raise ValueError("whole_slice_steps exceeds steps")
-        if self.tumour_share > self.foreground_share and self.stage == "localize":
-            raise ValueError("tumour_share is a part of foreground_share and cannot exceed it")
+        if self.tumour_share > self.drawn_foreground_share:
+            raise ValueError("tumour_share is a part of the foreground's share and cannot exceed it")
         return self
 
     def plan(self, plan: Plan) -> Plan:
         """A store's Plan with this run's changes."""
         changes = {"crop": self.crop, "normalisation": self.normalisation}
         return plan.model_copy(update={name: new for name, new in changes.items() if new is not None})
+
+    @property
+    def drawn_foreground_share(self) -> float:
+        """Share of a batch drawn from slices with kidney or tumour, in either stage."""
+        return self.foreground_share if self.stage == "localize" else 1.0 - self.negative_share
 
     @property
     def out_channels(self) -> int:

@@ -1,0 +1,262 @@
+"""From a data set to a store: the same pixels, statistics of training cases only, resumable."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from renalmap.dataset.cases import find_cases
+from renalmap.dataset.prepare import prepare
+from renalmap.dataset.split import Split
+from renalmap.dataset.store import Store, StoreSettings
+from renalmap.errors import DatasetError, StoreError
+from renalmap.preprocess import InPlaneFit, Plan, SliceStatisticsAccumulator
+from renalmap.preprocess.intensity import clip_hu, volume_mean_deviation_hu
+
+PLAN = Plan(grid_size=64, crop_size=32)
+SPLIT = Split(seed=0, train=("a", "b"), validation=("c",), test=("d",))
+
+
+def settings(store_format="npz", **changes) -> StoreSettings:
+    return StoreSettings(format=store_format, plan=Plan.model_validate(PLAN.model_dump() | changes))
+
+
+@pytest.fixture
+def pixels(draw_pixels):
+    return {name: draw_pixels(seed) for seed, name in enumerate("abcd")}
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, write_slices, pixels):
+    return write_slices(tmp_path / "slices", pixels)
+
+
+def contents(root: Path) -> dict[str, object]:
+    """What a store says: all text files, and every slice's pixels."""
+    store = Store.open(root)
+    texts = {str(path.relative_to(root)): path.read_text() for path in root.rglob("*.json")}
+    texts["intensities.csv"] = (root / "intensities.csv").read_text()
+    arrays = [store.statistics.mean_hu.tobytes(), store.statistics.deviation_hu.tobytes()]
+    for entry in store.entries:
+        for index in range(len(entry.z_indices)):
+            arrays += [array.tobytes() for array in store.slices.read(entry.case_id, index)]
+    return {"texts": texts, "arrays": arrays}
+
+
+@pytest.mark.parametrize("store_format", ["npz", "blosc2"])
+def test_store_holds_the_data_set(tmp_path: Path, dataset: Path, pixels, store_format):
+    store = prepare(find_cases(dataset), tmp_path / "store", settings(store_format), SPLIT)
+    assert [entry.case_id for entry in store.entries] == list("abcd")
+    assert [entry.case_id for entry in store.part("train")] == ["a", "b"]
+    for entry in store.entries:
+        hu, labels = pixels[entry.case_id]
+        assert entry.z_indices == (0, 1, 2, 3)
+        assert entry.kidney_pixels == (0, 320, 320, 320)
+        assert entry.tumour_pixels == (0, 96, 0, 96)
+        for index in range(4):
+            got_hu, got_labels = store.slices.read(entry.case_id, index)
+            np.testing.assert_array_equal(got_hu, hu[index])
+            np.testing.assert_array_equal(got_labels, labels[index])
+
+
+def test_both_formats_give_the_same_hu_and_statistics(tmp_path: Path, dataset: Path):
+    npz, blosc2 = (
+        prepare(find_cases(dataset), tmp_path / name, settings(name), SPLIT)
+        for name in ("npz", "blosc2")
+    )
+    assert npz.entries == blosc2.entries
+    np.testing.assert_array_equal(npz.statistics.mean_hu, blosc2.statistics.mean_hu)
+    for entry in npz.entries:
+        for index in range(4):
+            for ours, theirs in zip(
+                npz.slices.read(entry.case_id, index),
+                blosc2.slices.read(entry.case_id, index),
+                strict=True,
+            ):
+                np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("weighting", ["slice", "case"])
+def test_statistics_are_of_clipped_training_slices(
+    tmp_path: Path, write_slices, draw_pixels, weighting: str
+):
+    pixels = {"a": draw_pixels(1, slices=6), "b": draw_pixels(2, slices=2), "c": draw_pixels(3)}
+    pixels["a"][0][:] += 150
+    split = Split(seed=0, train=("a", "b"), validation=("c",), test=())
+    store = prepare(
+        find_cases(write_slices(tmp_path / "slices", pixels)),
+        tmp_path / "store",
+        settings(statistics_weighting=weighting),
+        split,
+    )
+    slices = np.clip(np.concatenate([pixels["a"][0], pixels["b"][0]]).astype(float), *(-200, 300))
+    weights = np.repeat([1 / 6, 1 / 2], [6, 2]) if weighting == "case" else np.ones(8)
+    mean = np.average(slices, axis=0, weights=weights)
+    deviation = np.sqrt(np.average((slices - mean) ** 2, axis=0, weights=weights))
+    np.testing.assert_allclose(store.statistics.mean_hu, mean, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(store.statistics.deviation_hu, deviation, rtol=1e-5, atol=1e-4)
+
+
+def test_statistics_ignore_validation_and_test_cases(tmp_path: Path, write_slices, pixels):
+    stores = []
+    for name, shift in (("first", 0), ("second", 77)):
+        changed = {
+            case: (hu + shift if case in ("c", "d") else hu, labels)
+            for case, (hu, labels) in pixels.items()
+        }
+        cases = find_cases(write_slices(tmp_path / f"{name}_slices", changed))
+        stores.append(prepare(cases, tmp_path / name, settings(), SPLIT))
+    assert stores[0].entries[3].p50_hu + 77 == stores[1].entries[3].p50_hu, "the case did change"
+    np.testing.assert_array_equal(stores[0].statistics.mean_hu, stores[1].statistics.mean_hu)
+    np.testing.assert_array_equal(stores[0].statistics.deviation_hu, stores[1].statistics.deviation_hu)
+    assert stores[0].statistics.global_mean_hu == stores[1].statistics.global_mean_hu
+
+
+def test_outliers_are_listed_and_kept(tmp_path: Path, write_slices, pixels, caplog):
+    pixels["b"][0][2, 5, :2] = (-6986, 18326)
+    with caplog.at_level(logging.WARNING):
+        store = prepare(
+            find_cases(write_slices(tmp_path / "slices", pixels)), tmp_path / "store", settings(), SPLIT
+        )
+    with (store.root / "intensities.csv").open(newline="", encoding="utf-8") as handle:
+        table = {row["case_id"]: row for row in csv.DictReader(handle)}
+    assert list(table) == list("abcd")
+    assert [row["outlier"] for row in table.values()] == ["False", "True", "False", "False"]
+    assert (float(table["b"]["min_hu"]), float(table["b"]["max_hu"])) == (-6986, 18326)
+    assert "b has intensities from -6986 to 18326 HU" in caplog.text
+    assert store.slices.read("b", 2)[0][5, 1] == 18326
+    expected = np.percentile(pixels["b"][0], (1, 50, 99), method="inverted_cdf")
+    assert [float(table["b"][name]) for name in ("p01_hu", "p50_hu", "p99_hu")] == expected.tolist()
+    assert store.statistics.mean_hu.max() <= 300, "clipped before the statistics"
+
+
+def test_a_case_knows_its_own_clipped_mean_and_deviation(tmp_path: Path, dataset: Path, pixels):
+    store = prepare(find_cases(dataset), tmp_path / "store", settings(), SPLIT)
+    expected = volume_mean_deviation_hu(pixels["a"][0], PLAN)
+    assert store.entries[0].volume_mean_deviation_hu == pytest.approx(expected, rel=1e-6)
+
+
+def test_other_sizes_are_fitted_to_the_grid(tmp_path: Path, write_scan, draw_pixels):
+    hu, labels = draw_pixels(5, rows=48, columns=40)
+    folder = tmp_path / "case_00000"
+    write_scan(
+        folder / "imaging.nii.gz", folder / "segmentation.nii.gz", (hu, labels), spacing_mm=(3, 2, 1)
+    )
+    split = Split(seed=0, train=("case_00000",), validation=(), test=())
+    store = prepare(find_cases(tmp_path), tmp_path / "store", settings("blosc2"), split)
+    entry = store.entries[0]
+    assert entry.shape == (48, 40)
+    fit = InPlaneFit(48, 40, (2.0, 1.0), 64)
+    got_hu, got_labels = store.slices.read("case_00000", 1)
+    np.testing.assert_allclose(got_hu, fit.to_grid(hu[1], PLAN.outside_hu), atol=0.5001)
+    np.testing.assert_array_equal(got_labels, fit.labels_to_grid(labels[1]))
+    assert entry.tumour_pixels[1] == (got_labels == 2).sum()
+    assert (got_hu[:, 0] == PLAN.outside_hu).all()
+
+
+class Stop(Exception):  # noqa: N818 -- stands for a power cut
+    pass
+
+
+@pytest.mark.parametrize("store_format", ["npz", "blosc2"])
+@pytest.mark.parametrize("stop_at", [1, 6, 16, 19])
+def test_interrupted_and_continued_is_the_same_as_never_interrupted(
+    tmp_path: Path, dataset: Path, store_format, stop_at: int
+):
+    cases = find_cases(dataset)
+    prepare(cases, tmp_path / "whole", settings(store_format), SPLIT)
+    calls = 0
+
+    def stop(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == stop_at:
+            raise Stop
+
+    root = tmp_path / "interrupted"
+    with pytest.raises(Stop):
+        prepare(cases, root, settings(store_format), SPLIT, progress=stop)
+    with pytest.raises(StoreError, match="unfinished"):
+        Store.open(root)
+    finished = {path.stem for path in (root / "cases").glob("*.json")}
+    assert finished == set("abcd"[: min(4, (stop_at - 1) // 4)])
+    prepare(cases, root, settings(store_format), SPLIT)
+    assert contents(root) == contents(tmp_path / "whole")
+    assert not list(root.rglob("*.tmp*"))
+
+
+def test_a_half_written_slice_does_not_count_as_done(tmp_path: Path, dataset: Path):
+    root = tmp_path / "store"
+    prepare(find_cases(dataset), root, settings(), SPLIT)
+    whole = contents(root)
+    (root / "cases" / "b.json").unlink()
+    (root / "slices" / "b" / "00002.npz").rename(root / "slices" / "b" / ".ab12.tmp.00002.npz")
+    prepare(find_cases(dataset), root, settings(), SPLIT)
+    assert contents(root) == whole
+
+
+def test_done_cases_are_not_read_again(tmp_path: Path, dataset: Path):
+    cases = find_cases(dataset)
+    prepare(cases, tmp_path / "store", settings(), SPLIT)
+    for path in dataset.glob("*.npz"):
+        path.unlink()
+    store = prepare(cases, tmp_path / "store", settings(), SPLIT)
+    assert len(store.entries) == 4
+
+
+def test_statistics_follow_a_case_that_comes_later(tmp_path: Path, dataset: Path):
+    cases = find_cases(dataset)
+    first = prepare(cases[1:], tmp_path / "store", settings(), SPLIT).statistics
+    both = prepare(cases, tmp_path / "store", settings(), SPLIT).statistics
+    fresh = prepare(cases, tmp_path / "fresh", settings(), SPLIT).statistics
+    np.testing.assert_array_equal(both.mean_hu, fresh.mean_hu)
+    assert not np.array_equal(first.mean_hu, both.mean_hu)
+
+
+def test_another_plan_or_format_or_split_is_refused(tmp_path: Path, dataset: Path):
+    cases, root = find_cases(dataset), tmp_path / "store"
+    prepare(cases, root, settings(), SPLIT)
+    for other in (settings("blosc2"), settings(clip_hu=(0, 255))):
+        with pytest.raises(StoreError, match="another setting"):
+            prepare(cases, root, other, SPLIT)
+    swapped = Split(seed=0, train=("a", "c"), validation=("b",), test=("d",))
+    with pytest.raises(StoreError, match="another split"):
+        prepare(cases, root, settings(), swapped)
+    assert Store.open(root).split == SPLIT
+
+
+def test_a_patient_outside_the_split_is_refused_before_any_work(tmp_path: Path, dataset: Path):
+    split = Split(seed=0, train=("a", "b"), validation=("c",), test=())
+    with pytest.raises(DatasetError, match="d: a patient is not in the split"):
+        prepare(find_cases(dataset), tmp_path / "store", settings(), split)
+    assert not (tmp_path / "store").exists()
+
+
+def test_slices_stream(tmp_path: Path, write_slices, draw_pixels):
+    """A case of 60 slices takes no more memory than a few slices do."""
+    hu, labels = draw_pixels(0, slices=60, rows=128, columns=128)
+    cases = find_cases(write_slices(tmp_path / "slices", {"a": (hu, labels)}))
+    split = Split(seed=0, train=("a",), validation=(), test=())
+    plan = settings(grid_size=128)
+    tracemalloc.start()
+    try:
+        prepare(cases, tmp_path / "store", plan, split)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    whole_case_bytes = 60 * 128 * 128 * 4
+    assert peak_bytes < whole_case_bytes
+
+
+def test_accumulator_and_store_agree(tmp_path: Path, dataset: Path):
+    store = prepare(find_cases(dataset), tmp_path / "store", settings(), SPLIT)
+    accumulator = SliceStatisticsAccumulator(64)
+    for entry in store.part("train"):
+        for index in range(len(entry.z_indices)):
+            accumulator.add(clip_hu(store.slices.read(entry.case_id, index)[0], PLAN))
+    np.testing.assert_array_equal(accumulator.finish().mean_hu, store.statistics.mean_hu)

@@ -1,0 +1,89 @@
+"""Which components of stage 1's foreground stay."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from renalmap.inference.components import keep_components
+from renalmap.preprocess import Plan
+
+SPACING_MM = (5.0, 1.0, 1.0)
+VOXEL_ML = 0.005
+PLAN = Plan(component_min_ml=5.0, component_min_area_mm2=300.0, component_min_share=0.1)
+
+
+def foreground(*blocks: tuple[slice, slice, slice]) -> np.ndarray:
+    mask = np.zeros((20, 128, 128), bool)
+    for block in blocks:
+        mask[block] = True
+    return mask
+
+
+KIDNEY = (slice(4, 16), slice(20, 60), slice(20, 50))  # 12 x 1200 voxels: 72 ml
+SPECK = (slice(8, 10), slice(110, 120), slice(112, 122))  # 200 voxels, section 100 mm2: 1 ml
+PLATE = (slice(8, 10), slice(80, 100), slice(80, 100))  # 800 voxels, section 400 mm2: 4 ml
+LUMP = (slice(8, 11), slice(80, 100), slice(80, 100))  # 1200 voxels, 6 ml: below a tenth of 72 ml
+SECOND = (slice(6, 14), slice(70, 100), slice(80, 110))  # 8 x 900 voxels: 36 ml
+
+
+def test_two_kidneys_stay_and_a_speck_goes():
+    mask = foreground(KIDNEY, SECOND, SPECK)
+    kept, dropped = keep_components(mask, SPACING_MM, PLAN)
+    np.testing.assert_array_equal(kept, foreground(KIDNEY, SECOND))
+    assert len(dropped) == 1
+    assert dropped[0].volume_ml == pytest.approx(200 * VOXEL_ML)
+    assert dropped[0].centre_zyx == pytest.approx((8.5, 114.5, 116.5))
+    assert dropped[0].reason == "largest section 100 mm2 < 300 mm2"
+    assert mask.sum() == 14400 + 7200 + 200, "the input is left alone"
+
+
+@pytest.mark.parametrize(
+    ("block", "reason"),
+    [(PLATE, "volume 4.0 ml < 5 ml"), (LUMP, "volume 6.0 ml < 0.1 of the largest")],
+)
+def test_volume_limits_name_their_reason(block: tuple[slice, slice, slice], reason: str):
+    kept, dropped = keep_components(foreground(KIDNEY, block), SPACING_MM, PLAN)
+    np.testing.assert_array_equal(kept, foreground(KIDNEY))
+    assert [component.reason for component in dropped] == [reason]
+
+
+@pytest.mark.parametrize("cut", [slice(0, 2), slice(18, 20)])
+def test_a_kidney_cut_by_the_first_or_last_slice_stays_however_small(cut: slice):
+    mask = foreground(KIDNEY, (cut, slice(80, 100), slice(80, 100)))
+    kept, dropped = keep_components(mask, SPACING_MM, PLAN)
+    np.testing.assert_array_equal(kept, mask)
+    assert dropped == ()
+
+
+def test_a_speck_in_the_first_slice_goes_by_its_area():
+    mask = foreground(KIDNEY, (slice(0, 1), slice(80, 90), slice(80, 90)))
+    kept, dropped = keep_components(mask, SPACING_MM, PLAN)
+    np.testing.assert_array_equal(kept, foreground(KIDNEY))
+    assert dropped[0].centre_zyx[0] == 0.0
+
+
+def test_dropped_come_largest_first():
+    _, dropped = keep_components(foreground(KIDNEY, SPECK, PLATE), SPACING_MM, PLAN)
+    assert [component.volume_ml for component in dropped] == pytest.approx([4.0, 1.0])
+
+
+def test_voxels_that_touch_at_a_corner_are_one_component():
+    corner = (slice(16, 17), slice(60, 61), slice(50, 51))
+    mask = foreground(KIDNEY, corner)
+    kept, dropped = keep_components(mask, SPACING_MM, PLAN)
+    np.testing.assert_array_equal(kept, mask)
+    assert dropped == ()
+
+
+def test_limits_are_in_millimetres_not_voxels():
+    _, coarse = keep_components(foreground(SECOND), (5.0, 1.0, 1.0), PLAN)
+    _, fine = keep_components(foreground(SECOND), (5.0, 0.5, 0.5), PLAN)
+    assert coarse == ()
+    assert [component.reason for component in fine] == ["largest section 225 mm2 < 300 mm2"]
+
+
+def test_empty_foreground_gives_nothing():
+    kept, dropped = keep_components(foreground(), SPACING_MM, PLAN)
+    assert not kept.any()
+    assert dropped == ()

@@ -1,0 +1,142 @@
+"""Export: the graph gives the network's labels, or no bundle is made."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from renalmap.bundle import HASHED_FILES, SUMS_FILE, Bundle
+from renalmap.dataset.store import Store
+from renalmap.errors import ExportMismatchError, OutputExistsError, StoreError
+from renalmap.inference.session import OnnxSession
+from renalmap.preprocess import Plan
+from renalmap.training import export
+from renalmap.training.checkpoint import load_network, save_checkpoint
+from renalmap.training.export import (
+    LABEL_TOLERANCE,
+    Probabilities,
+    compare_labels,
+    export_bundle,
+)
+
+
+def images(count: int, edge: int) -> np.ndarray:
+    return np.random.default_rng(count).normal(size=(count, 1, edge, edge)).astype(np.float32)
+
+
+@pytest.fixture
+def exported(segmenter, localizer, monkeypatch):
+    """`export_onnx` that copies the graphs made once for the session instead of making them anew."""
+    graphs = {3: segmenter.graph, 2: localizer.graph}
+
+    def copy_graph(network, path: Path, edge: int) -> None:
+        assert edge == {3: 32, 2: 64}[network.out_channels]
+        path.write_bytes(graphs[network.out_channels].read_bytes())
+
+    monkeypatch.setattr(export, "export_onnx", copy_graph)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_graph_gives_the_networks_labels_at_any_batch_size(segmenter, count: int):
+    batch = images(count, 32)
+    assert compare_labels(segmenter.network, OnnxSession(segmenter.graph), batch) <= LABEL_TOLERANCE
+
+
+def test_graph_gives_probabilities_of_three_classes(segmenter):
+    batch = images(3, 32)
+    got = OnnxSession(segmenter.graph).run(batch)
+    assert got.shape == (3, 3, 32, 32)
+    np.testing.assert_allclose(got.sum(axis=1), 1, atol=1e-5)
+    with torch.inference_mode():
+        expected = torch.softmax(segmenter.network(torch.from_numpy(batch)), dim=1).numpy()
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_localizer_gives_the_foregrounds_probability_only(localizer):
+    batch = images(3, 64)
+    got = OnnxSession(localizer.graph).run(batch)
+    with torch.inference_mode():
+        expected = torch.softmax(localizer.network(torch.from_numpy(batch)), dim=1)[:, 1:]
+    assert got.shape == (3, 1, 64, 64)
+    np.testing.assert_allclose(got, expected.numpy(), atol=1e-4)
+    assert compare_labels(localizer.network, OnnxSession(localizer.graph), batch) <= LABEL_TOLERANCE
+
+
+def test_probabilities_are_those_of_the_trained_form(segmenter):
+    batch = torch.from_numpy(images(2, 32))
+    with torch.inference_mode():
+        expected = torch.softmax(segmenter.network(batch), dim=1)
+        assert torch.equal(Probabilities(segmenter.network)(batch), expected)
+
+
+def test_comparison_notices_another_network(segmenter):
+    other = copy.deepcopy(segmenter.network)
+    with torch.no_grad():
+        other.full_convolution.bias += torch.tensor([0.0, 0.5, -0.5])
+    share = compare_labels(other, OnnxSession(segmenter.graph), images(3, 32))
+    assert share > 100 * LABEL_TOLERANCE
+
+
+def test_bundle_is_complete_and_verified(exported, store: Store, segmenter, localizer, tmp_path: Path):
+    out = tmp_path / "models" / "bundle"
+    bundle = export_bundle(store, localizer.checkpoint, segmenter.checkpoint, out, "# A card\n")
+    assert {path.name for path in out.iterdir()} == {*HASHED_FILES, SUMS_FILE}
+    assert Bundle.open(out).digest == bundle.digest
+    assert bundle.plan == store.plan
+    np.testing.assert_array_equal(bundle.statistics.mean_hu, store.statistics.mean_hu)
+    assert (out / "MODEL_CARD.md").read_text(encoding="utf-8") == "# A card\n"
+    assert [path.name for path in out.parent.iterdir()] == ["bundle"], "nothing is left beside it"
+
+
+def test_bundle_is_replaced_only_when_asked(
+    exported, store: Store, segmenter, localizer, tmp_path: Path
+):
+    out = tmp_path / "bundle"
+    checkpoints = (localizer.checkpoint, segmenter.checkpoint)
+    first = export_bundle(store, *checkpoints, out, "first")
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        export_bundle(store, *checkpoints, out, "second")
+    assert Bundle.open(out).digest == first.digest
+    export_bundle(store, *checkpoints, out, "second", overwrite=True)
+    assert (out / "MODEL_CARD.md").read_text(encoding="utf-8") == "second"
+
+
+def test_a_graph_that_differs_from_its_network_makes_no_bundle(
+    exported, store: Store, segmenter, localizer, tmp_path: Path
+):
+    network, progress = load_network(segmenter.checkpoint)
+    with torch.no_grad():
+        network.full_convolution.weight.mul_(-1)
+    changed = tmp_path / "changed.safetensors"
+    save_checkpoint(changed, network, None, progress)
+    with pytest.raises(ExportMismatchError, match=r"segmenter\.onnx.*of pixels differ"):
+        export_bundle(store, localizer.checkpoint, changed, tmp_path / "bundle", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["changed.safetensors"]
+
+
+def test_stages_in_the_wrong_order_are_refused(store: Store, segmenter, localizer, tmp_path: Path):
+    with pytest.raises(StoreError, match=r"of the other stage.*got 3 classes; expected 2"):
+        export_bundle(store, segmenter.checkpoint, localizer.checkpoint, tmp_path / "bundle", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("changes", [{"clip_hu": (0, 255)}, {"normalisation": "global_zscore"}])
+def test_stages_with_different_plans_are_refused(
+    store: Store, segmenter, localizer, tmp_path: Path, changes: dict[str, object]
+):
+    network, progress = load_network(localizer.checkpoint)
+    plan = Plan.model_validate(progress.plan.model_dump() | changes)
+    other = tmp_path / "other.safetensors"
+    save_checkpoint(other, network, None, progress.model_copy(update={"plan": plan}))
+    with pytest.raises(StoreError, match="different Plans"):
+        export_bundle(store, other, segmenter.checkpoint, tmp_path / "bundle", "")
+
+
+def test_checkpoints_of_another_store_are_refused(store: Store, segmenter, localizer, tmp_path: Path):
+    other = store.with_plan(Plan.model_validate(store.plan.model_dump() | {"clip_hu": (0, 255)}))
+    with pytest.raises(StoreError, match="another store"):
+        export_bundle(other, localizer.checkpoint, segmenter.checkpoint, tmp_path / "bundle", "")
