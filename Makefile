@@ -45,10 +45,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 # Installed as a user installs it, so that the wheel's content is what the demonstration tries.
-# --no-compile: Python writes the bytecode of what is imported, a quarter of what pip would write.
+# --no-compile: Python writes the bytecode of what is imported, a quarter of what pip would write. Python
+# 3.11's venv brings setuptools, which nothing needs at run time.
 $(DEMO_VENV)/.installed: pyproject.toml constraints.txt $(SOURCES)
 	$(call make_venv,$(DEMO_VENV))
 	@$(DEMO_VENV)/bin/python $(PIP_INSTALL) --no-compile .
+	@$(DEMO_VENV)/bin/python -m pip uninstall --quiet --disable-pip-version-check --yes setuptools
 	@touch $@
 
 define make_venv

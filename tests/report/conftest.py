@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from renalmap.imaging.volume import Geometry, LabelMap, SourceGrid, Volume
 
@@ -56,9 +57,9 @@ def read_png() -> Callable[[Path], Pixels]:
     """Read a PNG as uint8 (row, column, RGB)."""
 
     def read(path: Path) -> Pixels:
-        import matplotlib.image
-
-        return np.round(np.asarray(matplotlib.image.imread(path))[..., :3] * 255).astype(np.uint8)
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+            return np.asarray(picture.convert("RGB"))
 
     return read
 

@@ -9,6 +9,7 @@ from math import nan
 import numpy as np
 import pytest
 
+from renalmap.errors import MissingDependencyError
 from renalmap.evaluation import CaseScore, evaluate_case
 from renalmap.report import (
     draw_dice_against_volume,
@@ -16,7 +17,7 @@ from renalmap.report import (
     draw_slice_statistics,
     draw_training_curve,
 )
-from renalmap.report.canvas import ALARM_COLOUR, TUMOUR_COLOUR
+from renalmap.report.palette import ALARM_COLOUR, TUMOUR_COLOUR
 
 DEEP_BLUE = "#0072B2"
 
@@ -114,6 +115,23 @@ def test_missed_tumours_are_marked(score, tmp_path, read_png, near):
 def test_dice_against_volume_without_any_tumour(score, tmp_path, read_png):
     draw_dice_against_volume([replace(score, tumour_reference_ml=0.0)], tmp_path / "none.png")
     assert read_png(tmp_path / "none.png").std() > 1
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda path: draw_slice_statistics(np.eye(4), np.eye(4), path),
+        lambda path: draw_intensity_table(rows(3, outlier=None), path),
+        lambda path: draw_training_curve([{"step": 1, "loss": 0.5}], path),
+        lambda path: draw_dice_against_volume([], path),
+    ],
+)
+def test_without_matplotlib_charts_say_what_to_install(tmp_path, monkeypatch, draw):
+    # None in sys.modules is how Python itself marks a module that cannot be imported.
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'renalmap\[charts\]'"):
+        draw(tmp_path / "chart.png")
+    assert not list(tmp_path.iterdir())
 
 
 def test_pyplot_is_never_loaded(tmp_path):

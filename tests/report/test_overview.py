@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 from renalmap.errors import GeometryMismatchError
 from renalmap.imaging.volume import Geometry, LabelMap, SourceGrid, Volume
 from renalmap.report import draw_overview
-from renalmap.report.canvas import KIDNEY_COLOUR, TUMOUR_COLOUR
+from renalmap.report.palette import KIDNEY_COLOUR, TUMOUR_COLOUR
 
 HEADER_PX = 160
+LEGEND_LEFT_PX = 1370
 NO_KIDNEY_COLOUR = "#F0E442"
 
 
@@ -65,6 +68,15 @@ def test_proportions_follow_the_spacing(scan, labels, tmp_path, read_png, near):
     assert np.ptp(rows) / np.ptp(columns) == pytest.approx(24 / 16, rel=0.1)
 
 
+def test_the_head_is_on_top(scan, labels, tmp_path, read_png, near):
+    draw_overview(scan, without(labels, 2), tmp_path / "overview.png")
+    coronal = near(read_png(tmp_path / "overview.png")[HEADER_PX:, 820:1560], KIDNEY_COLOUR)
+    left, right = (np.flatnonzero(half.any(axis=1)) for half in np.hsplit(coronal, 2))
+    # In the phantom the left kidney, on the right of the picture, lies four slices higher.
+    assert left.min() > right.min() + 5
+    assert left.max() > right.max() + 5
+
+
 def test_no_kidney_is_said_in_the_picture(scan, labels, tmp_path, read_png, near):
     draw_overview(scan, without(labels, 1, 2), tmp_path / "none.png")
     draw_overview(scan, labels, tmp_path / "some.png")
@@ -105,6 +117,22 @@ def test_labels_of_another_grid_are_refused_and_nothing_is_written(scan, labels,
 def test_a_missing_folder_is_an_error(scan, labels, tmp_path):
     with pytest.raises(FileNotFoundError):
         draw_overview(scan, labels, tmp_path / "nowhere" / "overview.png")
+
+
+@pytest.mark.parametrize("title", ["", "a very long file name " * 20, "名前\n\tŁódź\x07"])
+def test_any_title_leaves_the_legend_alone(scan, labels, tmp_path, read_png, title):
+    draw_overview(scan, labels, tmp_path / "titled.png", title=title)
+    draw_overview(scan, labels, tmp_path / "plain.png", title="x")
+    titled, plain = read_png(tmp_path / "titled.png"), read_png(tmp_path / "plain.png")
+    legend = np.s_[:HEADER_PX, LEGEND_LEFT_PX:]
+    assert np.array_equal(titled[legend], plain[legend])
+    assert np.array_equal(titled[HEADER_PX:], plain[HEADER_PX:])
+
+
+def test_matplotlib_is_not_needed(scan, labels, tmp_path, monkeypatch, read_png):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    draw_overview(scan, labels, tmp_path / "overview.png")
+    assert read_png(tmp_path / "overview.png").std() > 10
 
 
 def test_the_same_input_gives_the_same_bytes(scan, labels, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ from renalmap.dataset.phantom import PhantomConfig, write_kits_layout
 from renalmap.dataset.prepare import Progress, prepare
 from renalmap.dataset.split import Split, draw_split
 from renalmap.dataset.store import Store, StoreFormat, StoreSettings
-from renalmap.errors import ConfigError
+from renalmap.errors import ConfigError, MissingDependencyError, OutputExistsError
 from renalmap.preprocess import Plan
 from renalmap.report import draw_intensity_table, draw_slice_statistics
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,9 @@ def prepare_store(
 ) -> Store:
     """Make or continue a store from one or several data sets, and draw its two figures.
 
+    Without matplotlib the figures are left out, with a warning: the store is complete without them, and
+    the same call draws them later.
+
     Args:
         datasets: folders or tables that `find_cases` reads.
         out: the store's folder.
@@ -81,12 +87,19 @@ def prepare_store(
     start = time.perf_counter()
     settings = StoreSettings(format=store_format, plan=plan)
     store = prepare(cases, out, settings, split.resolve(cases), progress)
-    draw_intensity_table(store.entries, out / "intensities.png")
-    statistics = store.statistics
-    draw_slice_statistics(statistics.mean_hu, statistics.deviation_hu, out / "slice_statistics.png")
+    try:
+        _draw_figures(store, out)
+    except MissingDependencyError as error:
+        logger.warning("The store is complete, its figures are not drawn: %s, and prepare again", error)
     record.duration_s = round(time.perf_counter() - start, 1)
     record.write(out / "run.json")
     return store
+
+
+def _draw_figures(store: Store, out: Path) -> None:
+    draw_intensity_table(store.entries, out / "intensities.png")
+    statistics = store.statistics
+    draw_slice_statistics(statistics.mean_hu, statistics.deviation_hu, out / "slice_statistics.png")
 
 
 class PhantomSet(BaseModel):
@@ -113,6 +126,12 @@ def write_phantoms(
         InputError: the settings are wrong, or a case exists.
     """
     settings = load_settings(PhantomSet, config)
+    for number in range(first_number, first_number + cases):
+        case = out / "data" / f"case_{number:05d}"
+        if case.exists():
+            raise OutputExistsError(
+                "the case exists", where=case, hint="Give another --out or another --first-number"
+            )
     write_kits_layout(
         out, cases, settings.phantoms, np.random.default_rng(seed), first_number=first_number
     )

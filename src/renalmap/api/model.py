@@ -12,7 +12,7 @@ from renalmap.bundle import Bundle
 from renalmap.config import load_settings
 from renalmap.dataset.store import Store
 from renalmap.errors import MissingDependencyError
-from renalmap.report import draw_training_curve
+from renalmap.report import check_charts_available, draw_training_curve
 
 if TYPE_CHECKING:
     from renalmap.training.loop import StepReport, TrainResult
@@ -41,12 +41,12 @@ def train_stage(
 
     Raises:
         InputError: as `Store.open` and `train`.
-        MissingDependencyError: torch is not installed.
+        MissingDependencyError: torch or matplotlib is not installed; found out before training begins.
     """
+    check_charts_available()
+    opened = Store.open(store)
     training = _training("loop")
-    result: TrainResult = training.train(
-        Store.open(store), settings, run, initial=initial, report=report
-    )
+    result: TrainResult = training.train(opened, settings, run, initial=initial, report=report)
     draw_training_curve(training.read_log(result.log), run / "training_curve.png")
     return result
 

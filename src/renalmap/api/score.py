@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from renalmap.api.segment import short_name
@@ -12,7 +12,7 @@ from renalmap.evaluation import CaseScore, evaluate_case, scores_to_csv
 from renalmap.imaging import read_label_map, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.imaging.nifti import scan_name
-from renalmap.report import draw_dice_against_volume, draw_overview
+from renalmap.report import check_charts_available, draw_dice_against_volume, draw_overview
 
 KITS_MASK_NAME = "segmentation"
 
@@ -25,24 +25,37 @@ def evaluate_predictions(
     reference: Path,
     *,
     surface: bool = True,
+    csv: Path | None = None,
+    plot: Path | None = None,
     progress: EvaluateProgress = lambda *_: None,
 ) -> list[CaseScore]:
     """Score label maps against their references.
 
     Args:
         predictions: a NIfTI file, or a folder of `<case>_seg.nii.gz`, `<case>.nii.gz` or KiTS19's
-            `prediction_XXXXX.nii.gz`.
-        reference: a NIfTI file, a folder of `<case>.nii.gz`, or one in KiTS19's layout. References
-            without a prediction are left out.
+            `prediction_XXXXX.nii.gz`. Beside `<case>_seg.nii.gz`, `<case>.nii.gz` is taken for the scan.
+        reference: a NIfTI file, or a folder of `<case>.nii.gz`, `<case>_seg.nii.gz` or
+            `<case>_kidney.nii.gz`, or one in KiTS19's layout. References without a prediction are left
+            out.
         surface: whether to compute surface distances, which take most of the time.
+        csv: write the cases here as CSV; an existing file is replaced.
+        plot: draw Dice against tumour volume here as PNG; an existing file is replaced.
         progress: called after every case.
 
     Returns:
         One score a prediction, in the order of the cases' names.
 
     Raises:
-        InputError: a prediction has no reference, nothing was found, or two grids differ.
+        InputError: a prediction has no reference, nothing was found, two grids differ, or an output
+            cannot be written; the last is found out before the work begins.
+        MissingDependencyError: a plot is wanted and matplotlib is not installed; found out as early.
     """
+    for path in (csv, plot):
+        if path is not None:
+            check_writable(path, overwrite=True)
+    if plot is not None:
+        _check_png_name(plot)
+        check_charts_available()
     pairs = _pairs(predictions, reference)
     scores = []
     for done, (case, predicted, expected) in enumerate(pairs, start=1):
@@ -52,6 +65,10 @@ def evaluate_predictions(
             )
         )
         progress(done, len(pairs), case)
+    if csv is not None:
+        write_text_atomically(csv, scores_to_csv(scores))
+    if plot is not None:
+        draw_dice_against_volume(scores, plot)
     return scores
 
 
@@ -67,7 +84,7 @@ def _pairs(predictions: Path, reference: Path) -> list[tuple[str, Path, Path]]:
     missing = sorted(found.keys() - expected.keys())
     if missing or not found:
         raise DatasetError(
-            "predictions without a reference" if missing else "no predictions",
+            "predictions without a reference" if missing else "there are no predictions",
             where=reference if missing else predictions,
             got=", ".join(missing[:5]) or "no .nii or .nii.gz file",
             expected="a reference of the same name for every prediction",
@@ -78,21 +95,29 @@ def _pairs(predictions: Path, reference: Path) -> list[tuple[str, Path, Path]]:
 def _label_maps(folder: Path) -> dict[str, Path]:
     root = folder / "data" if (folder / "data").is_dir() else folder
     files = [*root.glob("*.nii"), *root.glob("*.nii.gz"), *root.glob(f"*/{KITS_MASK_NAME}.nii.gz")]
-    maps: dict[str, Path] = {}
+    by_case: dict[str, list[Path]] = {}
     for path in sorted(files):
-        name = _case_name(path)
-        if name.endswith("_probability"):
-            continue
-        if name in maps:
-            raise DatasetError("two label maps of one case", where=folder, got=f"{maps[name]}, {path}")
-        maps[name] = path
+        if not scan_name(path).endswith("_probability"):
+            by_case.setdefault(_case_name(path), []).append(path)
+    maps = {}
+    for case, paths in by_case.items():
+        # `a.nii.gz` beside `a_seg.nii.gz` is the scan.
+        marked = [path for path in paths if scan_name(path) != case] or paths
+        if len(marked) > 1:
+            raise DatasetError(
+                "two label maps of one case",
+                where=folder,
+                got=" and ".join(path.name for path in marked),
+                hint="Keep one of them in the folder",
+            )
+        maps[case] = marked[0]
     return maps
 
 
 def _case_name(path: Path) -> str:
     name = scan_name(path)
     if name == KITS_MASK_NAME:
-        return path.parent.name
+        return path.absolute().parent.name
     return re.sub(r"^prediction_", "case_", re.sub(r"_(seg|kidney)$", "", name))
 
 
@@ -104,8 +129,7 @@ def draw_scan_overview(
     Raises:
         InputError: either cannot be read, they lie on different grids, or `out` has no folder.
     """
-    if out.suffix.lower() != ".png":
-        raise InputError("the picture's name must end in .png", where=out)
+    _check_png_name(out)
     check_writable(out, overwrite=True)
     volume = read_volume(scan, acquisition=acquisition)
     labels = read_label_map(segmentation)
@@ -115,17 +139,16 @@ def draw_scan_overview(
             where=segmentation,
             got=str(labels.geometry.shape),
             expected=str(volume.geometry.shape),
+            hint="Give the segmentation of this very scan",
         )
     draw_overview(volume, labels, out, title=short_name(scan))
 
 
-def write_csv(scores: Sequence[CaseScore], path: Path) -> None:
-    """Write the cases as CSV; an existing file is replaced."""
-    check_writable(path, overwrite=True)
-    write_text_atomically(path, scores_to_csv(scores))
-
-
-def write_plot(scores: Sequence[CaseScore], path: Path) -> None:
-    """Draw Dice against tumour volume as PNG; an existing file is replaced."""
-    check_writable(path, overwrite=True)
-    draw_dice_against_volume(scores, path)
+def _check_png_name(path: Path) -> None:
+    if path.suffix.lower() != ".png":
+        raise InputError(
+            "the picture's name is not a PNG file's",
+            where=path,
+            got=path.suffix or "no suffix",
+            expected="a name that ends in .png",
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from renalmap import __version__
 from renalmap.bundle import Bundle, default_bundle_path
-from renalmap.errors import ConfigError, RenalMapError
+from renalmap.errors import ConfigError, InputError, RenalMapError
 from renalmap.imaging import (
     describe_hounsfield_doubt,
     read_volume,
@@ -21,7 +21,7 @@ from renalmap.imaging import (
     write_probability_map,
 )
 from renalmap.imaging.files import check_writable
-from renalmap.imaging.nifti import scan_name
+from renalmap.imaging.nifti import is_nifti_name, scan_name
 from renalmap.inference.cascade import Cascade, SegmentOptions
 from renalmap.inference.components import DroppedComponent
 from renalmap.inference.session import Device
@@ -138,41 +138,59 @@ def segment_scans(
     outputs = _outputs(scans, out)
     bundle = Bundle.open(request.model or default_bundle_path())
     cascade = Cascade(bundle, request.device)
+    if len(scans) > 1:
+        out.mkdir(parents=True, exist_ok=True)
     reports = []
     for scan, output in zip(scans, outputs, strict=True):
         try:
             reports.append(_segment_scan(cascade, scan, output, request, progress))
-        except RenalMapError as error:
+        except Exception as error:  # whatever broke one scan, the others are still to be done
             if len(scans) == 1:
                 raise
-            logger.debug("%s failed", scan, exc_info=True)
-            reports.append(CaseReport(scan=str(scan), status="failed", error=str(error)))
+            known = isinstance(error, RenalMapError)
+            logger.log(logging.INFO if known else logging.ERROR, "%s failed", scan, exc_info=True)
+            text = str(error) if known else f"{scan}: {type(error).__name__}: {error}"
+            reports.append(CaseReport(scan=str(scan), status="failed", error=text))
     return SegmentReport(renalmap_version=__version__, bundle_sha256=bundle.digest, cases=reports)
 
 
 def short_name(scan: Path) -> str:
     """A scan's name: the file's without suffix, the DICOM folder's, or a KiTS19 case's."""
     name = scan_name(scan)
-    return scan.resolve().parent.name if name == KITS_IMAGE_NAME else name
+    return scan.absolute().parent.name if name == KITS_IMAGE_NAME else name
 
 
 def _outputs(scans: Sequence[Path], out: Path) -> list[Path]:
+    """Where each scan's labels go; refuses what would fail after the work is done."""
     if not scans:
         raise ConfigError("no scan was given")
     if len(scans) == 1 and not out.is_dir():
-        return [out]
-    if out.exists() and not out.is_dir():
-        raise ConfigError("several scans need a folder as --out", where=out, got="a file")
-    names = [short_name(scan) for scan in scans]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ConfigError(
-            "scans of the same name would overwrite each other",
-            got=", ".join(repeated[:5]),
-            hint="Segment them in separate calls, with another --out",
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    return [out / f"{name}{SEGMENTATION_SUFFIX}" for name in names]
+        outputs = [out]
+    else:
+        if out.exists() and not out.is_dir():
+            raise ConfigError("several scans need a folder as --out", where=out, got="a file")
+        names = [short_name(scan) for scan in scans]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ConfigError(
+                "scans of the same name would overwrite each other",
+                got=", ".join(repeated[:5]),
+                hint="Segment them in separate calls, with another --out",
+            )
+        outputs = [out / f"{name}{SEGMENTATION_SUFFIX}" for name in names]
+    for output in outputs:
+        if not is_nifti_name(output):
+            raise InputError(
+                "the output's name decides its format and this one is unknown",
+                where=output,
+                got=output.suffix or "no suffix",
+                expected="a name that ends in .nii.gz or .nii, or a folder that exists",
+            )
+        if output.exists() and any(scan.exists() and output.samefile(scan) for scan in scans):
+            raise ConfigError(
+                "the labels would replace the scan", where=output, hint="Give another --out"
+            )
+    return outputs
 
 
 def _segment_scan(
@@ -184,7 +202,8 @@ def _segment_scan(
     start = time.perf_counter()
     volume = read_volume(scan, acquisition=request.acquisition)
     read_s = time.perf_counter() - start
-    doubt = None if request.assume_hu else describe_hounsfield_doubt(volume)
+    named = replace(volume, name=str(scan))
+    doubt = None if request.assume_hu else describe_hounsfield_doubt(named)
     found = cascade.segment(
         volume, request.options, lambda what, done, total: progress(scan, what, done, total)
     )

@@ -1,5 +1,6 @@
 """Pictures out of scans, label maps and tables."""
 
+from renalmap.report.canvas import check_charts_available
 from renalmap.report.figures import (
     IntensityRow,
     draw_dice_against_volume,
@@ -11,6 +12,7 @@ from renalmap.report.overview import draw_overview
 
 __all__ = [
     "IntensityRow",
+    "check_charts_available",
     "draw_dice_against_volume",
     "draw_intensity_table",
     "draw_overview",

@@ -1,23 +1,35 @@
-"""Figures without pyplot: no global state, no display, and files that appear whole or not at all."""
+"""Charts' figures without pyplot: no global state, no display, files that appear whole or not at all."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from renalmap.errors import MissingDependencyError
 from renalmap.imaging.files import replace_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KIDNEY_COLOUR: Final = "#56B4E9"
-TUMOUR_COLOUR: Final = "#E69F00"
-ALARM_COLOUR: Final = "#D55E00"
-"""Sky blue, orange and vermilion of Okabe & Ito (2008): told apart with any colour vision."""
-
 INK: Final = "#22272e"
 FAINT_INK: Final = "#8a94a0"
+
+
+def check_charts_available() -> None:
+    """Find out, before hours of work, whether charts can be drawn.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib  # noqa: ICN001, PLC0415 - optional, and slow to import
+    except ImportError as error:
+        raise MissingDependencyError(
+            "charts need the package matplotlib, which is not installed",
+            hint="Run: pip install 'renalmap[charts]'",
+        ) from error
+    del matplotlib
 
 
 def new_figure(
@@ -30,8 +42,12 @@ def new_figure(
         height_in: height in inches.
         dpi: pixels per inch.
         background: colour behind everything.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to import
+    check_charts_available()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(width_in, height_in), dpi=dpi, facecolor=background)

@@ -13,16 +13,8 @@ from numpy.typing import NDArray
 from renalmap.dataset.prepare import PLAUSIBLE_HU
 from renalmap.evaluation.cases import CaseScore
 from renalmap.evaluation.table import dice_by_tumour_volume
-from renalmap.report.canvas import (
-    ALARM_COLOUR,
-    FAINT_INK,
-    INK,
-    KIDNEY_COLOUR,
-    TUMOUR_COLOUR,
-    new_figure,
-    save_png,
-    style_chart,
-)
+from renalmap.report.canvas import FAINT_INK, INK, new_figure, save_png, style_chart
+from renalmap.report.palette import ALARM_COLOUR, KIDNEY_COLOUR, TUMOUR_COLOUR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,6 +67,7 @@ def draw_slice_statistics(
 
     Raises:
         ValueError: the two are not two planes of one shape.
+        MissingDependencyError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
     if mean_hu.ndim != 2 or mean_hu.shape != std_hu.shape:
@@ -105,6 +98,7 @@ def draw_intensity_table(cases: Sequence[IntensityRow], path: Path) -> None:
         path: the PNG to write; an existing file is replaced.
 
     Raises:
+        MissingDependencyError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
     figure = new_figure(12.0, 5.2)
@@ -144,6 +138,7 @@ def draw_training_curve(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
     Raises:
         KeyError: a row has no "step".
+        MissingDependencyError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
     figure = new_figure(10.0, 6.4)
@@ -170,6 +165,7 @@ def draw_dice_against_volume(scores: Sequence[CaseScore], path: Path) -> None:
         path: the PNG to write; an existing file is replaced.
 
     Raises:
+        MissingDependencyError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
     points = np.array(

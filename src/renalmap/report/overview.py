@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,26 +13,26 @@ from numpy.typing import NDArray
 from renalmap.errors import GeometryMismatchError
 from renalmap.imaging.volume import LabelMap, Volume
 from renalmap.labels import KIDNEY, TUMOUR
-from renalmap.report.canvas import KIDNEY_COLOUR, TUMOUR_COLOUR, new_figure, save_png
+from renalmap.report.page import Ink, Page, fit, text_width_px
+from renalmap.report.palette import KIDNEY_COLOUR, TUMOUR_COLOUR
+from renalmap.report.panel import GreyWindow, draw_panel
 from renalmap.report.planes import Planes, choose_planes, visible_window
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-DISCLAIMER: Final = "Research use only \N{EN DASH} not a medical device"
+DISCLAIMER: Final = "Research use only - not a medical device"
 OUTLINE_COLOURS: Final = {KIDNEY: KIDNEY_COLOUR, TUMOUR: TUMOUR_COLOUR}
 
-_WINDOW_WIDTH_HU, _WINDOW_LEVEL_HU = 400, 40
+_WINDOW = GreyWindow(width_hu=400, level_hu=40)
 _SCALE_BAR_MM = 50.0
 _BACKGROUND, _TEXT, _FAINT, _WARNING = "#0b0e13", "#f2f4f7", "#9aa5b1", "#F0E442"
 
-_WIDTH_IN, _DPI = 15.0, 150
-_SIDE_IN, _GAP_IN, _HEADER_IN, _FOOTER_IN = 0.5, 0.85, 1.45, 0.85
-_TITLE_LETTERS = 45
-_LOWEST_PANEL_IN, _HIGHEST_PANEL_IN = 1.2, 6.0
+_WIDTH_PX = 2250
+_SIDE_PX, _GAP_PX, _HEADER_PX, _FOOTER_PX = 75, 128, 218, 128
+_FIRST_LINE_PX, _SECOND_LINE_PX = 70, 112
+_LOWEST_PANEL_PX, _HIGHEST_PANEL_PX = 180, 900
 
-_MINUS, _TIMES, _DOT = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{MIDDLE DOT}"
+_TITLE, _ALERT = Ink(38, _TEXT, bold=True), Ink(38, _WARNING, bold=True)
+_LEGEND, _NOTE, _LETTER = Ink(29, _TEXT), Ink(22, _FAINT), Ink(24, _TEXT)
+_NOT_FOUND, _DOT = "NO KIDNEY FOUND", "\N{MIDDLE DOT}"
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,10 @@ class _View:
     Attributes:
         name: "Axial", "Coronal" or "Sagittal".
         caption: which slice, and where in the patient.
-        hu: (row, column) pixels.
+        hu: (row, column) pixels, row 0 on top.
         labels: labels of the same shape.
         spacing_mm: pixel size along (row, column).
         letters: patient directions at the left, right, top and bottom edge.
-        upwards: whether row 0 belongs at the bottom.
     """
 
     name: str
@@ -54,13 +54,27 @@ class _View:
     labels: NDArray[np.uint8]
     spacing_mm: tuple[float, float]
     letters: tuple[str, str, str, str]
-    upwards: bool
 
     @property
     def size_mm(self) -> tuple[float, float]:
         """Extent along (row, column)."""
         rows, columns = self.hu.shape
         return rows * self.spacing_mm[0], columns * self.spacing_mm[1]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where things go.
+
+    Attributes:
+        px_per_mm: the scale of all panels.
+        boxes: each panel's left, top, right and bottom; the last two lie outside.
+        height_px: of the page.
+    """
+
+    px_per_mm: float
+    boxes: tuple[tuple[int, int, int, int], ...]
+    height_px: int
 
 
 def draw_overview(scan: Volume, labels: LabelMap, path: Path, *, title: str | None = None) -> None:
@@ -88,45 +102,35 @@ def draw_overview(scan: Volume, labels: LabelMap, path: Path, *, title: str | No
             expected=f"shape {scan.geometry.shape}, spacing {scan.geometry.spacing_mm} mm",
             hint="Give the label map that was made from this scan",
         )
-    planes = choose_planes(labels)
-    views = _cut_views(scan, labels, planes)
-    figure = _lay_out(views)
-    _write_header(figure, scan, labels, title=scan.name if title is None else title)
-    _write_footer(figure, views[0])
-    save_png(figure, path)
+    views = _cut_views(scan, labels, choose_planes(labels))
+    layout = _lay_out(views)
+    page = Page(_WIDTH_PX, layout.height_px, _BACKGROUND)
+    for view, box in zip(views, layout.boxes, strict=True):
+        _draw_view(page, view, box)
+    _write_header(page, scan, labels, title=scan.name if title is None else title)
+    _write_footer(page, layout.px_per_mm)
+    page.save(path)
 
 
-def _cut_views(scan: Volume, labels: LabelMap, planes: Planes) -> tuple[_View, _View, _View]:
-    along_z, along_y, along_x = (slice(*ends) for ends in visible_window(scan, labels, planes))
-    z_mm, y_mm, x_mm = scan.geometry.spacing_mm
-    axial = planes.axial, along_y, along_x
-    coronal = along_z, planes.coronal, along_x
-    sagittal = along_z, along_y, planes.sagittal
-    captions = _captions(scan, planes)
-    cut, marked = scan.hu, labels.labels
-    return (
-        _View(
-            "Axial", captions[0], cut[axial], marked[axial], (y_mm, x_mm), ("R", "L", "A", "P"), False
-        ),
-        _View(
-            "Coronal",
-            captions[1],
-            cut[coronal],
-            marked[coronal],
-            (z_mm, x_mm),
-            ("R", "L", "S", "I"),
-            True,
-        ),
-        _View(
-            "Sagittal",
-            captions[2],
-            cut[sagittal],
-            marked[sagittal],
-            (z_mm, y_mm),
-            ("A", "P", "S", "I"),
-            True,
-        ),
+def _cut_views(scan: Volume, labels: LabelMap, planes: Planes) -> tuple[_View, ...]:
+    windows = [slice(*ends) for ends in visible_window(scan, labels, planes)]
+    named = (
+        ("Axial", ("R", "L", "A", "P")),
+        ("Coronal", ("R", "L", "S", "I")),
+        ("Sagittal", ("A", "P", "S", "I")),
     )
+    captions = _captions(scan, planes)
+    views = []
+    for axis, (name, letters) in enumerate(named):
+        cut: list[slice | int] = [*windows]
+        cut[axis] = planes.indices_zyx[axis]
+        hu, marked = scan.hu[tuple(cut)], labels.labels[tuple(cut)]
+        if axis != 0:
+            # z runs to the head, which belongs on top.
+            hu, marked = hu[::-1], marked[::-1]
+        row_mm, column_mm = (step for at, step in enumerate(scan.geometry.spacing_mm) if at != axis)
+        views.append(_View(name, captions[axis], hu, marked, (row_mm, column_mm), letters))
+    return tuple(views)
 
 
 def _captions(scan: Volume, planes: Planes) -> list[str]:
@@ -141,132 +145,82 @@ def _captions(scan: Volume, planes: Planes) -> list[str]:
     return captions
 
 
-def _lay_out(views: tuple[_View, ...]) -> Figure:
-    """A figure with one panel per view, side by side, all at the same scale."""
+def _lay_out(views: Sequence[_View]) -> _Layout:
+    """Place one panel per view, side by side, upper edges aligned, all at the same scale."""
     widths_mm = [view.size_mm[1] for view in views]
     tallest_mm = max(view.size_mm[0] for view in views)
-    room_in = _WIDTH_IN - 2 * _SIDE_IN - _GAP_IN * (len(views) - 1)
-    in_per_mm = min(room_in / sum(widths_mm), _HIGHEST_PANEL_IN / tallest_mm)
-    panel_in = max(tallest_mm * in_per_mm, _LOWEST_PANEL_IN)
-    height_in = _HEADER_IN + panel_in + _FOOTER_IN
-    figure = new_figure(_WIDTH_IN, height_in, dpi=_DPI, background=_BACKGROUND)
-    left_in = _SIDE_IN + (room_in - sum(widths_mm) * in_per_mm) / 2
+    room_px = _WIDTH_PX - 2 * _SIDE_PX - _GAP_PX * (len(views) - 1)
+    px_per_mm = min(room_px / sum(widths_mm), _HIGHEST_PANEL_PX / tallest_mm)
+    left_px = _SIDE_PX + (room_px - sum(widths_mm) * px_per_mm) / 2
+    boxes = []
     for view in views:
-        tall_in, wide_in = (extent_mm * in_per_mm for extent_mm in view.size_mm)
-        bottom_in = _FOOTER_IN + panel_in - tall_in
-        place = left_in / _WIDTH_IN, bottom_in / height_in, wide_in / _WIDTH_IN, tall_in / height_in
-        _draw_view(figure.add_axes(place), view)
-        left_in += wide_in + _GAP_IN
-    return figure
+        height_px, width_px = (max(1, round(extent_mm * px_per_mm)) for extent_mm in view.size_mm)
+        left = round(left_px)
+        boxes.append((left, _HEADER_PX, left + width_px, _HEADER_PX + height_px))
+        left_px += view.size_mm[1] * px_per_mm + _GAP_PX
+    panel_px = max(round(tallest_mm * px_per_mm), _LOWEST_PANEL_PX)
+    return _Layout(px_per_mm, tuple(boxes), _HEADER_PX + panel_px + _FOOTER_PX)
 
 
-def _draw_view(axes: Axes, view: _View) -> None:
-    height_mm, width_mm = view.size_mm
-    rows = (0.0, height_mm) if view.upwards else (height_mm, 0.0)
-    axes.imshow(
-        view.hu,
-        cmap="gray",
-        vmin=_WINDOW_LEVEL_HU - _WINDOW_WIDTH_HU / 2,
-        vmax=_WINDOW_LEVEL_HU + _WINDOW_WIDTH_HU / 2,
-        extent=(0.0, width_mm, *rows),
-        origin="lower" if view.upwards else "upper",
-        interpolation="bilinear",
-        aspect="auto",
-    )
-    for label, colour in OUTLINE_COLOURS.items():
-        _outline(axes, view.labels == label, view.spacing_mm, colour)
-    axes.set_axis_off()
-    _write_around(axes, view)
+def _draw_view(page: Page, view: _View, box: tuple[int, int, int, int]) -> None:
+    """The panel; above it name and caption, and at each edge a letter for the patient's direction."""
+    left, top, right, bottom = box
+    size_px = right - left, bottom - top
+    page.paste(draw_panel(view.hu, view.labels, OUTLINE_COLOURS, _WINDOW, size_px), (left, top))
+    page.write(view.name, (left, top - 46), Ink(26, _TEXT, bold=True))
+    page.write(view.caption, (right, top - 46), _NOTE, anchor="rs")
+    middle_x, middle_y = (left + right) // 2, (top + bottom) // 2
+    places = (left - 26, middle_y), (right + 26, middle_y), (middle_x, top - 22), (middle_x, bottom + 22)
+    for letter, place in zip(view.letters, places, strict=True):
+        page.write(letter, place, _LETTER, anchor="mm")
 
 
-def _outline(axes: Axes, mask: NDArray[np.bool_], spacing_mm: tuple[float, float], colour: str) -> None:
-    if not mask.any():
-        return
-    # A ring of background closes the outline of a kidney that touches the picture's border.
-    padded = np.pad(mask, 1).astype(np.float32)
-    rows_mm, columns_mm = (
-        (np.arange(size) - 0.5) * step for size, step in zip(padded.shape, spacing_mm, strict=True)
-    )
-    axes.contour(columns_mm, rows_mm, padded, levels=[0.5], colors=[colour], linewidths=1.4)
-
-
-def _write_around(axes: Axes, view: _View) -> None:
-    """Name and caption above the panel, and a letter for the patient's direction at each edge."""
-    points: dict[str, Any] = {
-        "textcoords": "offset points",
-        "xycoords": "axes fraction",
-        "annotation_clip": False,
-    }
-    axes.annotate(view.name, (0, 1), (0, 22), color=_TEXT, fontsize=12, fontweight="bold", **points)
-    axes.annotate(view.caption, (1, 1), (0, 22), color=_FAINT, fontsize=10, ha="right", **points)
-    places = (((0, 0.5), (-12, 0)), ((1, 0.5), (12, 0)), ((0.5, 1), (0, 11)), ((0.5, 0), (0, -11)))
-    for letter, (anchor, offset) in zip(view.letters, places, strict=True):
-        axes.annotate(
-            letter, anchor, offset, color=_TEXT, fontsize=11, ha="center", va="center", **points
-        )
-
-
-def _write_header(figure: Figure, scan: Volume, labels: LabelMap, *, title: str) -> None:
-    height_in = float(figure.get_figheight())
-    left, right = _SIDE_IN / _WIDTH_IN, 1 - _SIDE_IN / _WIDTH_IN
-    first, second = 1 - 0.42 / height_in, 1 - 0.72 / height_in
-    heading: dict[str, Any] = {"fontweight": "bold", "va": "center"}
-    small: dict[str, Any] = {"fontsize": 10, "va": "center"}
-    # A long file name must not run into the legend.
-    fontsize = 17 * min(1.0, _TITLE_LETTERS / max(len(title), 1))
-    figure.text(left, first, title, color=_TEXT, fontsize=fontsize, **heading)
-    size = f" {_TIMES} ".join(str(count) for count in reversed(scan.geometry.shape))
-    spacing = f" {_TIMES} ".join(f"{step:.2f}" for step in reversed(scan.geometry.spacing_mm))
-    window = f"window {_WINDOW_WIDTH_HU}, level {_WINDOW_LEVEL_HU} HU"
-    figure.text(left, second, f"{size} voxels of {spacing} mm  {_DOT}  {window}", color=_FAINT, **small)
+def _write_header(page: Page, scan: Volume, labels: LabelMap, *, title: str) -> None:
+    right = page.width_px - _SIDE_PX
+    size = " x ".join(str(count) for count in reversed(scan.geometry.shape))
+    spacing = " x ".join(f"{step:.2f}" for step in reversed(scan.geometry.spacing_mm))
+    window = f"window {_WINDOW.width_hu:g}, level {_WINDOW.level_hu:g} HU"
+    page.write(f"{size} voxels of {spacing} mm  {_DOT}  {window}", (_SIDE_PX, _SECOND_LINE_PX), _NOTE)
     volumes_ml = {label: labels.volume_ml(label) for label in OUTLINE_COLOURS}
     if any(volumes_ml.values()):
-        _write_legend(figure, volumes_ml)
-        return
-    figure.text(right, first, "NO KIDNEY FOUND", color=_WARNING, fontsize=17, ha="right", **heading)
-    figure.text(right, second, "nothing is labelled in this scan", color=_WARNING, ha="right", **small)
+        legend_left = _write_legend(page, volumes_ml)
+    else:
+        legend_left = right - text_width_px(_NOT_FOUND, _ALERT)
+        page.write(_NOT_FOUND, (right, _FIRST_LINE_PX), _ALERT, anchor="rs")
+        why = "nothing is labelled in this scan"
+        page.write(why, (right, _SECOND_LINE_PX), Ink(21, _WARNING), anchor="rs")
+    # A long file name must not run into the legend.
+    heading, ink = fit(title, _TITLE, legend_left - _GAP_PX // 2 - _SIDE_PX)
+    page.write(heading, (_SIDE_PX, _FIRST_LINE_PX), ink)
 
 
-def _write_legend(figure: Figure, volumes_ml: dict[int, float]) -> None:
-    from matplotlib.lines import Line2D  # noqa: PLC0415 - slow to import
+def _write_legend(page: Page, volumes_ml: Mapping[int, float]) -> int:
+    """Write colours and volumes, flush right.
 
+    Returns:
+        The x at which the legend begins.
+    """
     present = {KIDNEY: "Kidney without tumour", TUMOUR: "Tumour"}
     absent = {KIDNEY: "no kidney marked", TUMOUR: "no tumour marked"}
-    lines = [
-        Line2D([], [], color=colour, linewidth=3, label=f"{present[label]}  {volumes_ml[label]:.1f} ml")
-        if volumes_ml[label]
-        else Line2D([], [], color="none", label=absent[label])
-        for label, colour in OUTLINE_COLOURS.items()
-    ]
-    figure.legend(
-        handles=lines,
-        loc="upper right",
-        bbox_to_anchor=(1 - _SIDE_IN / _WIDTH_IN, 1 - 0.2 / float(figure.get_figheight())),
-        ncols=len(lines),
-        frameon=False,
-        labelcolor=_TEXT,
-        fontsize=13,
-        borderaxespad=0,
-        handlelength=1.6,
-        columnspacing=2.2,
-    )
+    x = page.width_px - _SIDE_PX
+    for label in reversed(OUTLINE_COLOURS):
+        ml = volumes_ml[label]
+        text = f"{present[label]}  {ml:.1f} ml" if ml else absent[label]
+        ink = _LEGEND if ml else replace(_LEGEND, colour=_FAINT)
+        page.write(text, (x, _FIRST_LINE_PX), ink, anchor="rs")
+        x -= text_width_px(text, ink)
+        if ml:
+            middle = _FIRST_LINE_PX - 10
+            page.fill((x - 66, middle - 3, x - 16, middle + 3), OUTLINE_COLOURS[label])
+            x -= 66
+        x -= 56
+    return x + 56
 
 
-def _write_footer(figure: Figure, view: _View) -> None:
+def _write_footer(page: Page, px_per_mm: float) -> None:
     """A scale bar that holds for every panel, and the disclaimer."""
-    from matplotlib.lines import Line2D  # noqa: PLC0415 - slow to import
-
-    axes = figure.axes[0]
-    box = axes.get_position()
-    bar = _SCALE_BAR_MM / view.size_mm[1] * box.width
-    height_in = float(figure.get_figheight())
-    left, level = _SIDE_IN / _WIDTH_IN, 0.3 / height_in
-    figure.add_artist(
-        Line2D([left, left + bar], [level, level], color=_TEXT, linewidth=2.5, solid_capstyle="butt")
-    )
-    figure.text(
-        left + bar + 0.1 / _WIDTH_IN, level, "5 cm, all views", color=_TEXT, fontsize=10, va="center"
-    )
-    figure.text(
-        1 - _SIDE_IN / _WIDTH_IN, level, DISCLAIMER, color=_FAINT, fontsize=10, ha="right", va="center"
-    )
+    level = page.height_px - 46
+    bar_right = _SIDE_PX + round(_SCALE_BAR_MM * px_per_mm)
+    page.fill((_SIDE_PX, level - 2, bar_right, level + 3), _TEXT)
+    page.write("5 cm, all views", (bar_right + 16, level), replace(_NOTE, colour=_TEXT), anchor="lm")
+    page.write(DISCLAIMER, (page.width_px - _SIDE_PX, level), _NOTE, anchor="rm")

@@ -1,0 +1,10 @@
+"""Colours that mean the same in every picture and chart."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIDNEY_COLOUR: Final = "#56B4E9"
+TUMOUR_COLOUR: Final = "#E69F00"
+ALARM_COLOUR: Final = "#D55E00"
+"""Sky blue, orange and vermilion of Okabe & Ito (2008): told apart with any colour vision."""
