@@ -87,3 +87,18 @@ def test_empty_foreground_gives_nothing():
     kept, dropped = keep_components(foreground(), SPACING_MM, PLAN)
     assert not kept.any()
     assert dropped == ()
+
+
+def test_after_stage_2_a_component_without_kidney_goes():
+    mask = foreground(KIDNEY, SECOND)
+    kidney = foreground(KIDNEY)
+    kept, dropped = keep_components(mask, SPACING_MM, PLAN, kidney)
+    np.testing.assert_array_equal(kept, kidney)
+    assert [component.reason for component in dropped] == ["kidney in it 0.0 ml < 2 ml"]
+
+
+def test_a_tumour_with_little_kidney_left_stays():
+    kidney = foreground((slice(6, 7), slice(70, 90), slice(80, 100)))  # 400 voxels of SECOND: 2 ml
+    kept, dropped = keep_components(foreground(SECOND), SPACING_MM, PLAN, kidney)
+    np.testing.assert_array_equal(kept, foreground(SECOND))
+    assert dropped == ()

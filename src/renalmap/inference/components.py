@@ -29,19 +29,23 @@ class DroppedComponent:
 
 
 def keep_components(
-    foreground: BoolArray, spacing_mm: tuple[float, float, float], plan: Plan
+    foreground: BoolArray,
+    spacing_mm: tuple[float, float, float],
+    plan: Plan,
+    kidney: BoolArray | None = None,
 ) -> tuple[BoolArray, tuple[DroppedComponent, ...]]:
     """Drop 26-connected 3D components that are too small to be a kidney or its tumour.
 
     A component is dropped if its largest axial section is below `component_min_area_mm2`; or if its
-    volume is below `component_min_ml` or below `component_min_share` of the largest component's. The
-    two volume limits do not hold for a component that the first or last slice cuts: its volume says
-    nothing. Any number of components may stay: horseshoe, transplant and single kidneys occur.
+    volume is below `component_min_ml` or below `component_min_share` of the largest component's; or if
+    it has less than `component_min_kidney_ml` of kidney. Only the first limit holds for a component that
+    the scan's first or last slice cuts: its volume says nothing. Any number of components may stay: horseshoe, transplant and single kidneys occur.
 
     Args:
         foreground: axes (z, y, x).
         spacing_mm: voxel spacing (z, y, x).
         plan: the limits.
+        kidney: which of the foreground is kidney rather than tumour; None where that is not known yet.
 
     Returns:
         The kept foreground, a new array; and what was dropped, largest first.
@@ -64,7 +68,11 @@ def keep_components(
         sections = (components[box] == number).sum(axis=(1, 2))
         area_mm2 = float(sections.max()) * spacing_mm[1] * spacing_mm[2]
         cut = box[0].start + origin[0] == 0 or box[0].stop + origin[0] == foreground.shape[0]
-        reason = _why_dropped(float(volumes_ml[number]), area_mm2, largest_ml, plan, cut=bool(cut))
+        reason = _why_small(float(volumes_ml[number]), area_mm2, largest_ml, plan, cut=bool(cut))
+        if reason is None and kidney is not None and not cut:
+            kidney_ml = float((kidney[inside][box] & (components[box] == number)).sum()) * voxel_ml
+            if kidney_ml < plan.component_min_kidney_ml:
+                reason = f"kidney in it {kidney_ml:.1f} ml < {plan.component_min_kidney_ml:g} ml"
         keep[number] = reason is None
         if reason is not None:
             z, y, x = (float(value) for value in statistics["centroids"][number] + origin)
@@ -73,7 +81,7 @@ def keep_components(
     return kept, tuple(sorted(dropped, key=lambda component: -component.volume_ml))
 
 
-def _why_dropped(
+def _why_small(
     volume_ml: float, area_mm2: float, largest_ml: float, plan: Plan, *, cut: bool
 ) -> str | None:
     if area_mm2 < plan.component_min_area_mm2:

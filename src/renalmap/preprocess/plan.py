@@ -53,7 +53,7 @@ class Plan(BaseModel):
     localizer_threshold: float = Field(0.5, gt=0, lt=1)
     """Stage 1's foreground probability from which a pixel counts as kidney or tumour."""
 
-    component_min_ml: float = Field(10.0, ge=0)
+    component_min_ml: float = Field(25.0, ge=0)
     """Stage 1's 3D components below this volume are dropped, unless the scan's first or last slice
     cuts them."""
 
@@ -63,6 +63,10 @@ class Plan(BaseModel):
     component_min_share: float = Field(0.02, ge=0, le=1)
     """Stage 1's 3D components below this share of the largest one's volume are dropped, unless the
     scan's first or last slice cuts them."""
+
+    component_min_kidney_ml: float = Field(2.0, ge=0)
+    """Stage 2's 3D components with less kidney (label 1) than this are dropped, unless the scan's first
+    or last slice cuts them: a renal tumour grows out of a kidney."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
