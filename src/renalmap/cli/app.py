@@ -55,8 +55,12 @@ def main() -> None:
     try:
         app()
     except RenalMapError as error:
-        show_error(error)
+        show_error(str(error))
         sys.exit(error.exit_code)
+    except OSError as error:  # no permission, a full disk, a folder where a file belongs
+        logging.getLogger(__name__).info("traceback", exc_info=True)
+        show_error(str(error))
+        sys.exit(1)
 
 
 if __name__ == "__main__":

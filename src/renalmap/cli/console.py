@@ -16,18 +16,15 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
-
-from renalmap.errors import RenalMapError
 
 output = Console()
 messages = Console(stderr=True)
 
 
-def show_error(error: RenalMapError) -> None:
+def show_error(text: str) -> None:
     """Print an error to standard error, whatever brackets its text holds."""
-    messages.print(Text("error: ", style="bold red") + Text(str(error)), soft_wrap=True)
+    messages.print(Text("error: ", style="bold red") + Text(text), soft_wrap=True)
 
 
 def show_warning(text: str) -> None:
@@ -37,7 +34,7 @@ def show_warning(text: str) -> None:
 
 @contextmanager
 def progress_bar(*, quiet: bool = False) -> Iterator[ProgressBar]:
-    """A bar with rate and time left on standard error; nothing if quiet."""
+    """A bar with rate and time left on standard error; nothing if quiet, or where no terminal shows it."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -47,7 +44,8 @@ def progress_bar(*, quiet: bool = False) -> Iterator[ProgressBar]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=messages, disable=quiet, transient=True) as progress:
+    hidden = quiet or not messages.is_terminal
+    with Progress(*columns, console=messages, disable=hidden, transient=True) as progress:
         yield ProgressBar(progress)
 
 
@@ -81,11 +79,3 @@ class ProgressBar:
             description=description or key,
             rate="" if speed is None else f"{speed:.1f}/s",
         )
-
-
-def table(title: str | None, *columns: str) -> Table:
-    """A table whose first column is text and whose others are numbers."""
-    made = Table(title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        made.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
-    return made

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from renalmap.cli.console import output, progress_bar, table
+from renalmap.cli.console import output, progress_bar
+from renalmap.cli.tables import table
 
 
 def prepare(
@@ -30,12 +31,14 @@ def prepare(
     config: Annotated[Path | None, typer.Option(help="A TOML file of Plan settings.")] = None,
     crop: Annotated[Literal["blob", "slice"] | None, typer.Option(help="Stage 2's crops.")] = None,
 ) -> None:
-    """Data set to store: slices on the network's grid, split, slice statistics, intensity table.
+    """Data set to store: slices, split, statistics.
 
-    Interrupted, it continues where it stopped.
+    Slices on the network's grid, the split by patient, the slice statistics of the training cases and a
+    table of intensities. Interrupted, it continues where it stopped.
     """
     from renalmap.api.data import SplitRequest, prepare_store
     from renalmap.config import load_settings
+    from renalmap.dataset.prepare import STATISTICS_PROGRESS
     from renalmap.preprocess import Plan
 
     plan = load_settings(Plan, config, {"crop": crop})
@@ -48,7 +51,7 @@ def prepare(
             store_format=store,
             split=request,
             progress=lambda done, total, what: bar.show(
-                "statistics" if total else "slices", done, total, what
+                "statistics" if what == STATISTICS_PROGRESS else "slices", done, total, what
             ),
         )
     summary = table(f"{out}", "part", "patients", "cases", "slices", "with kidney", "with tumour")
@@ -72,11 +75,14 @@ def phantom(
     config: Annotated[Path | None, typer.Option(help="A TOML file with [[phantoms]].")] = None,
     first_number: Annotated[int, typer.Option(min=0, help="Number of the first case.")] = 0,
 ) -> None:
-    """Write synthetic abdominal CTs with known labels, in KiTS19's layout."""
+    """Write synthetic CTs with known labels.
+
+    The folder has KiTS19's layout: data/case_XXXXX/imaging.nii.gz and segmentation.nii.gz.
+    """
     from renalmap.api.data import write_phantoms
 
     with progress_bar() as bar:
-        bar.show(f"making {cases} phantoms", 0, 0)
+        bar.show(f"making {cases} phantom{'' if cases == 1 else 's'}", 0, 0)
         write_phantoms(out, cases=cases, seed=seed, config=config, first_number=first_number)
     typer.echo(f"wrote {out}")
 

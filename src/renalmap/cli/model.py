@@ -45,13 +45,13 @@ def train(
     }
     settings = load_train_settings(config, flags)
     with progress_bar() as bar:
-        best = "not validated yet"
+        latest = "not validated yet"
 
         def report(step: int, loss: float, validation: object) -> None:
-            nonlocal best
+            nonlocal latest
             if validation is not None:
-                best = str(validation)
-            bar.show(stage, step, settings.steps, f"loss {loss:.3f}  {best}")
+                latest = str(validation)
+            bar.show(stage, step, settings.steps, f"loss {loss:.3f}  {latest}")
 
         bar.show(stage, 0, settings.steps, "starting")
         result = train_stage(store, settings, out, initial=initial, report=report)
@@ -66,7 +66,11 @@ def export(
     card: Annotated[Path | None, typer.Option(help="A model card in Markdown.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle.")] = False,
 ) -> None:
-    """Make a bundle: two ONNX graphs that give the networks' labels, Plan, statistics, card, hashes."""
+    """Make a bundle of two trained checkpoints.
+
+    A bundle is a folder: two ONNX graphs, compared with the networks they come from; the Plan, the slice
+    statistics, a model card and the hashes of all of these.
+    """
     from renalmap.api.model import export_model
 
     bundle = export_model(store, localizer, segmenter, out, card=card, overwrite=overwrite)

@@ -12,12 +12,16 @@ from renalmap.errors import OutputExistsError, PathMissingError
 
 
 def check_writable(path: Path, *, overwrite: bool) -> None:
-    """Refuse a target that exists (unless `overwrite`) or whose folder does not.
+    """Refuse a target that exists (unless `overwrite`), is a folder, or whose folder does not exist.
 
     Raises:
-        OutputExistsError: the file exists.
+        OutputExistsError: the file exists, or a folder of that name does.
         PathMissingError: its folder does not.
     """
+    if path.is_dir():
+        raise OutputExistsError(
+            "the output is a folder", where=path, expected="a file's name", hint="Name the file in it"
+        )
     if path.exists() and not overwrite:
         raise OutputExistsError(
             "the file exists and would be overwritten",

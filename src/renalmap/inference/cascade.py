@@ -108,7 +108,7 @@ class Cascade:
             with run.timed("stage2"):
                 run.segment_crops(self._segmenter)
             with run.timed("postprocess"):
-                run.drop_components()
+                run.drop_components(run.labels == KIDNEY)
         with run.timed("postprocess"):
             return run.finish()
 
@@ -159,8 +159,9 @@ class _Run:
                     self.maps["kidney"][z] = _to_uint8(probability)
                 self.progress("stage 1", z + 1, self.depth)
 
-    def drop_components(self) -> None:
-        kept, dropped = keep_components(self.labels > 0, self._grid_spacing_mm(), self.bundle.plan)
+    def drop_components(self, kidney: NDArray[np.bool_] | None = None) -> None:
+        plan, spacing_mm = self.bundle.plan, self._grid_spacing_mm()
+        kept, dropped = keep_components(self.labels > 0, spacing_mm, plan, kidney)
         self.labels[~kept] = BACKGROUND
         self.dropped.extend(dropped)
 

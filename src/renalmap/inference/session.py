@@ -59,6 +59,14 @@ class OnnxSession:
             self._session: Any = onnxruntime.InferenceSession(path, options, providers=[provider])
         except Exception as error:  # the runtime has no error class of its own to catch
             raise BundleError("the runtime cannot load the graph", where=path, got=str(error)) from error
+        used = self._session.get_providers()
+        if used[0] != provider:  # a missing driver or library: the runtime falls back without a word
+            raise ConfigError(
+                f"the device {device} could not be used",
+                got=", ".join(used),
+                expected=provider,
+                hint="Check the CUDA driver and cuDNN, or use --device cpu",
+            )
 
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities (N, C, H, W) for normalised images (N, 1, H, W)."""

@@ -1,0 +1,45 @@
+"""The bundle that ships, on the phantom of the demonstration and on real CT it was not trained on."""
+
+from __future__ import annotations
+
+import pytest
+
+from renalmap.api.demo import run_demo
+from renalmap.api.segment import segment_scans
+from renalmap.bundle import Bundle, default_bundle_path
+from renalmap.evaluation import evaluate_case
+from renalmap.imaging import read_geometry, read_label_map
+
+
+def test_the_default_bundle_is_whole():
+    bundle = Bundle.open(default_bundle_path())
+    assert bundle.statistics.mean_hu.shape == (bundle.plan.grid_size, bundle.plan.grid_size)
+
+
+def test_the_demonstration_finds_kidneys_and_tumour(tmp_path):
+    result = run_demo(tmp_path / "demo")
+    for path in (result.scan, result.segmentation, result.overview):
+        assert path.stat().st_size > 1000
+    assert result.overview.read_bytes().startswith(b"\x89PNG")
+    assert read_label_map(result.segmentation).geometry.matches(read_geometry(result.scan))
+    assert result.report.status == "ok"
+    assert result.score.kidney_dice >= 0.8
+    assert result.score.tumour_dice > 0.3
+
+
+def test_a_patient_that_training_never_saw(tmp_path, shared_data):
+    scan = shared_data / "scans" / "HCC_009.nii.gz"
+    reference = read_label_map(shared_data / "scans" / "HCC_009_kidney.nii.gz")
+    segment_scans([scan], tmp_path / "out.nii.gz")
+    score = evaluate_case(read_label_map(tmp_path / "out.nii.gz"), reference, surface=False)
+    assert score.kidney_dice >= 0.80
+
+
+def test_a_dicom_series_comes_back_on_its_own_grid(tmp_path, shared_data):
+    folder = shared_data / "dicom" / "HCC_006"
+    (case,) = segment_scans([folder], tmp_path / "out.nii.gz").cases
+    found = read_label_map(tmp_path / "out.nii.gz")
+    assert case.kidney_ml == pytest.approx(found.volume_ml(1), abs=0.01)
+    assert found.geometry.matches(read_geometry(folder), tolerance_mm=1e-3)
+    reference = read_label_map(shared_data / "dicom" / "HCC_006_kidney.nii.gz")
+    assert evaluate_case(found, reference, surface=False).kidney_dice > 0.7

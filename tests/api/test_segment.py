@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import logging
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from renalmap.api.segment import SegmentRequest, segment_scans, short_name
+from renalmap.errors import (
+    AmbiguousAcquisitionError,
+    BundleError,
+    ConfigError,
+    InputError,
+    OutputExistsError,
+    PathMissingError,
+    UnreadableImageError,
+)
+from renalmap.imaging import read_geometry, read_label_map
+from renalmap.imaging.dicom_series import read_slice_headers
+from renalmap.inference.cascade import SegmentOptions
+
+
+@pytest.fixture(scope="module")
+def tiny(make_bundle):
+    return SegmentRequest(model=make_bundle())
+
+
+@pytest.fixture
+def scan(tmp_path, write_scan, hu):
+    return write_scan(tmp_path / "scan.nii.gz", hu)
+
+
+# The labels' grid.
+
+
+@pytest.mark.parametrize("axcodes", ["LAS", "RAS", "IPL", "SPL", "PIR", "LSA", "ARI"])
+def test_labels_return_to_the_grid_the_scan_was_stored_on(
+    tmp_path, write_scan, tiny, hu, labels, axcodes
+):
+    scan = write_scan(tmp_path / "scan.nii.gz", hu, axcodes=axcodes)
+    truth = write_scan(tmp_path / "truth.nii.gz", labels, axcodes=axcodes)
+
+    report = segment_scans([scan], tmp_path / "out.nii.gz", tiny)
+
+    ours, theirs = (
+        nib.Nifti1Image.from_filename(tmp_path / "out.nii.gz"),
+        nib.Nifti1Image.from_filename(truth),
+    )
+    np.testing.assert_array_equal(np.asarray(ours.dataobj), np.asarray(theirs.dataobj))
+    np.testing.assert_array_equal(ours.affine, nib.Nifti1Image.from_filename(scan).affine)
+    assert nib.aff2axcodes(ours.affine) == tuple(axcodes)
+    assert ours.get_data_dtype() == np.uint8
+    assert report.cases[0].status == "ok"
+
+
+def test_a_small_coarse_scan_comes_back_on_its_own_grid(tmp_path, write_scan, tiny):
+    hu = np.full((112, 122, 101), -1000, np.int16)
+    hu[:, 10:-10, 10:-10] = 40
+    hu[40:80, 60:90, 20:40] = 200
+    scan = write_scan(tmp_path / "coarse.nii.gz", hu, (3.0, 3.0, 3.0), "RAS")
+    segment_scans([scan], tmp_path / "out.nii.gz", tiny)
+    found = read_label_map(tmp_path / "out.nii.gz")
+    assert found.geometry.matches(read_geometry(scan), tolerance_mm=0.0)
+    wrong = (found.labels > 0) != (hu == 200)
+    assert wrong.sum() < 0.15 * (hu == 200).sum()
+
+
+def test_the_report_says_what_was_found(tmp_path, scan, tiny, labels):
+    (case,) = segment_scans([scan], tmp_path / "out.nii.gz", tiny).cases
+    voxel_ml = 3.0 * 0.8 * 0.7 / 1000
+    assert case.kidney_ml == pytest.approx((labels == 1).sum() * voxel_ml, abs=0.01)
+    assert case.tumour_ml == pytest.approx((labels == 2).sum() * voxel_ml, abs=0.01)
+    assert case.slices == 7
+    assert case.output == str(tmp_path / "out.nii.gz")
+    assert list(case.seconds) == ["read", "stage1", "postprocess", "stage2", "write"]
+    assert case.warnings == []
+
+
+def test_two_runs_write_the_same_bytes(tmp_path, scan, make_bundle):
+    for number, options in enumerate(
+        (SegmentOptions(1, 1, probabilities=True), SegmentOptions(4, 3, probabilities=True))
+    ):
+        (tmp_path / str(number)).mkdir()
+        request = SegmentRequest(model=make_bundle(), options=options)
+        segment_scans([scan], tmp_path / str(number), request)
+    first, second = (sorted((tmp_path / name).iterdir()) for name in "01")
+    assert [path.name for path in first] == [
+        "scan_seg.nii.gz",
+        "scan_seg_kidney_probability.nii.gz",
+        "scan_seg_tumour_probability.nii.gz",
+    ]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_probability_maps_run_from_0_to_1_on_the_scans_grid(tmp_path, write_scan, make_bundle, hu):
+    scan = write_scan(tmp_path / "scan.nii.gz", hu, axcodes="IPL")
+    request = SegmentRequest(model=make_bundle(), options=SegmentOptions(probabilities=True))
+    (case,) = segment_scans([scan], tmp_path / "out.nii.gz", request).cases
+    labels = np.asarray(nib.Nifti1Image.from_filename(tmp_path / "out.nii.gz").dataobj)
+    for region, inside in (("kidney", labels > 0), ("tumour", labels == 2)):
+        image = nib.Nifti1Image.from_filename(case.probability_maps[region])
+        values = image.get_fdata()
+        np.testing.assert_array_equal(image.affine, nib.Nifti1Image.from_filename(scan).affine)
+        assert values[inside].min() > 0.99
+        assert values[~inside].max() < 0.01
+
+
+def test_no_kidney_is_a_status_of_its_own(tmp_path, write_scan, tiny, hu):
+    scan = write_scan(tmp_path / "scan.nii.gz", np.minimum(hu, 40))
+    (case,) = segment_scans([scan], tmp_path / "out.nii.gz", tiny).cases
+    assert case.status == "no_kidney_found"
+    assert (case.kidney_ml, case.tumour_ml) == (0.0, 0.0)
+    assert not np.asarray(nib.Nifti1Image.from_filename(tmp_path / "out.nii.gz").dataobj).any()
+
+
+def test_values_that_cannot_be_hu_are_doubted_unless_assumed(tmp_path, write_scan, make_bundle, hu):
+    scan = write_scan(tmp_path / "eight_bit.nii.gz", np.clip(hu, 0, 255))
+    (case,) = segment_scans([scan], tmp_path / "a.nii.gz", SegmentRequest(make_bundle())).cases
+    assert len(case.warnings) == 1
+    assert str(scan) in case.warnings[0]
+    assert "8-bit" in case.warnings[0]
+    silent = SegmentRequest(make_bundle(), assume_hu=True)
+    assert segment_scans([scan], tmp_path / "b.nii.gz", silent).cases[0].warnings == []
+
+
+# Names of outputs.
+
+
+def test_a_folder_receives_each_scan_by_its_name(tmp_path, write_scan, tiny, hu):
+    scans = [
+        write_scan(tmp_path / "in" / "one.nii.gz", hu),
+        write_scan(tmp_path / "in" / "two.nii", hu),
+        write_scan(tmp_path / "kits" / "case_00007" / "imaging.nii.gz", hu),
+    ]
+    segment_scans(scans, tmp_path / "new" / "out", tiny)
+    assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == [
+        "case_00007_seg.nii.gz",
+        "one_seg.nii.gz",
+        "two_seg.nii.gz",
+    ]
+
+
+def test_a_link_is_called_by_its_own_name(tmp_path, scan):
+    (tmp_path / "case_00003").mkdir()
+    link = tmp_path / "case_00003" / "imaging.nii.gz"
+    link.symlink_to(scan)
+    assert short_name(link) == "case_00003"
+
+
+def test_scans_of_one_name_are_refused_before_the_first(tmp_path, write_scan, tiny, hu):
+    scans = [write_scan(tmp_path / folder / "a.nii.gz", hu) for folder in "xy"]
+    with pytest.raises(ConfigError, match=r"same name.*got a"):
+        segment_scans(scans, tmp_path / "out", tiny)
+    assert not (tmp_path / "out").exists()
+
+
+def test_several_scans_do_not_fit_one_file(tmp_path, scan, tiny):
+    (tmp_path / "out.nii.gz").write_bytes(b"kept")
+    with pytest.raises(ConfigError, match="need a folder"):
+        segment_scans([scan, tmp_path / "other.nii.gz"], tmp_path / "out.nii.gz", tiny)
+    assert (tmp_path / "out.nii.gz").read_bytes() == b"kept"
+
+
+def test_an_output_of_unknown_format_is_refused_before_the_work(tmp_path, scan):
+    with pytest.raises(InputError, match=r"\.nii\.gz or \.nii, or a folder that exists"):
+        segment_scans([scan], tmp_path / "results", SegmentRequest(tmp_path / "no bundle"))
+
+
+def test_an_output_in_a_folder_that_is_missing_is_refused(tmp_path, scan, tiny):
+    with pytest.raises(PathMissingError, match="Create it first"):
+        segment_scans([scan], tmp_path / "nowhere" / "out.nii.gz", tiny)
+
+
+@pytest.mark.parametrize("name", ["out.nii.gz", "out_kidney_probability.nii.gz"])
+def test_an_output_that_exists_is_left_alone(tmp_path, scan, make_bundle, name):
+    (tmp_path / name).write_bytes(b"kept")
+    options = SegmentOptions(probabilities=True)
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        segment_scans([scan], tmp_path / "out.nii.gz", SegmentRequest(make_bundle(), options=options))
+    assert (tmp_path / name).read_bytes() == b"kept"
+    assert {path.name for path in tmp_path.iterdir()} == {"scan.nii.gz", name}
+
+    again = SegmentRequest(make_bundle(), options=options, overwrite=True)
+    segment_scans([scan], tmp_path / "out.nii.gz", again)
+    assert (tmp_path / name).read_bytes() != b"kept"
+
+
+def test_a_scan_is_never_replaced_by_its_labels(tmp_path, scan, make_bundle):
+    before = scan.read_bytes()
+    with pytest.raises(ConfigError, match="replace the scan"):
+        segment_scans([scan], scan, SegmentRequest(make_bundle(), overwrite=True))
+    assert scan.read_bytes() == before
+
+
+# Failures.
+
+
+def test_one_broken_scan_does_not_stop_the_others(tmp_path, write_scan, tiny, hu):
+    first, last = (write_scan(tmp_path / f"{name}.nii.gz", hu) for name in ("first", "last"))
+    (tmp_path / "broken.nii.gz").write_bytes(first.read_bytes()[:200])
+    missing = tmp_path / "missing.nii.gz"
+    scans = [first, tmp_path / "broken.nii.gz", missing, last]
+    report = segment_scans(scans, tmp_path / "out", tiny)
+    assert [case.status for case in report.cases] == ["ok", "failed", "failed", "ok"]
+    assert "broken.nii.gz: the file is cut short" in str(report.cases[1].error)
+    assert "missing.nii.gz: the path does not exist" in str(report.cases[2].error)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "first_seg.nii.gz",
+        "last_seg.nii.gz",
+    }
+
+
+def test_not_even_an_unforeseen_failure_stops_the_others(tmp_path, scan, tiny, caplog):
+    """A name too long for the file system is nothing the reader foresees."""
+    impossible = tmp_path / ("x" * 300 + ".nii.gz")
+    with caplog.at_level(logging.ERROR):
+        report = segment_scans([impossible, scan], tmp_path / "out", tiny)
+    assert [case.status for case in report.cases] == ["failed", "ok"]
+    assert "OSError" in str(report.cases[0].error)
+
+
+def test_a_single_scan_raises_its_own_error(tmp_path, tiny):
+    (tmp_path / "scan.nii.gz").write_text("no scan")
+    with pytest.raises(UnreadableImageError, match="not a NIfTI image"):
+        segment_scans([tmp_path / "scan.nii.gz"], tmp_path / "out.nii.gz", tiny)
+    assert not (tmp_path / "out.nii.gz").exists()
+
+
+def test_a_bundle_that_was_changed_is_refused(tmp_path, scan, make_bundle):
+    root = make_bundle()
+    plan = root / "plan.json"
+    plan.write_text(plan.read_text().replace("0.5", "0.4"))
+    with pytest.raises(BundleError, match="changed or damaged"):
+        segment_scans([scan], tmp_path / "out.nii.gz", SegmentRequest(root))
+
+
+# DICOM.
+
+
+def test_a_dicom_series_comes_back_on_its_own_grid(tmp_path, shared_data, make_bundle):
+    slices = sorted(
+        read_slice_headers(shared_data / "dicom" / "HCC_006"), key=lambda each: each.position_mm[2]
+    )
+    (tmp_path / "series").mkdir()
+    for each in slices[50:62]:
+        shutil.copy(each.path, tmp_path / "series")
+    request = SegmentRequest(make_bundle(grid_size=512, crop_size=256))
+    segment_scans([tmp_path / "series"], tmp_path, request)
+
+    found = read_label_map(tmp_path / "series_seg.nii.gz")
+    reference = read_label_map(shared_data / "dicom" / "HCC_006_kidney.nii.gz")
+    assert found.geometry.matches(read_geometry(tmp_path / "series"), tolerance_mm=1e-3)
+    np.testing.assert_allclose(
+        found.geometry.affine[:3, 3],
+        (reference.geometry.affine @ (50, 0, 0, 1))[:3],
+        atol=0.01,
+    )
+    # The hand-made graphs find what is bright: in the right place, nearly all of an enhanced kidney.
+    kidney = reference.labels[50:62] > 0
+    assert kidney.sum() > 10_000
+    assert (found.labels[kidney] > 0).mean() > 0.8
+
+
+def test_two_acquisitions_are_never_mixed(tmp_path, shared_data, tiny):
+    folder = shared_data / "dicom" / "HCC_002_two_acquisitions"
+    with pytest.raises(AmbiguousAcquisitionError, match=r"acquisition 1: 109.*acquisition 2: 109"):
+        segment_scans([folder], tmp_path / "out.nii.gz", tiny)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from renalmap.imaging import read_label_map
+
+NO_CUDA = "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
+
+
+@pytest.fixture
+def empty_scan(tmp_path, write_scan, hu):
+    return write_scan(tmp_path / "empty.nii.gz", np.minimum(hu, 40))
+
+
+def test_the_real_command_segments_and_keeps_standard_output_clean(tmp_path, scan, model):
+    command = [sys.executable, "-m", "renalmap.cli", "segment", scan, "--out", tmp_path / "out.nii.gz"]
+    finished = subprocess.run([*command, "--model", model, "--json"], capture_output=True, check=False)
+    assert finished.returncode == 0
+    assert finished.stderr == b""
+    report = json.loads(finished.stdout)
+    assert report["cases"][0]["status"] == "ok"
+    assert report["bundle_sha256"]
+    again = subprocess.run([*command, "--model", model], capture_output=True, check=False, text=True)
+    assert again.returncode == 2
+    assert again.stdout == ""
+    assert again.stderr.startswith("error: ")
+    assert "--overwrite" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+def test_the_tables_fit_80_columns(cli, tmp_path, scan, model):
+    finished = cli("segment", scan, "--out", tmp_path / "out.nii.gz", "--model", model)
+    assert (finished.code, finished.stderr) == (0, "")
+    lines = finished.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    words = finished.stdout.split()
+    for word in ("scan", "ok", "kidney", "tumour", "read", "postprocess", "write", "total"):
+        assert word in words
+
+
+def test_quiet_prints_nothing(cli, tmp_path, scan, model):
+    finished = cli("segment", scan, "--out", tmp_path / "out.nii.gz", "--model", model, "-q")
+    assert (finished.code, finished.stdout, finished.stderr) == (0, "", "")
+    assert read_label_map(tmp_path / "out.nii.gz").labels.any()
+
+
+def test_an_existing_output_is_replaced_only_when_told(cli, tmp_path, scan, model):
+    out = tmp_path / "out.nii.gz"
+    out.write_bytes(b"kept")
+    finished = cli("segment", scan, "--out", out, "--model", model)
+    assert finished.code == 2
+    assert "--overwrite" in finished.stderr
+    assert out.read_bytes() == b"kept"
+    assert cli("segment", scan, "--out", out, "--model", model, "--overwrite", "-q").code == 0
+    assert read_label_map(out).labels.any()
+
+
+def test_no_kidney_is_said_loudly(cli, tmp_path, empty_scan, model):
+    out = tmp_path / "out.nii.gz"
+    finished = cli("segment", empty_scan, "--out", out, "--model", model)
+    assert finished.code == 0
+    assert "no kidney found" in finished.stdout
+    assert f"warning: {empty_scan}: no kidney was found" in finished.stderr
+    quiet = cli("segment", empty_scan, "--out", out, "--model", model, "--overwrite", "-q")
+    assert "no kidney was found" in quiet.stderr
+    strict = cli(
+        "segment", empty_scan, "--out", out, "--model", model, "--overwrite", "--strict", "--json"
+    )
+    assert strict.code == 1
+    assert json.loads(strict.stdout)["cases"][0]["status"] == "no_kidney_found"
+
+
+def test_strict_does_not_mind_a_kidney(cli, tmp_path, scan, model):
+    assert cli("segment", scan, "--out", tmp_path / "o.nii", "--model", model, "--strict").code == 0
+
+
+def test_one_broken_scan_of_several(cli, tmp_path, scan, model):
+    broken, missing = tmp_path / "broken.nii.gz", tmp_path / "missing.nii.gz"
+    broken.write_bytes(scan.read_bytes()[:100])
+    command = ("segment", broken, scan, missing, "--out", tmp_path / "out", "--model", model)
+    finished = cli(*command)
+    assert finished.code == 1
+    assert finished.stdout.count("failed") == 2
+    assert f"error: {broken}: the file is cut short" in finished.stderr
+    assert f"error: {missing}: the path does not exist" in finished.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["scan_seg.nii.gz"]
+
+    finished = cli(*command, "--json", "--overwrite")
+    assert finished.code == 1
+    cases = json.loads(finished.stdout)["cases"]
+    assert [case["status"] for case in cases] == ["failed", "ok", "failed"]
+    assert "cut short" in cases[0]["error"]
+
+
+def test_scans_of_one_name(cli, tmp_path, scan, model):
+    (tmp_path / "other").mkdir()
+    shutil.copy(scan, tmp_path / "other" / "scan.nii.gz")
+    finished = cli(
+        "segment", scan, tmp_path / "other/scan.nii.gz", "--out", tmp_path / "o", "--model", model
+    )
+    assert finished.code == 2
+    assert "same name" in finished.stderr
+
+
+def test_options_reach_the_cascade(cli, tmp_path, scan, model):
+    plain, other = tmp_path / "plain.nii.gz", tmp_path / "other.nii.gz"
+    cli("segment", scan, "--out", plain, "--model", model, "-q")
+    options = ("--threads", 3, "--batch-size", 2, "--save-probabilities")
+    cli("segment", scan, "--out", other, "--model", model, "-q", *options)
+    assert plain.read_bytes() == other.read_bytes()
+    assert (tmp_path / "other_kidney_probability.nii.gz").is_file()
+    assert (tmp_path / "other_tumour_probability.nii.gz").is_file()
+    stage1 = tmp_path / "stage1.nii.gz"
+    cli("segment", scan, "--out", stage1, "--model", model, "-q", "--stage1-only")
+    assert set(np.unique(read_label_map(stage1).labels)) == {0, 1}
+
+
+def test_values_that_cannot_be_hu(cli, tmp_path, write_scan, hu, model):
+    scan = write_scan(tmp_path / "clipped.nii.gz", np.clip(hu, 0, 255))
+    out = tmp_path / "out.nii.gz"
+    finished = cli("segment", scan, "--out", out, "--model", model)
+    assert finished.code == 0
+    assert finished.stderr.startswith(f"warning: {scan}: the values run from 0 to 200")
+    assert "--assume-hu" in finished.stderr
+    silent = cli("segment", scan, "--out", out, "--model", model, "--overwrite", "--assume-hu")
+    assert (silent.code, silent.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not NO_CUDA, reason="this runtime has CUDA")
+def test_a_device_that_is_not_there(cli, tmp_path, scan, model):
+    out = tmp_path / "out.nii.gz"
+    finished = cli("segment", scan, "--out", out, "--model", model, "--device", "cuda")
+    assert finished.code == 2
+    assert "the device cuda is not available" in finished.stderr
+    assert not out.exists()
+
+
+def test_a_bundle_that_was_changed_or_is_none(cli, tmp_path, scan, make_bundle):
+    root = make_bundle()
+    with (root / "localizer.onnx").open("ab") as handle:
+        handle.write(b"!")
+    changed = cli("segment", scan, "--out", tmp_path / "out.nii.gz", "--model", root)
+    assert changed.code == 2
+    assert f"error: {root / 'localizer.onnx'}: a file of the bundle was changed" in changed.stderr
+    none = cli("segment", scan, "--out", tmp_path / "out.nii.gz", "--model", tmp_path)
+    assert none.code == 2
+    assert "the bundle is incomplete" in none.stderr
+    assert not (tmp_path / "out.nii.gz").exists()
+
+
+def test_two_acquisitions_in_one_series(cli, tmp_path, shared_data, model):
+    folder = shared_data / "dicom" / "HCC_002_two_acquisitions"
+    finished = cli("segment", folder, "--out", tmp_path / "out.nii.gz", "--model", model)
+    assert finished.code == 2
+    for text in ("acquisition 1: 109 slices", "acquisition 2: 109 slices", "--acquisition"):
+        assert text in finished.stderr
+    absent = cli(
+        "segment", folder, "--out", tmp_path / "out.nii.gz", "--model", model, "--acquisition", 7
+    )
+    assert absent.code == 2
+    assert "no acquisition 7" in absent.stderr

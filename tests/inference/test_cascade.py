@@ -1,0 +1,271 @@
+"""The cascade on hand-made graphs (see `make_bundle`): every label is known beforehand."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from renalmap.bundle import Bundle
+from renalmap.imaging import Volume, build_geometry
+from renalmap.inference.cascade import Cascade, SegmentOptions
+from renalmap.preprocess import Plan, crop_boxes
+
+AIR, BODY, TUMOUR, KIDNEY = -1000, 40, 100, 200
+SPACING_MM = (3.0, 0.8, 0.7)
+
+
+@pytest.fixture
+def cascade(make_bundle):
+    """A function that makes a cascade; keywords as `make_bundle`'s."""
+    return lambda **changes: Cascade(Bundle.open(make_bundle(**changes)))
+
+
+def volume_of(hu, spacing_mm=SPACING_MM):
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[1, 1], affine[0, 2] = spacing_mm[0], -spacing_mm[1], -spacing_mm[2]
+    affine[3, 3] = 1.0
+    return Volume(hu.astype(np.int16), build_geometry(hu.shape, affine))
+
+
+def paint(shape, *objects):
+    """HU and the labels to be found; an object is (HU, z, y, x) with slices."""
+    hu = np.full(shape, BODY)
+    hu[:, :4], hu[:, -4:] = AIR, AIR
+    labels = np.zeros(shape, np.uint8)
+    for value, *where in objects:
+        hu[tuple(where)] = value
+        labels[tuple(where)] = {KIDNEY: 1, TUMOUR: 2}[value]
+    return volume_of(hu), labels
+
+
+def two_kidneys():
+    return paint(
+        (7, 128, 128),
+        (KIDNEY, slice(1, 6), slice(50, 80), slice(15, 40)),
+        (TUMOUR, slice(2, 4), slice(45, 60), slice(10, 25)),
+        (KIDNEY, slice(2, 7), slice(48, 75), slice(90, 117)),
+    )
+
+
+# Where things are laid back.
+
+
+def test_labels_lie_where_the_kidneys_are(cascade):
+    volume, labels = two_kidneys()
+    found = cascade().segment(volume)
+    np.testing.assert_array_equal(found.label_map.labels, labels)
+    assert found.label_map.geometry is volume.geometry
+    assert found.kidney_found
+    assert found.dropped == ()
+
+
+@pytest.mark.parametrize(("y", "x"), [*product((0, 60, 118), repeat=2)])
+def test_crops_at_the_edge_of_the_grid_are_laid_back_right(cascade, y, x):
+    hu = np.full((1, 128, 128), BODY)
+    hu[0, y : y + 10, x : x + 10] = KIDNEY
+    hu[0, y + 3 : y + 5, x : x + 4] = TUMOUR
+    expected = np.select([hu == KIDNEY, hu == TUMOUR], [1, 2])
+    found = cascade().segment(volume_of(hu))
+    np.testing.assert_array_equal(found.label_map.labels, expected)
+
+
+def test_several_blobs_of_a_slice_each_get_a_crop(cascade):
+    corners = [(slice(a, a + 9), slice(b, b + 9)) for a, b in product((6, 110), repeat=2)]
+    volume, labels = paint((1, 128, 128), *[(TUMOUR, 0, y, x) for y, x in corners])
+    np.testing.assert_array_equal(cascade().segment(volume).label_map.labels, labels)
+
+
+def test_outside_every_crop_stage_1_keeps_its_word(cascade):
+    """All that stage 2 sees becomes tumour; of a blob wider than the crop it sees the middle."""
+    volume, _ = paint((1, 128, 128), (KIDNEY, 0, slice(60, 70), slice(10, 118)))
+    found = cascade(slopes=(0, 0, 0), offsets=(0, 0, 9)).segment(volume)
+    expected = np.zeros((1, 128, 128), np.uint8)
+    expected[0, 60:70, 10:118] = 1
+    expected[0, 32:96, 32:96] = 2  # centroid (64.5, 63.5), rounded to even
+    np.testing.assert_array_equal(found.label_map.labels, expected)
+
+
+def test_one_crop_per_slice_is_cut_about_all_foreground(cascade):
+    """The paper's literal crop misses both kidneys of this slice: stage 1's word stands."""
+    volume, labels = paint(
+        (1, 128, 128),
+        (TUMOUR, 0, slice(60, 70), slice(10, 20)),
+        (TUMOUR, 0, slice(60, 70), slice(108, 118)),
+    )
+    by_slice = cascade(crop="slice").segment(volume).label_map.labels
+    by_blob = cascade(crop="blob").segment(volume).label_map.labels
+    np.testing.assert_array_equal(by_slice, (labels > 0).astype(np.uint8))
+    np.testing.assert_array_equal(by_blob, labels)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_overlapping_crops_are_merged_by_probability(cascade, mirrored):
+    """Left in its crop a pixel is surely kidney, right in it perhaps tumour: where the left of one crop
+    meets the right of another it is kidney, whichever crop comes first."""
+    place = np.zeros((3, 64, 64))
+    place[1, :, :32] = 5.0
+    place[2, :, 32:] = 1.0
+    left, right = (slice(56, 72), slice(24, 32)), (slice(56, 72), slice(60, 68))
+    large, small = (left, right) if mirrored else (right, left)
+    small = (slice(58, 70), small[1])
+    volume, labels = paint((1, 128, 128), (KIDNEY, 0, *large), (KIDNEY, 0, *small))
+    boxes = crop_boxes(labels[0] > 0, Plan(grid_size=128, crop_size=64, crop_margin=8))
+    assert sorted(box.start for box in boxes) == [(32, 0), (32, 32)]  # one moved inwards
+
+    merged = cascade(slopes=(0, 0, 0), offsets=(0, 0, 0), position_logits=place).segment(volume)
+
+    expected = np.zeros((128, 128), np.uint8)
+    expected[32:96, :32] = 1  # left in the one, not in the other
+    expected[32:96, 32:64] = 1  # right in the one, left in the other
+    expected[32:96, 64:96] = 2  # right in the other
+    np.testing.assert_array_equal(merged.label_map.labels[0], expected)
+
+
+# Grids of other sizes.
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing_mm"),
+    [
+        ((8, 122, 101), (3.0, 3.0, 3.0)),
+        ((2, 768, 768), (3.0, 0.5, 0.5)),
+        ((2, 512, 796), (3.0, 0.8, 0.8)),
+        ((2, 300, 256), (3.0, 1.0, 1.5)),
+    ],
+)
+def test_other_slice_sizes_come_back_on_the_scans_own_grid(cascade, shape, spacing_mm):
+    _, rows, columns = shape
+    y, x = slice(rows // 3, rows // 2), slice(columns // 5, columns // 3)
+    volume, labels = paint(shape, (KIDNEY, slice(0, 2), y, x))
+    volume = volume_of(volume.hu, spacing_mm)
+
+    found = cascade(grid_size=512, crop_size=256).segment(volume).label_map
+
+    assert found.labels.shape == shape
+    ours, theirs = found.labels > 0, labels > 0
+    assert 2 * (ours & theirs).sum() / (ours.sum() + theirs.sum()) > 0.95
+    for axis in range(3):
+        centre, expected = (np.nonzero(mask)[axis].mean() for mask in (ours, theirs))
+        assert abs(centre - expected) < 0.8  # a shift by one voxel is seen, rounding on the grid is not
+
+
+# Which components stay.
+
+
+def test_specks_are_dropped_and_told(cascade):
+    volume, labels = paint(
+        (9, 128, 128),
+        (KIDNEY, slice(2, 7), slice(50, 80), slice(20, 50)),
+        (KIDNEY, slice(3, 5), slice(100, 104), slice(100, 104)),
+    )
+    found = cascade(component_min_ml=1.0).segment(volume)
+    labels[:, 90:] = 0
+    np.testing.assert_array_equal(found.label_map.labels, labels)
+    (speck,) = found.dropped
+    assert speck.volume_ml == pytest.approx(2 * 16 * np.prod(SPACING_MM) / 1000)
+    assert speck.centre_zyx == pytest.approx((3.5, 101.5, 101.5))
+    assert "ml" in speck.reason
+
+
+def test_a_small_component_that_the_scan_cuts_stays(cascade):
+    """The rule measures blobs in 3D: the same speck in the first slice may be a kidney's pole."""
+    volume, labels = paint(
+        (9, 128, 128),
+        (KIDNEY, slice(2, 7), slice(50, 80), slice(20, 50)),
+        (KIDNEY, slice(0, 2), slice(100, 104), slice(100, 104)),
+    )
+    found = cascade(component_min_ml=1.0).segment(volume)
+    np.testing.assert_array_equal(found.label_map.labels, labels)
+
+
+def test_what_stage_2_leaves_over_is_measured_again(cascade):
+    """Stage 2 keeps nothing below 190 HU: of the paler blob a speck is left, too small to stay."""
+    volume, labels = paint(
+        (9, 128, 128),
+        (KIDNEY, slice(2, 7), slice(50, 80), slice(20, 50)),
+        (TUMOUR, slice(2, 7), slice(50, 80), slice(90, 120)),
+        (KIDNEY, slice(4, 6), slice(60, 63), slice(100, 103)),
+    )
+    only_kidney = {"slopes": (0, 40, 0), "offsets": (0, -76, -99)}
+    found = cascade(component_min_ml=1.0, **only_kidney).segment(volume)
+    labels[:, :, 80:] = 0
+    np.testing.assert_array_equal(found.label_map.labels, labels)
+    assert len(found.dropped) == 1
+
+
+# Normalisation.
+
+
+def test_each_pixel_is_normalised_where_it_lies(cascade):
+    ramp = np.linspace(0.0, 900.0, 128, dtype=np.float32) * np.ones((128, 1), np.float32)
+    volume, labels = two_kidneys()
+    shifted = volume_of(volume.hu + np.rint(ramp).astype(int))
+    found = cascade(mean_hu=np.rint(ramp), clip_hu=None).segment(shifted)
+    np.testing.assert_array_equal(found.label_map.labels, labels)
+
+
+def test_the_plan_says_which_normalisation(cascade):
+    volume, labels = two_kidneys()
+    found = cascade(normalisation="global_zscore", mean_hu=5000.0).segment(volume)
+    np.testing.assert_array_equal(found.label_map.labels, labels)
+
+
+def test_a_scan_is_normalised_by_itself_if_the_plan_says_so(cascade):
+    hu = np.where(two_kidneys()[1] > 0, KIDNEY, AIR)
+    itself = cascade(normalisation="volume_zscore", mean_hu=5000.0, clip_hu=None)
+    found = itself.segment(volume_of(hu), SegmentOptions(stage1_only=True))
+    np.testing.assert_array_equal(found.label_map.labels, hu == KIDNEY)
+
+
+# How it is run.
+
+
+@pytest.mark.parametrize(("batch_size", "threads"), [*product((1, 3, 5), (1, 2, 4))])
+def test_batch_size_and_threads_change_nothing(cascade, batch_size, threads):
+    volume, labels = two_kidneys()
+    noisy = volume_of(volume.hu + np.random.default_rng(0).normal(0, 60, labels.shape))
+    one = cascade().segment(noisy, SegmentOptions(1, 1, probabilities=True))
+    many = cascade().segment(noisy, SegmentOptions(threads, batch_size, probabilities=True))
+    np.testing.assert_array_equal(many.label_map.labels, one.label_map.labels)
+    for region, values in one.probabilities.items():
+        np.testing.assert_array_equal(many.probabilities[region], values)
+
+
+def test_stage_1_alone_knows_no_tumour(cascade):
+    volume, labels = two_kidneys()
+    found = cascade().segment(volume, SegmentOptions(stage1_only=True))
+    np.testing.assert_array_equal(found.label_map.labels, labels > 0)
+    assert found.seconds.keys() == {"stage1", "postprocess"}
+
+
+def test_probabilities_agree_with_the_labels(cascade):
+    volume, labels = two_kidneys()
+    found = cascade().segment(volume, SegmentOptions(probabilities=True))
+    kidney, tumour = found.probabilities["kidney"], found.probabilities["tumour"]
+    assert kidney.dtype == tumour.dtype == np.uint8
+    np.testing.assert_array_equal(kidney > 127, labels > 0)
+    np.testing.assert_array_equal(tumour > 127, labels == 2)
+    assert kidney[labels == 1].min() == 255
+    assert kidney[volume.hu == AIR].max() == 0
+    assert cascade().segment(volume).probabilities == {}
+
+
+def test_an_empty_scan_gives_an_empty_map(cascade):
+    volume, _ = paint((3, 128, 128))
+    found = cascade().segment(volume, SegmentOptions(probabilities=True))
+    assert not found.kidney_found
+    assert not found.label_map.labels.any()
+    assert found.probabilities["tumour"].max() == 0
+
+
+def test_progress_counts_every_slice_of_both_stages(cascade):
+    volume, labels = two_kidneys()
+    told = []
+    cascade().segment(volume, progress=lambda *step: told.append(step))
+    found = int(labels.any(axis=(1, 2)).sum())
+    assert told == [
+        *[("stage 1", done, 7) for done in range(1, 8)],
+        *[("stage 2", done, found) for done in range(1, found + 1)],
+    ]
