@@ -25,7 +25,6 @@ prepare=("$renalmap" prepare --store blosc2 --n-test 0 --validation "$validation
     --initial "$work/localize_real/last.safetensors" --out "$work/localize"
 "$renalmap" train "$work/store" --stage segment --config "$here/segment.toml" \
     --initial "$work/localize/last.safetensors" --out "$work/segment"
-
 "$renalmap" export "$work/store" --localizer "$work/localize/last.safetensors" \
     --segmenter "$work/segment/last.safetensors" --card "$here/MODEL_CARD.md" \
     --out src/renalmap/default_bundle --overwrite
