@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The shipped bundle from scratch: real CT in ../shared/data, phantoms, two networks. About two and a half
+# The shipped bundle from scratch: real CT in ../shared/data, phantoms, two networks. About two
 # hours on two CPU cores. Interrupted, it continues. Run it from the repository's root.
 set -euo pipefail
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from renalmap.api.demo import run_demo
+from renalmap.api.demo import DEMO_PHANTOM, run_demo
 from renalmap.api.segment import segment_scans
 from renalmap.bundle import Bundle, default_bundle_path
+from renalmap.dataset.phantom import make_phantom
 from renalmap.evaluation import evaluate_case
-from renalmap.imaging import read_geometry, read_label_map
+from renalmap.imaging import Volume, read_geometry, read_label_map
+from renalmap.inference.cascade import Cascade
 
 
 def test_the_default_bundle_is_whole():
@@ -43,3 +46,15 @@ def test_a_dicom_series_comes_back_on_its_own_grid(tmp_path, shared_data):
     assert found.geometry.matches(read_geometry(folder), tolerance_mm=1e-3)
     reference = read_label_map(shared_data / "dicom" / "HCC_006_kidney.nii.gz")
     assert evaluate_case(found, reference, surface=False).kidney_dice > 0.7
+
+
+def test_a_scan_clipped_to_eight_bits_gets_the_same_labels():
+    config = DEMO_PHANTOM.model_copy(
+        update={"shape_zyx": (6, 512, 512), "spacing_mm_zyx": (15.0, 0.78, 0.78)}
+    )
+    scan = make_phantom(config, np.random.default_rng(3)).scan
+    clipped = Volume(np.clip(scan.hu, 0, 255).astype(np.int16), scan.geometry)
+    cascade = Cascade(Bundle.open(default_bundle_path()))
+    labels = cascade.segment(scan).label_map.labels
+    assert labels.any()
+    np.testing.assert_array_equal(cascade.segment(clipped).label_map.labels, labels)
