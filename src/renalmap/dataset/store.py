@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from renalmap.dataset.split import Part, Split
 from renalmap.errors import MissingDependencyError, StoreError
 from renalmap.imaging.files import replace_atomically, write_text_atomically
-from renalmap.preprocess import Plan, SliceStatistics
+from renalmap.preprocess import Normalisation, Plan, SliceStatistics
 
 StoreFormat = Literal["npz", "blosc2"]
 
@@ -192,6 +192,10 @@ class Store:
     def with_plan(self, plan: Plan) -> Store:
         """The same store, to be read with another Plan."""
         return replace(self, settings=self.settings.model_copy(update={"plan": plan}))
+
+    def normalisation(self, entry: CaseEntry) -> Normalisation:
+        """What the Plan does to a case's HU."""
+        return Normalisation.from_plan(self.plan, self.statistics, entry.volume_mean_deviation_hu)
 
     def part(self, part: Part) -> tuple[CaseEntry, ...]:
         """The cases of one part of the split."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from renalmap.bundle import Bundle
 from renalmap.imaging import LabelMap, Volume
+from renalmap.inference.ahead import map_ahead
 from renalmap.inference.components import DroppedComponent, keep_components
 from renalmap.inference.session import Device, OnnxSession, available_cores
 from renalmap.labels import BACKGROUND, KIDNEY, TUMOUR
@@ -225,15 +225,7 @@ class _Run:
     ) -> Iterator[tuple[_Input, _Output]]:
         """Results in order, with no more inputs in flight than threads need."""
         threads = self.options.threads or available_cores()
-        waiting: list[tuple[_Input, Future[_Output]]] = []
-        with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="slice") as pool:
-            for item in inputs:
-                waiting.append((item, pool.submit(work, item)))
-                if len(waiting) > 2 * threads:
-                    ready, future = waiting.pop(0)
-                    yield ready, future.result()
-            for ready, future in waiting:
-                yield ready, future.result()
+        return map_ahead(work, inputs, threads=threads, ahead=2 * threads)
 
 
 def _batched(items: Iterable[int], size: int) -> Iterator[tuple[int, ...]]:

@@ -25,9 +25,13 @@ FloatArray = NDArray[np.float32]
 
 def clip_hu(hu: NDArray[Any], plan: Plan) -> FloatArray:
     """HU as float32, clipped to the Plan's range; a new array."""
+    return _clipped(hu, plan.clip_hu)
+
+
+def _clipped(hu: NDArray[Any], range_hu: tuple[float, float] | None) -> FloatArray:
     values = hu.astype(np.float32)
-    if plan.clip_hu is not None:
-        np.clip(values, *plan.clip_hu, out=values)
+    if range_hu is not None:
+        np.clip(values, *range_hu, out=values)
     return values
 
 
@@ -171,9 +175,7 @@ class Normalisation:
 
     def __call__(self, hu: NDArray[Any]) -> FloatArray:
         """Normalise slices (..., grid, grid) of HU; returns float32, a new array."""
-        values = hu.astype(np.float32)
-        if self.clip_range_hu is not None:
-            np.clip(values, *self.clip_range_hu, out=values)
+        values = _clipped(hu, self.clip_range_hu)
         values -= self.mean_hu
         values /= self.deviation_hu
         return values

@@ -7,7 +7,6 @@ them ahead.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +17,9 @@ from torch import Tensor
 from renalmap.dataset.store import CaseEntry, Store
 from renalmap.errors import StoreError
 from renalmap.imaging.volume import Box
+from renalmap.inference.ahead import map_ahead
 from renalmap.labels import TUMOUR
-from renalmap.preprocess import Normalisation, crop_boxes
+from renalmap.preprocess import crop_boxes
 from renalmap.preprocess.spatial import crop_box
 from renalmap.training.augment import Warp, draw_warp, warp_batch
 from renalmap.training.settings import TrainSettings
@@ -158,23 +158,14 @@ class BatchMaker:
 
 def normalise_patch(image: Tensor, box: Box, entry: CaseEntry, store: Store) -> Tensor:
     """Normalise HU (1, H, W) that will lie at `box` on the grid, as the Plan says."""
-    normalisation = Normalisation.from_plan(
-        store.plan, store.statistics, entry.volume_mean_deviation_hu
-    ).at(box)
+    normalisation = store.normalisation(entry).at(box)
     return torch.from_numpy(normalisation(image.numpy()))
 
 
 def stream_batches(maker: BatchMaker, start: int, stop: int, ahead: int) -> Iterator[Batch]:
     """Batches of the steps from `start` to `stop`, made ahead by threads."""
-    with ThreadPoolExecutor(max_workers=ahead, thread_name_prefix="batch") as pool:
-        waiting: list[Future[Batch]] = []
-        upcoming = iter(range(start, stop))
-        for step in upcoming:
-            waiting.append(pool.submit(maker.make, step))
-            if len(waiting) > ahead:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
+    steps = range(start, stop)
+    return (batch for _, batch in map_ahead(maker.make, steps, threads=ahead, ahead=ahead))
 
 
 def _make_pools(entries: Sequence[CaseEntry], balance: float) -> dict[str, _Pool]:

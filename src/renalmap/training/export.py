@@ -29,7 +29,7 @@ from renalmap.errors import ExportMismatchError, OutputExistsError, StoreError
 from renalmap.imaging.files import write_text_atomically
 from renalmap.inference.session import OnnxSession
 from renalmap.networks.enet import ENet
-from renalmap.preprocess import Normalisation, Plan, crop_boxes, cut_crop
+from renalmap.preprocess import Plan, crop_boxes, cut_crop
 from renalmap.training.checkpoint import load_network
 
 logger = logging.getLogger(__name__)
@@ -228,9 +228,7 @@ def _comparison_images(store: Store) -> tuple[NDArray[np.float32], NDArray[np.fl
     for number in chosen:
         entry, index = members[number]
         hu, labels = store.slices.read(entry.case_id, index)
-        normalisation = Normalisation.from_plan(
-            store.plan, store.statistics, entry.volume_mean_deviation_hu
-        )
+        normalisation = store.normalisation(entry)
         image = normalisation(hu)
         whole.append(image[None])
         crops.append(cut_crop(image, crop_boxes(labels > 0, store.plan)[0])[None])

@@ -80,7 +80,6 @@ def train(
     began = time.perf_counter()
     _agree_on_settings(run, settings)
     store = store.with_plan(settings.plan(store.plan))
-    start = time.perf_counter()
     record = RunRecord.start(packages=PACKAGES, seed=settings.seed, settings=settings)
     maker = BatchMaker(store, settings)
     if settings.threads is not None:
@@ -115,7 +114,6 @@ def train(
             log.write(done, loss, loop.learning_rate, result)
             report(done, loss, result)
     record.duration_s = round(time.perf_counter() - began, 1)
-    record.duration_s = round(time.perf_counter() - start, 1)
     record.settings = {**record.settings, "store": store.settings.model_dump(mode="json")}
     record.write(run / "run.json")
     return TrainResult(best_score or 0.0, best, last, log.path)

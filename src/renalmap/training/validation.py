@@ -12,7 +12,7 @@ from torch import nn
 
 from renalmap.dataset.store import CaseEntry, Store
 from renalmap.labels import REGIONS
-from renalmap.preprocess import Normalisation, crop_boxes, cut_crop
+from renalmap.preprocess import crop_boxes, cut_crop
 from renalmap.training.settings import Stage
 
 LOCALIZER_REGIONS: Mapping[str, frozenset[int]] = {"kidney": frozenset({1})}
@@ -81,7 +81,7 @@ def validate(
 def _inputs(
     store: Store, entry: CaseEntry, stage: Stage, stride: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
-    normalisation = Normalisation.from_plan(store.plan, store.statistics, entry.volume_mean_deviation_hu)
+    normalisation = store.normalisation(entry)
     for index in range(0, len(entry.z_indices), stride):
         hu, labels = store.slices.read(entry.case_id, index)
         normalised = normalisation(hu)
