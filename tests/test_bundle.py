@@ -7,8 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from renalmap.bundle import HASHED_FILES, PLAN_FILE, Bundle, write_sums
+from renalmap.bundle import (
+    CALIBRATION_FILE,
+    HASHED_FILES,
+    PLAN_FILE,
+    Bundle,
+    CalibrationCurve,
+    ConfidenceCalibration,
+    write_sums,
+)
 from renalmap.errors import BundleError
 from renalmap.preprocess import Plan, SliceStatistics
 
@@ -99,3 +108,84 @@ def test_an_incomplete_bundle_is_not_sealed(folder: Path):
     with pytest.raises(BundleError, match=r"no segmenter\.onnx"):
         write_sums(folder)
     assert not (folder / "SHA256SUMS").exists()
+
+
+# The calibration is optional.
+
+CALIBRATION = ConfidenceCalibration(
+    kidney=CalibrationCurve(raw=(0.8, 0.9), confidence=(0.5, 0.95), n=12),
+    tumour=CalibrationCurve(raw=(0.5,), confidence=(0.3,), n=4),
+    patients=7,
+    source="seven patients",
+)
+
+
+@pytest.fixture
+def calibrated(folder: Path) -> Path:
+    (folder / CALIBRATION_FILE).write_text(CALIBRATION.model_dump_json(), encoding="utf-8")
+    write_sums(folder)
+    return folder
+
+
+def test_a_bundle_without_calibration_has_none(folder: Path):
+    assert Bundle.open(folder).calibration is None
+
+
+def test_a_calibration_comes_back_and_is_part_of_the_digest(folder: Path):
+    before = Bundle.open(folder).digest
+    (folder / CALIBRATION_FILE).write_text(CALIBRATION.model_dump_json(), encoding="utf-8")
+    write_sums(folder)
+    bundle = Bundle.open(folder)
+    assert bundle.calibration == CALIBRATION
+    assert bundle.digest != before
+
+
+def test_a_tampered_calibration_is_refused(calibrated: Path):
+    path = calibrated / CALIBRATION_FILE
+    path.write_text(path.read_text().replace("0.95", "0.99"))
+    with pytest.raises(BundleError, match=r"calibration\.json.*changed or damaged"):
+        Bundle.open(calibrated)
+
+
+def test_a_sealed_calibration_must_not_vanish(calibrated: Path):
+    (calibrated / CALIBRATION_FILE).unlink()
+    with pytest.raises(BundleError, match=r"incomplete.*no calibration\.json"):
+        Bundle.open(calibrated)
+
+
+def test_a_calibration_that_was_slipped_in_is_refused(folder: Path):
+    (folder / CALIBRATION_FILE).write_text(CALIBRATION.model_dump_json(), encoding="utf-8")
+    with pytest.raises(BundleError, match=r"calibration\.json.*expected no hash"):
+        Bundle.open(folder)
+
+
+@pytest.mark.parametrize("text", ["not JSON", '{"format_version": 2, "patients": 3}', "{}"])
+def test_a_calibration_of_another_version_is_refused(folder: Path, text: str):
+    (folder / CALIBRATION_FILE).write_text(text, encoding="utf-8")
+    write_sums(folder)
+    with pytest.raises(BundleError, match=r"calibration\.json: the bundle's calibration is not one"):
+        Bundle.open(folder)
+
+
+def test_a_curve_is_linear_between_knots_and_constant_beyond():
+    curve = CalibrationCurve(raw=(0.2, 0.6), confidence=(0.1, 0.9), n=5)
+    assert [curve(raw) for raw in (0.0, 0.2, 0.6, 1.0)] == [0.1, 0.1, 0.9, 0.9]
+    assert curve(0.4) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("raw", "confidence"),
+    [
+        ((0.2, 0.2), (0.1, 0.2)),
+        ((0.2, 0.1), (0.1, 0.2)),
+        ((0.1, 0.2), (0.3, 0.2)),
+        ((0.1, 0.2), (0.3,)),
+        ((0.1, 1.2), (0.1, 0.2)),
+        ((), ()),
+    ],
+)
+def test_a_curve_that_is_no_monotone_map_is_refused(
+    raw: tuple[float, ...], confidence: tuple[float, ...]
+):
+    with pytest.raises(ValidationError):
+        CalibrationCurve(raw=raw, confidence=confidence, n=1)

@@ -6,6 +6,7 @@ BUNDLE/
   plan.json                        every preprocessing decision
   slice_statistics.npz             mean and standard-deviation slice of the training data
   MODEL_CARD.md                    what it was trained on, how good it is, what it is not for
+  calibration.json                 optional: what confidences are worth, measured on other patients
   SHA256SUMS                       of all of these; `sha256sum --check` reads it
 ```
 """
@@ -15,8 +16,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import ValidationError
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from renalmap.config import sha256_of
 from renalmap.errors import BundleError, StoreError
@@ -28,14 +31,69 @@ SEGMENTER_FILE = "segmenter.onnx"
 PLAN_FILE = "plan.json"
 STATISTICS_FILE = "slice_statistics.npz"
 CARD_FILE = "MODEL_CARD.md"
+CALIBRATION_FILE = "calibration.json"
 SUMS_FILE = "SHA256SUMS"
 
 HASHED_FILES = (LOCALIZER_FILE, SEGMENTER_FILE, PLAN_FILE, STATISTICS_FILE, CARD_FILE)
+OPTIONAL_FILES = (CALIBRATION_FILE,)
+"""Hashed as well where they are there."""
 
 NETWORK_INPUT = "image"
 """Name of both graphs' input, (N, 1, H, W) float32."""
 NETWORK_OUTPUT = "probabilities"
 """Name of both graphs' output, (N, C, H, W) float32: foreground; or background, kidney, tumour."""
+
+
+_Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class CalibrationCurve(BaseModel):
+    """A monotone piecewise-linear map from a raw score to a calibrated confidence, constant at its ends.
+
+    `renalmap.evaluation.reliability.fit_calibration` makes one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    raw: tuple[_Share, ...] = Field(min_length=1)
+    """The knots' raw scores, ascending."""
+    confidence: tuple[_Share, ...] = Field(min_length=1)
+    """The confidence at each knot, never descending."""
+    n: int = Field(ge=1)
+    """Kidneys or tumours it was fitted on."""
+
+    @model_validator(mode="after")
+    def _monotone(self) -> Self:
+        if len(self.raw) != len(self.confidence):
+            raise ValueError(f"{len(self.raw)} raw scores, {len(self.confidence)} confidences")
+        if any(low >= high for low, high in zip(self.raw, self.raw[1:], strict=False)):
+            raise ValueError("the knots' raw scores must ascend")
+        if any(low > high for low, high in zip(self.confidence, self.confidence[1:], strict=False)):
+            raise ValueError("the knots' confidences must not descend")
+        return self
+
+    def __call__(self, raw: float) -> float:
+        """The confidence that a raw score is worth."""
+        return float(np.interp(raw, self.raw, self.confidence))
+
+
+class ConfidenceCalibration(BaseModel):
+    """What the raw confidence scores are worth, measured on patients the networks did not train on.
+
+    Stored as `calibration.json` in the bundle; without it, confidences are raw scores.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: Literal[1] = 1
+    kidney: CalibrationCurve | None = None
+    """To the Dice to be expected of the kidney with its tumour against a reference."""
+    tumour: CalibrationCurve | None = None
+    """To the probability that a called tumour overlaps a labelled one."""
+    patients: int = Field(ge=1)
+    """How many patients it was measured on."""
+    source: str = ""
+    """Which patients, in a sentence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +105,14 @@ class Bundle:
         plan: every preprocessing decision.
         statistics: the training data's.
         digest: SHA-256 of SHA256SUMS: names the bundle's whole content.
+        calibration: of confidences; None where the bundle has none.
     """
 
     root: Path
     plan: Plan
     statistics: SliceStatistics
     digest: str
+    calibration: ConfidenceCalibration | None = None
 
     @property
     def localizer(self) -> Path:
@@ -70,7 +130,7 @@ class Bundle:
 
         Raises:
             BundleError: it is missing, lacks a file, a file's hash is not the one written down, or the
-                Plan or the statistics cannot be read.
+                Plan, the statistics or the calibration cannot be read.
         """
         _verify(root)
         text = (root / PLAN_FILE).read_text(encoding="utf-8")
@@ -92,6 +152,7 @@ class Bundle:
             plan=plan,
             statistics=statistics,
             digest=hashlib.sha256(sums).hexdigest(),
+            calibration=_read_calibration(root / CALIBRATION_FILE),
         )
 
 
@@ -101,13 +162,14 @@ def default_bundle_path() -> Path:
 
 
 def write_sums(root: Path) -> None:
-    """Seal a bundle whose files are all in place: write SHA256SUMS.
+    """Seal a bundle whose files are all in place, optional ones where they are: write SHA256SUMS.
 
     Raises:
         BundleError: a file is missing.
     """
     _check_present(root, HASHED_FILES)
-    lines = [f"{sha256_of(root / name)}  {name}\n" for name in HASHED_FILES]
+    names = (*HASHED_FILES, *(name for name in OPTIONAL_FILES if (root / name).is_file()))
+    lines = [f"{sha256_of(root / name)}  {name}\n" for name in names]
     write_text_atomically(root / SUMS_FILE, "".join(lines))
 
 
@@ -117,7 +179,9 @@ def _verify(root: Path) -> None:
     _check_present(root, (*HASHED_FILES, SUMS_FILE))
     lines = (root / SUMS_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
     expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in HASHED_FILES:
+    optional = tuple(name for name in OPTIONAL_FILES if name in expected or (root / name).exists())
+    _check_present(root, optional)
+    for name in (*HASHED_FILES, *optional):
         got = sha256_of(root / name)
         if got != expected.get(name):
             raise BundleError(
@@ -127,6 +191,20 @@ def _verify(root: Path) -> None:
                 expected=f"{(expected.get(name) or 'no hash')[:16]}…",
                 hint="Install or export the bundle again",
             )
+
+
+def _read_calibration(path: Path) -> ConfidenceCalibration | None:
+    if not path.is_file():
+        return None
+    try:
+        return ConfidenceCalibration.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise BundleError(
+            "the bundle's calibration is not one this version reads",
+            where=path,
+            got=str(error),
+            hint="Update renalmap, or export the model again",
+        ) from error
 
 
 def _check_present(root: Path, names: tuple[str, ...]) -> None:

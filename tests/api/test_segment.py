@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from renalmap.api.segment import SegmentRequest, segment_scans, short_name
+from renalmap.bundle import CALIBRATION_FILE, CalibrationCurve, ConfidenceCalibration, write_sums
 from renalmap.errors import (
     AmbiguousAcquisitionError,
     BundleError,
@@ -74,8 +75,10 @@ def test_the_report_says_what_was_found(tmp_path, scan, tiny, labels):
     assert case.tumour_ml == pytest.approx((labels == 2).sum() * voxel_ml, abs=0.01)
     assert case.slices == 7
     assert case.output == str(tmp_path / "out.nii.gz")
-    assert list(case.seconds) == ["read", "stage1", "postprocess", "stage2", "write"]
-    assert case.warnings == []
+    assert list(case.seconds) == ["read", "stage1", "postprocess", "stage2", "quality", "write"]
+    assert case.warnings == [
+        f"{scan}: the left kidney is cut off (last slice): its volumes are lower bounds"
+    ]
 
 
 def test_two_runs_write_the_same_bytes(tmp_path, scan, make_bundle):
@@ -112,17 +115,68 @@ def test_no_kidney_is_a_status_of_its_own(tmp_path, write_scan, tiny, hu):
     (case,) = segment_scans([scan], tmp_path / "out.nii.gz", tiny).cases
     assert case.status == "no_kidney_found"
     assert (case.kidney_ml, case.tumour_ml) == (0.0, 0.0)
+    assert case.quality is not None
+    assert case.quality.kidneys == []
+    assert case.quality.tumours == []
+    assert case.quality.flags == ["no_contrast_phase_recognised", "no_kidney_found"]
     assert not np.asarray(nib.Nifti1Image.from_filename(tmp_path / "out.nii.gz").dataobj).any()
 
 
 def test_values_that_cannot_be_hu_are_doubted_unless_assumed(tmp_path, write_scan, make_bundle, hu):
     scan = write_scan(tmp_path / "eight_bit.nii.gz", np.clip(hu, 0, 255))
     (case,) = segment_scans([scan], tmp_path / "a.nii.gz", SegmentRequest(make_bundle())).cases
-    assert len(case.warnings) == 1
     assert str(scan) in case.warnings[0]
     assert "8-bit" in case.warnings[0]
     silent = SegmentRequest(make_bundle(), assume_hu=True)
-    assert segment_scans([scan], tmp_path / "b.nii.gz", silent).cases[0].warnings == []
+    (again,) = segment_scans([scan], tmp_path / "b.nii.gz", silent).cases
+    assert again.warnings == case.warnings[1:]
+    assert not any("8-bit" in text for text in again.warnings)
+
+
+def test_the_quality_agrees_with_the_report(tmp_path, scan, tiny):
+    (case,) = segment_scans([scan], tmp_path / "out.nii.gz", tiny).cases
+    quality = case.quality
+    assert quality is not None
+    left, right = quality.kidneys
+    assert (left.side, right.side) == ("left", "right")
+    assert left.kidney_ml + right.kidney_ml == pytest.approx(case.kidney_ml, abs=0.03)
+    assert left.tumour_ml == 0.0
+    assert right.tumour_ml == pytest.approx(case.tumour_ml, abs=0.02)
+    (tumour,) = quality.tumours
+    assert tumour.side == "right"
+    assert tumour.tumour_ml == pytest.approx(case.tumour_ml, abs=0.02)
+    assert (left.incomplete, right.incomplete) == (True, False)
+    assert quality.contrast.contrast == "enhanced"
+    assert not quality.kidney_confidence_calibrated
+    assert left.confidence == left.raw_score
+
+
+def test_the_quality_does_not_depend_on_how_the_scan_was_stored(tmp_path, write_scan, tiny, hu):
+    reports = []
+    for axcodes in ("LAS", "RAS", "IPL", "PIR"):
+        scan = write_scan(tmp_path / axcodes / "scan.nii.gz", hu, axcodes=axcodes)
+        (case,) = segment_scans([scan], tmp_path / f"{axcodes}.nii.gz", tiny).cases
+        reports.append(case.quality)
+    assert reports[0] is not None
+    assert reports[1:] == reports[:1] * 3
+
+
+def test_a_calibration_in_the_bundle_is_applied(tmp_path, scan, make_bundle):
+    root = make_bundle()
+    curve = CalibrationCurve(raw=(0.0, 1.0), confidence=(0.2, 0.4), n=31)
+    calibration = ConfidenceCalibration(kidney=curve, patients=17)
+    (root / CALIBRATION_FILE).write_text(calibration.model_dump_json())
+    write_sums(root)
+    (case,) = segment_scans([scan], tmp_path / "out.nii.gz", SegmentRequest(root)).cases
+    quality = case.quality
+    assert quality is not None
+    assert quality.kidney_confidence_calibrated
+    assert not quality.tumour_confidence_calibrated
+    assert (quality.calibration_patients, quality.calibration_kidneys) == (17, 31)
+    assert quality.calibration_tumours is None
+    for kidney in quality.kidneys:
+        assert kidney.confidence == pytest.approx(0.2 + 0.2 * kidney.raw_score, abs=2e-3)
+    assert quality.tumours[0].confidence == quality.tumours[0].raw_score
 
 
 # Names of outputs.

@@ -50,11 +50,12 @@ def model(make_bundle: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def hu() -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
-    """A body with one kidney and a tumour in it, axes (z, y, x)."""
+    """A body with two kidneys and a tumour in the right one, axes (z, y, x)."""
     hu = np.full((4, 128, 128), 40, np.int16)
     hu[:, :4] = -1000
     hu[1:3, 50:80, 15:40] = 200
     hu[1:3, 60:70, 20:30] = 100
+    hu[1:3, 50:80, 88:113] = 200
     return hu
 
 

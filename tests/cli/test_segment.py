@@ -45,6 +45,24 @@ def test_the_tables_fit_80_columns(cli, tmp_path, scan, model):
         assert word in words
 
 
+def test_quality_is_told_in_the_table_and_in_json(cli, tmp_path, write_scan, hu, model):
+    scan = write_scan(tmp_path / "scan.nii.gz", hu[1:3])
+    finished = cli("segment", scan, "--out", tmp_path / "out.nii.gz", "--model", model)
+    assert finished.code == 0
+    assert "Quality (confidences are not calibrated)" in finished.stdout
+    assert max(map(len, finished.stdout.splitlines())) <= 80
+    assert finished.stdout.count("ml, cut, ") == 2
+    warning = " ".join(finished.stderr.split())
+    assert f"{scan}: the left kidney is cut off (first slice, last slice)" in warning
+    again = cli(
+        "segment", scan, "--out", tmp_path / "out.nii.gz", "--model", model, "--overwrite", "--json"
+    )
+    quality = json.loads(again.stdout)["cases"][0]["quality"]
+    assert quality["kidneys_found"] == {"left": True, "right": True}
+    assert quality["flags"] == ["kidney_incomplete"]
+    assert [kidney["side"] for kidney in quality["kidneys"]] == ["left", "right"]
+
+
 def test_quiet_prints_nothing(cli, tmp_path, scan, model):
     finished = cli("segment", scan, "--out", tmp_path / "out.nii.gz", "--model", model, "-q")
     assert (finished.code, finished.stdout, finished.stderr) == (0, "", "")
@@ -120,6 +138,30 @@ def test_options_reach_the_cascade(cli, tmp_path, scan, model):
     stage1 = tmp_path / "stage1.nii.gz"
     cli("segment", scan, "--out", stage1, "--model", model, "-q", "--stage1-only")
     assert set(np.unique(read_label_map(stage1).labels)) == {0, 1}
+
+
+def test_rules_of_the_bundle_can_be_changed(cli, tmp_path, write_scan, make_bundle, hu):
+    """A bundle that keeps two kidneys and smooths; a third blob, and a tumour of one slice."""
+    hu = np.minimum(hu, 40)
+    hu[1:6, 50:80, 15:40], hu[1:6, 50:80, 90:115], hu[1:6, 10:30, 95:110] = 200, 200, 200
+    hu[3, 55:65, 20:30] = 100
+    scan = write_scan(tmp_path / "three.nii.gz", hu)
+    strict = make_bundle(keep="two_kidneys", smoothing_sigma_mm=4.0)
+
+    def labels(*flags):
+        out = tmp_path / "out.nii.gz"
+        finished = cli("segment", scan, "--out", out, "--model", strict, "-q", "--overwrite", *flags)
+        assert finished.code == 0, finished.stderr  # it warns that the last slice cuts the kidneys
+        found = read_label_map(out).labels
+        return bool(found[3, 20, 100]), bool((found == 2).any())
+
+    assert labels() == (False, False)
+    assert labels("--keep-all") == (True, False)
+    assert labels("--smoothing-sigma-mm", 0) == (False, True)
+    assert labels("--keep-all", "--flip-averaging", "both") == (True, False)
+    refused = cli("segment", scan, "--out", tmp_path / "x.nii", "--flip-averaging", "twice")
+    assert refused.code == 2
+    assert not (tmp_path / "x.nii").exists()
 
 
 def test_values_that_cannot_be_hu(cli, tmp_path, write_scan, hu, model):

@@ -10,6 +10,7 @@ import pytest
 from renalmap.bundle import Bundle
 from renalmap.imaging import Volume, build_geometry
 from renalmap.inference.cascade import Cascade, SegmentOptions
+from renalmap.inference.flipping import flip_averaged
 from renalmap.preprocess import Plan, crop_boxes
 
 AIR, BODY, TUMOUR, KIDNEY = -1000, 40, 100, 200
@@ -226,11 +227,12 @@ def test_a_scan_is_normalised_by_itself_if_the_plan_says_so(cascade):
 def test_batch_size_and_threads_change_nothing(cascade, batch_size, threads):
     volume, labels = two_kidneys()
     noisy = volume_of(volume.hu + np.random.default_rng(0).normal(0, 60, labels.shape))
-    one = cascade().segment(noisy, SegmentOptions(1, 1, probabilities=True))
-    many = cascade().segment(noisy, SegmentOptions(threads, batch_size, probabilities=True))
+    one = cascade().segment(noisy, SegmentOptions(1, 1))
+    many = cascade().segment(noisy, SegmentOptions(threads, batch_size))
     np.testing.assert_array_equal(many.label_map.labels, one.label_map.labels)
     for region, values in one.probabilities.items():
-        np.testing.assert_array_equal(many.probabilities[region], values)
+        assert many.probabilities[region].origin_zyx == values.origin_zyx
+        np.testing.assert_array_equal(many.probabilities[region].values, values.values)
 
 
 def test_stage_1_alone_knows_no_tumour(cascade):
@@ -242,22 +244,22 @@ def test_stage_1_alone_knows_no_tumour(cascade):
 
 def test_probabilities_agree_with_the_labels(cascade):
     volume, labels = two_kidneys()
-    found = cascade().segment(volume, SegmentOptions(probabilities=True))
-    kidney, tumour = found.probabilities["kidney"], found.probabilities["tumour"]
+    found = cascade().segment(volume)
+    kidney, tumour = (found.probabilities[name].full(labels.shape) for name in ("kidney", "tumour"))
     assert kidney.dtype == tumour.dtype == np.uint8
     np.testing.assert_array_equal(kidney > 127, labels > 0)
     np.testing.assert_array_equal(tumour > 127, labels == 2)
     assert kidney[labels == 1].min() == 255
     assert kidney[volume.hu == AIR].max() == 0
-    assert cascade().segment(volume).probabilities == {}
 
 
 def test_an_empty_scan_gives_an_empty_map(cascade):
     volume, _ = paint((3, 128, 128))
-    found = cascade().segment(volume, SegmentOptions(probabilities=True))
+    found = cascade().segment(volume)
     assert not found.kidney_found
     assert not found.label_map.labels.any()
-    assert found.probabilities["tumour"].max() == 0
+    assert found.probabilities["tumour"].values.size == 0
+    assert not found.probabilities["kidney"].full(volume.hu.shape).any()
 
 
 def test_progress_counts_every_slice_of_both_stages(cascade):
@@ -269,3 +271,253 @@ def test_progress_counts_every_slice_of_both_stages(cascade):
         *[("stage 1", done, 7) for done in range(1, 8)],
         *[("stage 2", done, found) for done in range(1, found + 1)],
     ]
+
+
+# Rules after the networks: each off by default, so that all above is without them.
+
+
+def test_probabilities_are_kept_in_a_box_about_kidneys_and_crops(cascade):
+    hu = np.full((9, 128, 128), BODY)
+    hu[3:6, 20:30, 30:40] = KIDNEY
+    found = cascade().segment(volume_of(hu)).probabilities["kidney"]
+    assert found.origin_zyx == (3, 0, 2)  # one crop of 64, about (24.5, 34.5), moved inwards
+    assert found.values.shape == (3, 64, 64)
+
+
+def test_of_what_stage_1_found_and_lost_no_probability_is_left(cascade):
+    """The speck lies in the box, in a slice and place where stage 2 does not look."""
+    volume, _ = paint(
+        (9, 128, 128),
+        (KIDNEY, slice(2, 7), slice(10, 40), slice(10, 40)),
+        (KIDNEY, slice(2, 7), slice(80, 110), slice(80, 110)),
+        (KIDNEY, slice(4, 5), slice(20, 23), slice(100, 103)),
+    )
+    found = cascade(component_min_ml=1.0).segment(volume)
+    assert len(found.stage1_dropped) == len(found.dropped) == 1
+    kidney = found.probabilities["kidney"]
+    assert kidney.at((slice(4, 5), slice(20, 23), slice(100, 103))).max() == 0
+    where = kidney.full(volume.hu.shape) > 127
+    np.testing.assert_array_equal(where, found.label_map.labels > 0)
+
+
+def one_sided():
+    """Logits that see tumour on a crop's left half only, where the image is kidney or tumour."""
+    place = np.zeros((3, 64, 64))
+    place[2, :, :32] = 2.0
+    place[1, :, 32:] = 2.5
+    return {"slopes": (0, 0, 0), "offsets": (0, 0, 0), "position_logits": place}
+
+
+def test_flip_averaging_sees_the_mirror_image(cascade):
+    """Left it is tumour by logit 2, right kidney by 2.5: together kidney is the likelier everywhere."""
+    volume, _ = paint((1, 128, 128), (KIDNEY, 0, slice(60, 68), slice(60, 68)))
+    plain = cascade(**one_sided()).segment(volume).label_map.labels
+    assert (plain == 2).sum() == (plain == 1).sum() == 64 * 32
+    both = cascade(**one_sided(), flip_averaging="segmenter").segment(volume).label_map.labels
+    asked = cascade(**one_sided()).segment(volume, SegmentOptions(flip_averaging="segmenter"))
+    assert (both == 1).sum() == 64 * 64
+    np.testing.assert_array_equal(asked.label_map.labels, both)
+
+
+@pytest.mark.parametrize("mode", ["segmenter", "both"])
+def test_flip_averaging_changes_nothing_where_nothing_depends_on_the_side(cascade, mode):
+    volume, labels = two_kidneys()
+    found = cascade(flip_averaging=mode).segment(volume)
+    np.testing.assert_array_equal(found.label_map.labels, labels)
+
+
+class Counted:
+    """A session that counts the images it is given."""
+
+    def __init__(self, session):
+        self.session, self.images = session, 0
+
+    def run(self, images):
+        self.images += len(images)
+        return self.session.run(images)
+
+
+@pytest.mark.parametrize(
+    ("mode", "localized", "segmented"), [("none", 7, 10), ("segmenter", 7, 20), ("both", 14, 20)]
+)
+def test_each_network_is_averaged_only_if_asked(cascade, mode, localized, segmented):
+    volume, _ = two_kidneys()
+    counted = cascade(flip_averaging=mode)
+    counted._localizer = Counted(counted._localizer)
+    counted._segmenter = Counted(counted._segmenter)
+    counted.segment(volume, SegmentOptions(threads=1, batch_size=2))
+    assert (counted._localizer.images, counted._segmenter.images) == (localized, segmented)
+
+
+def test_the_average_is_laid_over_the_image_not_its_mirror_image():
+    """A network that sees what is in the left half, and doubts it."""
+    images = np.random.default_rng(0).random((2, 1, 4, 6)).astype(np.float32)
+    doubt = np.array([0.5, 0.5, 0.5, 1.0, 1.0, 1.0], np.float32)
+    averaged = flip_averaged(lambda given: given * doubt, images)
+    np.testing.assert_allclose(averaged, 0.75 * images, rtol=1e-6)
+
+
+def test_smoothing_fills_a_slice_that_was_missed(cascade):
+    volume, labels = paint((11, 128, 128), (KIDNEY, slice(2, 9), slice(50, 80), slice(20, 50)))
+    hu = volume.hu.copy()
+    hu[5] = BODY
+    gap = labels.copy()
+    gap[5] = 0
+    plain = cascade().segment(volume_of(hu)).label_map.labels
+    np.testing.assert_array_equal(plain, gap)
+    for found in (
+        cascade(smoothing_sigma_mm=4.0).segment(volume_of(hu)),
+        cascade().segment(volume_of(hu), SegmentOptions(smoothing_sigma_mm=4.0)),
+    ):
+        np.testing.assert_array_equal(found.label_map.labels, labels)
+
+
+def test_smoothing_takes_away_what_shows_in_one_slice(cascade):
+    volume, labels = paint(
+        (11, 128, 128),
+        (KIDNEY, slice(2, 9), slice(50, 80), slice(20, 50)),
+        (TUMOUR, slice(5, 6), slice(60, 70), slice(30, 40)),
+    )
+    found = cascade(smoothing_sigma_mm=4.0).segment(volume)
+    np.testing.assert_array_equal(found.label_map.labels, labels > 0)
+    assert found.probabilities["tumour"].values.max() < 128
+
+
+@pytest.mark.parametrize(("depth", "sigma_mm"), [(1, 10.0), (7, 1.1)])
+def test_smoothing_needs_a_neighbour_within_reach(cascade, depth, sigma_mm):
+    shape = (depth, 128, 128)
+    volume, labels = paint(shape, (TUMOUR, slice(0, 1), slice(50, 80), slice(20, 50)))
+    found = cascade(smoothing_sigma_mm=sigma_mm).segment(volume)
+    np.testing.assert_array_equal(found.label_map.labels, labels)
+
+
+def test_smoothing_does_not_bring_back_what_was_dropped(cascade):
+    """A speck beside the crop in one slice: stage 1's, dropped, within reach of no crop."""
+    volume, labels = paint(
+        (9, 128, 128),
+        (KIDNEY, slice(2, 7), slice(50, 80), slice(20, 50)),
+        (KIDNEY, slice(7, 8), slice(60, 64), slice(60, 64)),
+    )
+    found = cascade(component_min_ml=1.0, smoothing_sigma_mm=3.0).segment(volume)
+    labels[7] = 0
+    np.testing.assert_array_equal(found.label_map.labels, labels)
+
+
+def test_weak_foreground_counts_where_it_is_joined_to_strong(cascade):
+    """At 65 HU stage 1 says 0.27."""
+    volume, labels = paint((5, 128, 128), (KIDNEY, slice(1, 4), slice(50, 70), slice(20, 50)))
+    hu = volume.hu.copy()
+    hu[2, 50:70, 50:54], hu[2, 20:30, 100:110] = 65, 65
+    stage1 = SegmentOptions(stage1_only=True)
+    plain = cascade().segment(volume_of(hu), stage1).label_map.labels
+    np.testing.assert_array_equal(plain, labels)
+    labels[2, 50:70, 50:54] = 1
+    found = cascade(localizer_low_threshold=0.2).segment(volume_of(hu), stage1)
+    np.testing.assert_array_equal(found.label_map.labels, labels)
+    higher = cascade(localizer_low_threshold=0.3).segment(volume_of(hu), stage1)
+    np.testing.assert_array_equal(higher.label_map.labels, plain)
+
+
+def three_blobs():
+    """Two kidneys and, on the left, a smaller third."""
+    return paint(
+        (9, 128, 128),
+        (KIDNEY, slice(1, 8), slice(50, 80), slice(15, 45)),
+        (KIDNEY, slice(1, 8), slice(50, 80), slice(85, 115)),
+        (KIDNEY, slice(1, 8), slice(20, 40), slice(90, 105)),
+    )
+
+
+@pytest.mark.parametrize("stage1_only", [False, True])
+def test_two_kidneys_may_be_all_that_stays(cascade, stage1_only):
+    volume, labels = three_blobs()
+    options = SegmentOptions(stage1_only=stage1_only)
+    asked = SegmentOptions(stage1_only=stage1_only, keep="two_kidneys")
+    two = cascade(keep="two_kidneys")
+    assert cascade().segment(volume, options).dropped == ()
+    for found in (two.segment(volume, options), cascade().segment(volume, asked)):
+        np.testing.assert_array_equal(found.label_map.labels[:, 45:], labels[:, 45:])
+        assert not found.label_map.labels[:, :45].any()
+        assert [component.centre_zyx for component in found.dropped] == [(4, 29.5, 97)]
+        assert found.stage1_dropped == ()
+    everything = two.segment(volume, SegmentOptions(stage1_only=stage1_only, keep="all"))
+    np.testing.assert_array_equal(everything.label_map.labels, labels)
+
+
+def test_a_further_kidney_is_noted(cascade):
+    volume, labels = three_blobs()
+    found = cascade(keep="two_kidneys", further_kidney_min_ml=1.0, further_kidney_min_share=0.1)
+    result = found.segment(volume)
+    np.testing.assert_array_equal(result.label_map.labels, labels)
+    assert result.notes[0].startswith("three kidney-sized components")
+
+
+def test_the_midline_is_the_bodys_on_whatever_grid(cascade):
+    """The body fills columns 0 to 119 of 200, and both kidneys lie in the image's right half of it."""
+    hu = np.full((6, 150, 200), AIR)
+    hu[:, 10:140, :120] = BODY
+    hu[1:5, 60:90, 8:38] = KIDNEY
+    hu[1:5, 60:70, 66:76] = KIDNEY  # left of the body's middle, right of the image's
+    found = cascade(keep="two_kidneys", component_min_kidney_ml=0.0)
+    assert found.segment(volume_of(hu, (3.0, 0.8, 0.8))).dropped == ()
+
+
+def test_a_doubtful_tumour_becomes_kidney(cascade):
+    volume, labels = two_kidneys()
+    found = cascade(tumour_min_ml=5.0).segment(volume)
+    np.testing.assert_array_equal(found.label_map.labels, labels > 0)
+    assert [component.reason for component in found.dropped] == [
+        "tumour: volume 0.8 ml < 5 ml; relabelled kidney"
+    ]
+    called = cascade(tumour_min_ml=0.5, tumour_min_mean_probability=0.9).segment(volume)
+    np.testing.assert_array_equal(called.label_map.labels, labels)
+
+
+def test_a_tiny_hole_is_filled(cascade):
+    volume, labels = two_kidneys()
+    hu = volume.hu.copy()
+    hu[3, 65, 30] = BODY
+    assert cascade().segment(volume_of(hu)).label_map.labels[3, 65, 30] == 0
+    found = cascade(fill_holes_mm2=1.0).segment(volume_of(hu)).label_map.labels
+    np.testing.assert_array_equal(found, labels)
+
+
+EVERY_RULE = {
+    "flip_averaging": "both",
+    "smoothing_sigma_mm": 3.0,
+    "keep": "two_kidneys",
+    "localizer_low_threshold": 0.2,
+    "fill_holes_mm2": 2.0,
+    "component_min_ml": 0.5,
+    "tumour_min_ml": 0.2,
+    "tumour_min_area_mm2": 5.0,
+    "tumour_min_mean_probability": 0.5,
+}
+
+
+@pytest.mark.parametrize(("batch_size", "threads"), [(3, 1), (1, 4), (5, 3)])
+def test_with_every_rule_batch_size_and_threads_change_nothing(cascade, batch_size, threads):
+    volume, labels = two_kidneys()
+    noisy = volume_of(volume.hu + np.random.default_rng(0).normal(0, 40, labels.shape))
+    one = cascade(**EVERY_RULE).segment(noisy, SegmentOptions(1, 1))
+    many = cascade(**EVERY_RULE).segment(noisy, SegmentOptions(threads, batch_size))
+    assert len(np.unique(one.label_map.labels)) == 3
+    np.testing.assert_array_equal(many.label_map.labels, one.label_map.labels)
+    assert (many.dropped, many.notes) == (one.dropped, one.notes)
+    for region, values in one.probabilities.items():
+        np.testing.assert_array_equal(many.probabilities[region].values, values.values)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_with_every_rule_an_empty_scan_is_empty(cascade, depth):
+    volume, _ = paint((depth, 128, 128))
+    found = cascade(**EVERY_RULE).segment(volume)
+    assert not found.kidney_found
+    assert (found.dropped, found.notes) == ((), ())
+
+
+def test_options_that_are_not_given_leave_the_plan_alone():
+    plan = Plan(flip_averaging="both", smoothing_sigma_mm=2.0, keep="two_kidneys")
+    assert SegmentOptions().applied_to(plan) == plan
+    changed = SegmentOptions(flip_averaging="none", smoothing_sigma_mm=0.0, keep="all").applied_to(plan)
+    assert changed == Plan()

@@ -24,6 +24,7 @@ from renalmap.imaging.files import check_writable
 from renalmap.imaging.nifti import is_nifti_name, scan_name
 from renalmap.inference.cascade import Cascade, SegmentOptions
 from renalmap.inference.components import DroppedComponent
+from renalmap.inference.quality import QualityReport, assess_quality, describe_flags
 from renalmap.inference.session import Device
 from renalmap.labels import KIDNEY, TUMOUR
 
@@ -75,6 +76,8 @@ class CaseReport(BaseModel):
     dropped_components: list[DroppedReport] = []
     dropped_specks: int = 0
     """Dropped components too small to be listed one by one."""
+    quality: QualityReport | None = None
+    """What to know before trusting it; None where the scan failed."""
     error: str | None = None
 
 
@@ -143,7 +146,7 @@ def segment_scans(
     reports = []
     for scan, output in zip(scans, outputs, strict=True):
         try:
-            reports.append(_segment_scan(cascade, scan, output, request, progress))
+            reports.append(_segment_scan(bundle, cascade, (scan, output), request, progress))
         except Exception as error:  # whatever broke one scan, the others are still to be done
             if len(scans) == 1:
                 raise
@@ -194,8 +197,13 @@ def _outputs(scans: Sequence[Path], out: Path) -> list[Path]:
 
 
 def _segment_scan(
-    cascade: Cascade, scan: Path, output: Path, request: SegmentRequest, progress: ScanProgress
+    bundle: Bundle,
+    cascade: Cascade,
+    paths: tuple[Path, Path],
+    request: SegmentRequest,
+    progress: ScanProgress,
 ) -> CaseReport:
+    scan, output = paths
     maps = _probability_paths(output) if request.options.probabilities else {}
     for path in (output, *maps.values()):
         check_writable(path, overwrite=request.overwrite)
@@ -208,12 +216,16 @@ def _segment_scan(
         volume, request.options, lambda what, done, total: progress(scan, what, done, total)
     )
     start = time.perf_counter()
+    quality = assess_quality(volume, found, bundle.calibration)
+    quality_s = time.perf_counter() - start
+    start = time.perf_counter()
     write_label_map(found.label_map, output, overwrite=request.overwrite)
     for region, path in maps.items():
-        write_probability_map(
-            found.probabilities[region], volume.geometry, path, overwrite=request.overwrite
-        )
-    seconds = {"read": read_s, **found.seconds, "write": time.perf_counter() - start}
+        values = found.probabilities[region].full(volume.geometry.shape)
+        write_probability_map(values, volume.geometry, path, overwrite=request.overwrite)
+    write_s = time.perf_counter() - start
+    seconds = {"read": read_s, **found.seconds, "quality": quality_s, "write": write_s}
+    cautions = [f"{scan}: {text}" for text in describe_flags(quality)]
     return CaseReport(
         scan=str(scan),
         status="ok" if found.kidney_found else "no_kidney_found",
@@ -223,13 +235,14 @@ def _segment_scan(
         tumour_ml=round(found.label_map.volume_ml(TUMOUR), 2),
         slices=volume.geometry.shape[0],
         seconds={part: round(value, 3) for part, value in seconds.items()},
-        warnings=[] if doubt is None else [doubt],
+        warnings=cautions if doubt is None else [doubt, *cautions],
         dropped_components=[
             DroppedReport.of(component)
             for component in found.dropped
             if component.volume_ml >= REPORTED_FROM_ML
         ],
         dropped_specks=sum(component.volume_ml < REPORTED_FROM_ML for component in found.dropped),
+        quality=quality,
     )
 
 

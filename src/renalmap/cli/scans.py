@@ -40,6 +40,16 @@ def segment(
     stage1_only: Annotated[
         bool, typer.Option("--stage1-only", help="Kidney with tumour, no stage 2.")
     ] = False,
+    flip_averaging: Annotated[
+        Literal["none", "segmenter", "both"] | None,
+        typer.Option(help="Average networks over the mirror image too; default: the bundle's."),
+    ] = None,
+    smoothing_sigma_mm: Annotated[
+        float | None, typer.Option(min=0, help="Smooth across slices; default: the bundle's.")
+    ] = None,
+    keep_all: Annotated[
+        bool, typer.Option("--keep-all", help="Keep more than two kidneys, even if the bundle does not.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 if no kidney is found in a scan.")
@@ -58,7 +68,15 @@ def segment(
     request = SegmentRequest(
         model=model,
         device=device,
-        options=SegmentOptions(threads, batch_size, stage1_only, save_probabilities),
+        options=SegmentOptions(
+            threads,
+            batch_size,
+            stage1_only,
+            save_probabilities,
+            flip_averaging=flip_averaging,
+            smoothing_sigma_mm=smoothing_sigma_mm,
+            keep="all" if keep_all else None,
+        ),
         acquisition=acquisition,
         assume_hu=assume_hu,
         overwrite=overwrite,

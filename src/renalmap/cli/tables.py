@@ -20,6 +20,8 @@ _REGION_TITLES: Final = {
     "kidney_only": "kidney only",
     "composite": "composite",
 }
+_PHASES: Final = {"portal_or_nephrographic": "portal"}
+_TUMOURS_SHOWN: Final = 2
 _WORDS: Final = {"dice": "Dice", "hd95": "HD95", "kits19": "KiTS19"}
 
 
@@ -41,7 +43,7 @@ def number(value: float | None, digits: int) -> str:
 
 
 def segment_tables(cases: Sequence[CaseReport]) -> Iterator[Table]:
-    """What was found in each scan, and how long each part of the work took."""
+    """What was found in each scan, how far to trust it, and how long each part of the work took."""
     from renalmap.api.segment import short_name
 
     found = table(None, "scan", "status", "kidney ml", "tumour ml", "slices")
@@ -54,10 +56,11 @@ def segment_tables(cases: Sequence[CaseReport]) -> Iterator[Table]:
             "" if case.slices is None else str(case.slices),
         )
     yield found
+    yield from _quality_table(cases)
     timed = [case for case in cases if case.seconds]
     parts = sorted(
         {part for case in timed for part in case.seconds},
-        key=("read", "stage1", "stage2", "postprocess", "write").index,
+        key=("read", "stage1", "stage2", "postprocess", "quality", "write").index,
     )
     seconds = table("Seconds", "scan", *[part.replace("stage", "stage ") for part in parts], "total")
     for case in timed:
@@ -66,6 +69,37 @@ def segment_tables(cases: Sequence[CaseReport]) -> Iterator[Table]:
         seconds.add_row(short_name(Path(case.scan)), *[number(value, 2) for value in (*values, total)])
     if timed:
         yield seconds
+
+
+def _quality_table(cases: Sequence[CaseReport]) -> Iterator[Table]:
+    """The contrast phase, each kidney's volume and confidence, and the tumours' confidences."""
+    from renalmap.api.segment import short_name
+
+    reports = [(case, case.quality) for case in cases if case.quality is not None]
+    if not reports:
+        return
+    calibrated = all(report.kidney_confidence_calibrated for _, report in reports)
+    title = "Quality" if calibrated else "Quality (confidences are not calibrated)"
+    made = table(title, "scan", "phase", "left", "right", "tumours")
+    for case, report in reports:
+        kidneys = {
+            kidney.side: f"{kidney.kidney_ml + kidney.tumour_ml:.0f} ml"
+            f"{', cut' if kidney.incomplete else ''}, {_confidence(kidney.confidence)}"
+            for kidney in report.kidneys
+        }
+        shown = [_confidence(tumour.confidence) for tumour in report.tumours[:_TUMOURS_SHOWN]]
+        more = len(report.tumours) - len(shown)
+        made.add_row(
+            short_name(Path(case.scan)),
+            _PHASES.get(report.contrast.phase, report.contrast.phase),
+            *[kidneys.get(side, "none") for side in ("left", "right")],
+            " ".join(shown) + (f" +{more}" if more else "") or "none",
+        )
+    yield made
+
+
+def _confidence(value: float | None) -> str:
+    return "?" if value is None else number(value, 2)
 
 
 def score_tables(scores: Sequence[CaseScore]) -> Iterator[Table]:

@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.bundle import Bundle
 from renalmap.imaging import LabelMap, Volume
+from renalmap.imaging.volume import Box
 from renalmap.inference.ahead import map_ahead
-from renalmap.inference.components import DroppedComponent, keep_components
+from renalmap.inference.components import (
+    DroppedComponent,
+    connected_to,
+    find_box,
+    keep_components,
+)
+from renalmap.inference.flipping import flip_averaged
+from renalmap.inference.midline import track_body
+from renalmap.inference.placement import Placement
+from renalmap.inference.probability import (
+    GridProbabilities,
+    RegionProbability,
+    pack,
+    to_bytes,
+    unpack,
+)
+from renalmap.inference.rules import apply_rules
 from renalmap.inference.session import Device, OnnxSession, available_cores
+from renalmap.inference.smoothing import (
+    gaussian_weights,
+    most_probable,
+    reach_slices,
+    smooth_across_slices,
+)
 from renalmap.labels import BACKGROUND, KIDNEY, TUMOUR
-from renalmap.preprocess import InPlaneFit, Normalisation, crop_boxes, cut_crop, paste_crop
+from renalmap.preprocess import InPlaneFit, Normalisation, Plan, crop_boxes, cut_crop, paste_crop
 from renalmap.preprocess.intensity import volume_mean_deviation_hu
+from renalmap.preprocess.plan import FlipAveraging, KeepRule
 
 Progress = Callable[[str, int, int], None]
 """Told (what is being done, slices done, slices in all)."""
+
+_PERHAPS: Final = 3
+"""Stage 1's label between its two thresholds, until it is known what it is connected to."""
 
 _Input = TypeVar("_Input")
 _Output = TypeVar("_Output")
@@ -30,19 +57,33 @@ _Output = TypeVar("_Output")
 
 @dataclass(frozen=True)
 class SegmentOptions:
-    """How to run, not what to compute: labels do not depend on `threads` or `batch_size`.
+    """How to run. Labels do not depend on `threads` or `batch_size`.
 
     Attributes:
         threads: slices in work at once; None takes one a core.
         batch_size: slices given to the runtime in one call; more costs memory and gains nothing.
         stage1_only: stop after the localizer; all foreground is labelled kidney.
-        probabilities: keep probability maps of kidney (with tumour) and tumour.
+        probabilities: probability maps are to be written. A Segmentation has them in any case.
+        flip_averaging, smoothing_sigma_mm, keep: instead of the Plan's, unless None.
     """
 
     threads: int | None = None
     batch_size: int = 1
     stage1_only: bool = False
     probabilities: bool = False
+    flip_averaging: FlipAveraging | None = None
+    smoothing_sigma_mm: float | None = None
+    keep: KeepRule | None = None
+
+    def applied_to(self, plan: Plan) -> Plan:
+        """The Plan with what these options change of it."""
+        changes = {
+            "flip_averaging": self.flip_averaging,
+            "smoothing_sigma_mm": self.smoothing_sigma_mm,
+            "keep": self.keep,
+        }
+        given = {name: value for name, value in changes.items() if value is not None}
+        return Plan.model_validate(plan.model_dump() | given)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +94,18 @@ class Segmentation:
         label_map: on the scan's canonical grid.
         dropped: components that were taken for mistakes, of both stages.
         seconds: by part: stage1, stage2, postprocess.
-        probabilities: by region, uint8 on the scan's grid, 255 for certainty; empty unless asked for.
+        probabilities: of "kidney" (kidney or tumour) and "tumour", in the box about what stage 1 kept and
+            about the crops: stage 2's where it looked, elsewhere stage 1's of kidney.
+        stage1_dropped: those of `dropped` that stage 1 found.
+        notes: what a reader of the labels should know, a sentence each.
     """
 
     label_map: LabelMap
     dropped: tuple[DroppedComponent, ...]
     seconds: dict[str, float]
-    probabilities: dict[str, NDArray[np.uint8]]
+    probabilities: Mapping[str, RegionProbability]
+    stage1_dropped: tuple[DroppedComponent, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def kidney_found(self) -> bool:
@@ -103,13 +149,14 @@ class Cascade:
         with run.timed("stage1"):
             run.localize(self._localizer)
         with run.timed("postprocess"):
-            run.drop_components()
+            run.keep_foreground()
+            run.place_crops()
         if not options.stage1_only:
             with run.timed("stage2"):
                 run.segment_crops(self._segmenter)
-            with run.timed("postprocess"):
-                run.drop_components(run.labels == KIDNEY)
         with run.timed("postprocess"):
+            run.smooth()
+            run.apply_rules()
             return run.finish()
 
 
@@ -122,10 +169,12 @@ class _Run:
     options: SegmentOptions
     progress: Progress
     seconds: dict[str, float] = field(default_factory=dict)
-    dropped: list[DroppedComponent] = field(default_factory=list)
+    stage1_dropped: tuple[DroppedComponent, ...] = ()
+    dropped: tuple[DroppedComponent, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        plan = self.bundle.plan
+        self.plan = plan = self.options.applied_to(self.bundle.plan)
         _, rows, columns = self.volume.geometry.shape
         spacing_mm = self.volume.geometry.spacing_mm
         self.fit = InPlaneFit(rows, columns, (spacing_mm[1], spacing_mm[2]), plan.grid_size)
@@ -135,9 +184,9 @@ class _Run:
         self.normalisation = Normalisation.from_plan(plan, self.bundle.statistics, own)
         self.depth = self.volume.geometry.shape[0]
         self.labels = np.zeros((self.depth, plan.grid_size, plan.grid_size), np.uint8)
-        self.maps: dict[str, NDArray[np.uint8]] = {}
-        if self.options.probabilities:
-            self.maps = {name: np.zeros_like(self.labels) for name in ("kidney", "tumour")}
+        self.packed: list[bytes] = []
+        self.crops: dict[int, tuple[Box, ...]] = {}
+        self.probability = GridProbabilities.zeros(None)
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
@@ -146,44 +195,101 @@ class _Run:
         self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
 
     def localize(self, session: OnnxSession) -> None:
-        def work(indices: Sequence[int]) -> NDArray[np.float32]:
-            return session.run(np.stack([self._input(z)[None] for z in indices]))
+        """Stage 1's labels: kidney, perhaps, or background."""
+
+        def work(indices: Sequence[int]) -> list[tuple[NDArray[np.uint8], bytes]]:
+            images = np.stack([self._input(z)[None] for z in indices])
+            mirrored = self.plan.flip_averaging == "both"
+            foreground = flip_averaged(session.run, images) if mirrored else session.run(images)
+            return [(self._foreground(each), pack(to_bytes(each))) for each in foreground[:, 0]]
 
         batches = _batched(range(self.depth), self.options.batch_size)
-        for indices, foreground in self._in_threads(work, batches):
-            for z, probability in zip(indices, foreground[:, 0], strict=True):
-                self.labels[z] = np.where(
-                    probability >= self.bundle.plan.localizer_threshold, KIDNEY, BACKGROUND
-                )
-                if self.maps:
-                    self.maps["kidney"][z] = _to_uint8(probability)
+        for indices, slices in self._in_threads(work, batches):
+            for z, (found, packed) in zip(indices, slices, strict=True):
+                self.labels[z] = found
+                self.packed.append(packed)
                 self.progress("stage 1", z + 1, self.depth)
 
-    def drop_components(self, kidney: NDArray[np.bool_] | None = None) -> None:
-        plan, spacing_mm = self.bundle.plan, self._grid_spacing_mm()
-        kept, dropped = keep_components(self.labels > 0, spacing_mm, plan, kidney)
-        self.labels[~kept] = BACKGROUND
-        self.dropped.extend(dropped)
+    def keep_foreground(self) -> None:
+        """Of stage 1's foreground keep what is sure or joined to it, and large enough."""
+        box = find_box(self.labels)
+        if box is None:
+            return
+        labels = self.labels[box.slices]
+        if self.plan.localizer_low_threshold is not None:
+            labels[:] = np.where(connected_to(labels == KIDNEY, labels > 0), KIDNEY, BACKGROUND)
+        kept, self.stage1_dropped = keep_components(labels > 0, self._placement(box.start), self.plan)
+        labels[~kept] = BACKGROUND
+
+    def place_crops(self) -> None:
+        """Decide where stage 2 looks, and keep stage 1's probabilities in the box about it all."""
+        box = find_box(self.labels)
+        if box is None:
+            return
+        if not self.options.stage1_only:
+            for z in np.flatnonzero(self.labels.any(axis=(1, 2))).tolist():
+                self.crops[z] = crop_boxes(self.labels[z] > 0, self.plan)
+        self.probability = GridProbabilities.zeros(self._about(box))
+        # What was dropped is no kidney, whatever stage 1 thought of it.
+        dropped_from = 255 * self.plan.localizer_threshold
+        span, rows, columns = self.probability.slices
+        for index, kidney in zip(range(span.start, span.stop), self.probability.kidney, strict=True):
+            stage1 = unpack(self.packed[index], self.labels[index].shape)[rows, columns]
+            dropped = (stage1 >= dropped_from) & (self.labels[index, rows, columns] == BACKGROUND)
+            kidney[:] = np.where(dropped, 0, stage1)
+        self.packed.clear()
 
     def segment_crops(self, session: OnnxSession) -> None:
-        def work(z: Sequence[int]) -> list[NDArray[Any]]:
+        def work(z: Sequence[int]) -> list[NDArray[np.uint8]]:
             return [self._segment_slice(session, index) for index in z]
 
-        found = np.flatnonzero(self.labels.any(axis=(1, 2))).tolist()
         done = 0
-        for indices, slices in self._in_threads(work, _batched(found, self.options.batch_size)):
+        for indices, slices in self._in_threads(work, _batched(self.crops, self.options.batch_size)):
             for z, labels in zip(indices, slices, strict=True):
                 self.labels[z] = labels
                 done += 1
-                self.progress("stage 2", done, len(found))
+                self.progress("stage 2", done, len(self.crops))
+
+    def smooth(self) -> None:
+        """Smooth across slices and label anew, wherever stage 2 looked within the Gaussian's reach."""
+        if self._reach == 0 or not self.crops:
+            return
+        weights = gaussian_weights(self.plan.smoothing_sigma_mm, self.volume.geometry.spacing_mm[0])
+        found = self.probability
+        found.kidney = smooth_across_slices(found.kidney, weights)
+        found.tumour = smooth_across_slices(found.tumour, weights)
+        span, rows, columns = found.slices
+        for index in range(span.start, span.stop):
+            seen = np.zeros(self.labels[index].shape, bool)
+            for near in range(index - self._reach, index + self._reach + 1):
+                for box in self.crops.get(near, ()):
+                    seen[box.slices] = True
+            labels = most_probable(found.kidney[index - span.start], found.tumour[index - span.start])
+            np.copyto(self.labels[index, rows, columns], labels, where=seen[rows, columns])
+
+    def apply_rules(self) -> None:
+        """What of the networks' labels stays; nothing but background lies outside the box."""
+        if self.probability.kidney.size == 0:
+            return
+        outcome = apply_rules(
+            self.labels[self.probability.slices],
+            self.probability,
+            self._placement(self.probability.origin_zyx),
+            self.plan,
+            self._midline_x,
+            stage1_only=self.options.stage1_only,
+        )
+        self.dropped, self.notes = outcome.dropped, outcome.notes
 
     def finish(self) -> Segmentation:
         name, geometry = self.volume.name, self.volume.geometry
         return Segmentation(
             label_map=LabelMap(self._to_scan(self.labels), geometry, name),
-            dropped=tuple(self.dropped),
+            dropped=(*self.stage1_dropped, *self.dropped),
             seconds=self.seconds,
-            probabilities={region: self._to_scan(values) for region, values in self.maps.items()},
+            probabilities=self.probability.on_scan(self.fit),
+            stage1_dropped=self.stage1_dropped,
+            notes=self.notes,
         )
 
     def _segment_slice(self, session: OnnxSession, z: int) -> NDArray[np.uint8]:
@@ -191,20 +297,30 @@ class _Run:
         stage1 = self.labels[z]
         image = self._input(z)
         summed = np.zeros((3, *stage1.shape), np.float32)
-        for box in crop_boxes(stage1 > 0, self.bundle.plan):
+        for box in self.crops[z]:
             crop = np.ascontiguousarray(cut_crop(image, box))[None, None]
-            paste_crop(summed, cut_crop(summed, box) + session.run(crop)[0], box)
+            once = self.plan.flip_averaging == "none"
+            classes = session.run(crop) if once else flip_averaged(session.run, crop)
+            paste_crop(summed, cut_crop(summed, box) + classes[0], box)
         total = summed.sum(axis=0)
         covered = total > 0
-        if self.maps:
-            kidney = summed[KIDNEY] + summed[TUMOUR]
-            self.maps["kidney"][z][covered] = _to_uint8(kidney[covered] / total[covered])
-            self.maps["tumour"][z][covered] = _to_uint8(summed[TUMOUR][covered] / total[covered])
+        self._keep_probabilities(z, summed, total)
         merged: NDArray[np.uint8] = np.where(covered, summed.argmax(axis=0), stage1).astype(np.uint8)
         return merged
 
+    def _keep_probabilities(
+        self, z: int, summed: NDArray[np.float32], total: NDArray[np.float32]
+    ) -> None:
+        _, *in_plane = self.probability.slices
+        summed, total = summed[:, *in_plane], total[*in_plane]
+        covered = total > 0
+        index = z - self.probability.origin_zyx[0]
+        tumour, total = summed[TUMOUR][covered], total[covered]
+        self.probability.kidney[index][covered] = to_bytes((summed[KIDNEY][covered] + tumour) / total)
+        self.probability.tumour[index][covered] = to_bytes(tumour / total)
+
     def _input(self, z: int) -> NDArray[np.float32]:
-        on_grid = self.fit.to_grid(self.volume.hu[z], self.bundle.plan.outside_hu)
+        on_grid = self.fit.to_grid(self.volume.hu[z], self.plan.outside_hu)
         return self.normalisation(on_grid)
 
     def _to_scan(self, on_grid: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -215,10 +331,39 @@ class _Run:
             scan[z] = self.fit.from_grid(on_grid[z])
         return scan
 
-    def _grid_spacing_mm(self) -> tuple[float, float, float]:
-        z_mm, y_mm, x_mm = self.volume.geometry.spacing_mm
-        height, width = self.fit.box.shape
-        return (z_mm, y_mm * self.fit.rows / height, x_mm * self.fit.columns / width)
+    def _foreground(self, probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+        found = (probability >= self.plan.localizer_threshold).astype(np.uint8) * np.uint8(KIDNEY)
+        low = self.plan.localizer_low_threshold
+        if low is not None:
+            found[(probability >= low) & (found == BACKGROUND)] = _PERHAPS
+        return found
+
+    @property
+    def _reach(self) -> int:
+        return reach_slices(self.plan.smoothing_sigma_mm, self.volume.geometry.spacing_mm[0])
+
+    def _placement(self, origin_zyx: Sequence[int]) -> Placement:
+        z, y, x = origin_zyx
+        spacing_mm = (self.volume.geometry.spacing_mm[0], *self.fit.grid_spacing_mm)
+        return Placement((z, y, x), self.depth, spacing_mm)
+
+    def _about(self, box: Box) -> Box:
+        """The box about what stage 1 kept, about the crops, and as far up and down as is smoothed."""
+        crops = [crop for each in self.crops.values() for crop in each]
+        starts = [box.start[1:], *(crop.start for crop in crops)]
+        stops = [box.stop[1:], *(crop.stop for crop in crops)]
+        reach = self._reach if crops else 0
+        return Box(
+            (max(0, box.start[0] - reach), *np.min(starts, axis=0).tolist()),
+            (min(self.depth, box.stop[0] + reach), *np.max(stops, axis=0).tolist()),
+        )
+
+    def _midline_x(self) -> float:
+        """The body's midline at the kidneys' level, a column of the grid."""
+        z = self.probability.slices[0]
+        column = float(np.median(track_body(self.volume).at(np.arange(z.start, z.stop))))
+        scale = self.fit.box.shape[1] / self.fit.columns
+        return self.fit.box.start[1] + (column + 0.5) * scale - 0.5
 
     def _in_threads(
         self, work: Callable[[_Input], _Output], inputs: Iterable[_Input]
@@ -232,8 +377,3 @@ def _batched(items: Iterable[int], size: int) -> Iterator[tuple[int, ...]]:
     iterator = iter(items)
     while batch := tuple(islice(iterator, size)):
         yield batch
-
-
-def _to_uint8(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
-    scaled: NDArray[np.uint8] = np.rint(probability * 255.0).astype(np.uint8)
-    return scaled

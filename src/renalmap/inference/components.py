@@ -1,13 +1,17 @@
-"""Which connected components of a foreground are kept."""
+"""Which connected components of a foreground are kept for their size."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.imaging.volume import Box
+from renalmap.inference.placement import Placement
 from renalmap.preprocess import Plan
 
 BoolArray = NDArray[np.bool_]
@@ -28,79 +32,147 @@ class DroppedComponent:
     reason: str
 
 
+@dataclass(frozen=True, eq=False)
+class Component:
+    """A 26-connected 3D component of a mask.
+
+    Attributes:
+        number: in the array of components.
+        box: about it, as an index of the mask.
+        inside: bool, of the box's shape.
+        volume_ml: its volume.
+        section_mm2: its largest axial section.
+        is_cut: whether it touches the scan's first or last slice: then its volume says nothing.
+        centre_zyx: its centroid, in voxels of the scan.
+    """
+
+    number: int
+    box: tuple[slice, slice, slice]
+    inside: BoolArray
+    volume_ml: float
+    section_mm2: float
+    is_cut: bool
+    centre_zyx: tuple[float, float, float]
+
+    def dropped(self, reason: str) -> DroppedComponent:
+        """What is told of it once it is taken for a mistake."""
+        return DroppedComponent(self.volume_ml, self.centre_zyx, reason)
+
+
+def find_components(mask: BoolArray, placement: Placement) -> tuple[NDArray[Any], list[Component]]:
+    """The 26-connected 3D components of a mask.
+
+    Args:
+        mask: axes (z, y, x); best no larger than needed: its components take four bytes a voxel.
+        placement: where it lies in the scan.
+
+    Returns:
+        The components' numbers, of the mask's shape, 0 outside; and the components by their number, from
+        1. No component for an empty mask.
+    """
+    if not mask.any():
+        return np.zeros(mask.shape, np.uint8), []
+    numbers = cc3d.connected_components(mask, connectivity=26)
+    return numbers, list(_measured(numbers, placement))
+
+
+def _measured(numbers: NDArray[Any], placement: Placement) -> Iterator[Component]:
+    statistics = cc3d.statistics(numbers)
+    for number, voxels in enumerate(statistics["voxel_counts"].tolist()):
+        if number == 0:
+            continue
+        box = statistics["bounding_boxes"][number]
+        inside = numbers[box] == number
+        yield Component(
+            number=number,
+            box=box,
+            inside=inside,
+            volume_ml=voxels * placement.voxel_ml,
+            section_mm2=float(inside.sum(axis=(1, 2)).max()) * placement.pixel_mm2,
+            is_cut=placement.is_cut(box[0]),
+            centre_zyx=placement.of_scan(statistics["centroids"][number]),
+        )
+
+
 def keep_components(
-    foreground: BoolArray,
-    spacing_mm: tuple[float, float, float],
-    plan: Plan,
-    kidney: BoolArray | None = None,
+    foreground: BoolArray, placement: Placement, plan: Plan, kidney: BoolArray | None = None
 ) -> tuple[BoolArray, tuple[DroppedComponent, ...]]:
     """Drop 26-connected 3D components that are too small to be a kidney or its tumour.
 
     A component is dropped if its largest axial section is below `component_min_area_mm2`; or if its
     volume is below `component_min_ml` or below `component_min_share` of the largest component's; or if
     it has less than `component_min_kidney_ml` of kidney. Only the first limit holds for a component that
-    the scan's first or last slice cuts: its volume says nothing. Any number of components may stay: horseshoe, transplant and single kidneys occur.
+    the scan's first or last slice cuts: its volume says nothing. Any number of components may stay:
+    horseshoe, transplant and single kidneys occur.
 
     Args:
         foreground: axes (z, y, x).
-        spacing_mm: voxel spacing (z, y, x).
+        placement: where it lies in the scan.
         plan: the limits.
         kidney: which of the foreground is kidney rather than tumour; None where that is not known yet.
 
     Returns:
         The kept foreground, a new array; and what was dropped, largest first.
     """
-    kept = np.zeros_like(foreground)
-    inside = _bounding_box(foreground)
-    if inside is None:
-        return kept, ()
-    # Only the bounding box is labelled: the labels take four bytes a voxel.
-    components, count = cc3d.connected_components(foreground[inside], connectivity=26, return_N=True)
-    statistics = cc3d.statistics(components)
-    voxel_ml = float(np.prod(spacing_mm)) / 1000.0
-    volumes_ml = statistics["voxel_counts"].astype(np.float64) * voxel_ml
-    largest_ml = float(volumes_ml[1:].max())
-    origin = np.array([span.start for span in inside])
-    keep = np.zeros(count + 1, bool)
+    numbers, components = find_components(foreground, placement)
+    largest_ml = max((component.volume_ml for component in components), default=0.0)
+    keep = np.zeros(len(components) + 1, bool)
     dropped = []
-    for number in range(1, count + 1):
-        box = statistics["bounding_boxes"][number]
-        sections = (components[box] == number).sum(axis=(1, 2))
-        area_mm2 = float(sections.max()) * spacing_mm[1] * spacing_mm[2]
-        cut = box[0].start + origin[0] == 0 or box[0].stop + origin[0] == foreground.shape[0]
-        reason = _why_small(float(volumes_ml[number]), area_mm2, largest_ml, plan, cut=bool(cut))
-        if reason is None and kidney is not None and not cut:
-            kidney_ml = float((kidney[inside][box] & (components[box] == number)).sum()) * voxel_ml
+    for component in components:
+        reason = _why_small(component, largest_ml, plan)
+        if reason is None and kidney is not None and not component.is_cut:
+            kidney_ml = float((kidney[component.box] & component.inside).sum()) * placement.voxel_ml
             if kidney_ml < plan.component_min_kidney_ml:
                 reason = f"kidney in it {kidney_ml:.1f} ml < {plan.component_min_kidney_ml:g} ml"
-        keep[number] = reason is None
+        keep[component.number] = reason is None
         if reason is not None:
-            z, y, x = (float(value) for value in statistics["centroids"][number] + origin)
-            dropped.append(DroppedComponent(float(volumes_ml[number]), (z, y, x), reason))
-    kept[inside] = keep[components]
-    return kept, tuple(sorted(dropped, key=lambda component: -component.volume_ml))
+            dropped.append(component.dropped(reason))
+    return keep[numbers], largest_first(dropped)
 
 
-def _why_small(
-    volume_ml: float, area_mm2: float, largest_ml: float, plan: Plan, *, cut: bool
-) -> str | None:
+def connected_to(strong: BoolArray, candidates: BoolArray) -> BoolArray:
+    """Hysteresis: the candidates that are 26-connected in 3D to a strong voxel through candidates.
+
+    Args:
+        strong: axes (z, y, x), surely foreground.
+        candidates: of the same shape, perhaps foreground; holds `strong`.
+
+    Returns:
+        A new array; all False where nothing is strong.
+    """
+    if not strong.any():
+        return np.zeros_like(strong)
+    numbers, count = cc3d.connected_components(candidates, connectivity=26, return_N=True)
+    reached = np.zeros(count + 1, bool)
+    reached[np.unique(numbers[strong])] = True
+    reached[0] = False
+    return reached[numbers]
+
+
+def find_box(labels: NDArray[np.uint8] | BoolArray) -> Box | None:
+    """The smallest box (z, y, x) that holds every voxel other than 0; None if there is none."""
+    slices = np.flatnonzero(labels.max(axis=(1, 2), initial=0))
+    if slices.size == 0:
+        return None
+    low, high = int(slices[0]), int(slices[-1]) + 1
+    shadow = labels[low:high].max(axis=0)
+    rows, columns = (np.flatnonzero(shadow.any(axis=axis)) for axis in (1, 0))
+    return Box((low, int(rows[0]), int(columns[0])), (high, int(rows[-1]) + 1, int(columns[-1]) + 1))
+
+
+def largest_first(dropped: list[DroppedComponent]) -> tuple[DroppedComponent, ...]:
+    """Sorted by falling volume."""
+    return tuple(sorted(dropped, key=lambda component: -component.volume_ml))
+
+
+def _why_small(component: Component, largest_ml: float, plan: Plan) -> str | None:
+    area_mm2, volume_ml = component.section_mm2, component.volume_ml
     if area_mm2 < plan.component_min_area_mm2:
         return f"largest section {area_mm2:.0f} mm2 < {plan.component_min_area_mm2:g} mm2"
-    if cut:
+    if component.is_cut:
         return None
     if volume_ml < plan.component_min_ml:
         return f"volume {volume_ml:.1f} ml < {plan.component_min_ml:g} ml"
     if volume_ml < plan.component_min_share * largest_ml:
         return f"volume {volume_ml:.1f} ml < {plan.component_min_share:g} of the largest"
     return None
-
-
-def _bounding_box(foreground: BoolArray) -> tuple[slice, ...] | None:
-    spans = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        hits = np.flatnonzero(foreground.any(axis=others))
-        if hits.size == 0:
-            return None
-        spans.append(slice(int(hits[0]), int(hits[-1]) + 1))
-    return tuple(spans)

@@ -6,8 +6,24 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-NormalisationKind = Literal["slice_statistics", "global_zscore", "volume_zscore"]
+NormalisationKind = Literal["slice_statistics", "global_zscore", "volume_zscore", "none"]
 CropMode = Literal["blob", "slice"]
+FlipAveraging = Literal["none", "segmenter", "both"]
+KeepRule = Literal["all", "two_kidneys"]
+
+LOCALIZER_FIELDS = frozenset({"localizer_reduction"})
+"""What of the Plan only stage 1's training reads."""
+SEGMENTER_FIELDS = frozenset({"crop", "crop_size", "crop_margin"})
+"""What of the Plan only stage 2's training reads."""
+TRAINING_FIELDS = (
+    LOCALIZER_FIELDS
+    | SEGMENTER_FIELDS
+    | {
+        *("format_version", "grid_size", "outside_hu", "clip_hu"),
+        *("normalisation", "statistics_weighting", "deviation_floor_hu"),
+    }
+)
+"""What of the Plan training reads. The other fields are rules of inference, free until export."""
 
 
 class Plan(BaseModel):
@@ -33,13 +49,17 @@ class Plan(BaseModel):
 
     normalisation: NormalisationKind = "slice_statistics"
     """`slice_statistics`: the paper's, per pixel of the grid. `global_zscore`: one mean and deviation
-    of the training data. `volume_zscore`: each scan's own mean and deviation."""
+    of the training data. `volume_zscore`: each scan's own mean and deviation. `none`: HU as they are."""
 
     statistics_weighting: Literal["slice", "case"] = "slice"
     """Whether every training slice counts the same in the statistics (the paper), or every case."""
 
     deviation_floor_hu: float = Field(10.0, gt=0)
     """The least standard deviation that is divided by: air in the corners has almost none."""
+
+    localizer_reduction: Literal[1, 2] = 1
+    """Stage 1 sees slices averaged over squares of this edge; its foreground is interpolated back. The
+    paper's is 1. The bundle's graph does both, so that it takes and gives slices on the grid."""
 
     crop: CropMode = "blob"
     """One crop per connected blob, or the paper's literal one per slice about all foreground."""
@@ -52,6 +72,19 @@ class Plan(BaseModel):
 
     localizer_threshold: float = Field(0.5, gt=0, lt=1)
     """Stage 1's foreground probability from which a pixel counts as kidney or tumour."""
+
+    localizer_low_threshold: float | None = Field(None, gt=0, lt=1)
+    """Pixels from this probability count as well, if they are 26-connected in 3D to pixels from
+    `localizer_threshold`; None: they do not."""
+
+    flip_averaging: FlipAveraging = "none"
+    """Which networks' probabilities are averaged over the image and its mirror image, left to right."""
+
+    smoothing_sigma_mm: float = Field(0.0, ge=0)
+    """Stage 2's probabilities are smoothed across slices by a Gaussian of this standard deviation."""
+
+    fill_holes_mm2: float = Field(0.0, ge=0)
+    """Background that kidney and tumour enclose in a slice is filled up to this area."""
 
     component_min_ml: float = Field(25.0, ge=0)
     """Stage 1's 3D components below this volume are dropped, unless the scan's first or last slice
@@ -68,10 +101,48 @@ class Plan(BaseModel):
     """Stage 2's 3D components with less kidney (label 1) than this are dropped, unless the scan's first
     or last slice cuts them: a renal tumour grows out of a kidney."""
 
+    tumour_min_ml: float = Field(0.0, ge=0)
+    """Tumours below this volume are relabelled kidney, unless the scan's first or last slice cuts them."""
+
+    tumour_min_area_mm2: float = Field(0.0, ge=0)
+    """Tumours that the scan's first or last slice cuts are relabelled kidney if their largest axial
+    section is below this area."""
+
+    tumour_min_mean_probability: float = Field(0.0, ge=0, le=1)
+    """Tumours whose mean probability is below this are relabelled kidney."""
+
+    tumour_min_peak_probability: float = Field(0.0, ge=0, le=1)
+    """Tumours the 95th percentile of whose probability is below this are relabelled kidney."""
+
+    keep: KeepRule = "all"
+    """Whether any number of components stays, or two kidneys and what belongs to them."""
+
+    kidney_crossing_share: float = Field(0.2, gt=0, le=0.5)
+    """A component with this share of its kidney on either side of the body's midline is both kidneys."""
+
+    kidney_joined_mm: float = Field(10.0, ge=0)
+    """What lies within this distance of a kept kidney may belong to it."""
+
+    further_kidney_min_ml: float = Field(40.0, ge=0)
+    """A further component of at least this volume may be a third kidney: it stays."""
+
+    further_kidney_min_share: float = Field(0.4, ge=0)
+    """... if it also has this share of the second kidney's volume; of its section if the scan cuts it."""
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.grid_size % (8 * self.localizer_reduction):
+            raise ValueError(
+                f"grid_size {self.grid_size} is no multiple of {8 * self.localizer_reduction}, which "
+                f"localizer_reduction {self.localizer_reduction} needs"
+            )
         if self.crop_size > self.grid_size:
             raise ValueError(f"crop_size {self.crop_size} exceeds grid_size {self.grid_size}")
+        low = self.localizer_low_threshold
+        if low is not None and low > self.localizer_threshold:
+            raise ValueError(
+                f"localizer_low_threshold {low} exceeds localizer_threshold {self.localizer_threshold}"
+            )
         if self.clip_hu is not None and self.clip_hu[0] >= self.clip_hu[1]:
             raise ValueError(f"clip_hu must be (low, high), got {self.clip_hu}")
         return self

@@ -1,0 +1,74 @@
+"""The rules after the networks, in their order: holes, sizes, tumours, kidneys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalmap.inference.components import DroppedComponent, keep_components
+from renalmap.inference.holes import fill_holes
+from renalmap.inference.kidneys import keep_two_kidneys
+from renalmap.inference.placement import Placement
+from renalmap.inference.probability import GridProbabilities
+from renalmap.inference.tumours import doubtful_tumours
+from renalmap.labels import BACKGROUND, KIDNEY, TUMOUR
+from renalmap.preprocess import Plan
+
+
+@dataclass(frozen=True)
+class RulesOutcome:
+    """What the rules took for mistakes, and what a reader should know."""
+
+    dropped: tuple[DroppedComponent, ...]
+    notes: tuple[str, ...]
+
+
+def apply_rules(
+    labels: NDArray[np.uint8],
+    probability: GridProbabilities,
+    placement: Placement,
+    plan: Plan,
+    midline_x: Callable[[], float],
+    *,
+    stage1_only: bool = False,
+) -> RulesOutcome:
+    """Apply the Plan's rules to the networks' labels, in place.
+
+    Args:
+        labels: axes (z, y, x), all of the scan's that are not background.
+        probability: of the same box.
+        placement: where it lies.
+        plan: the rules' limits.
+        midline_x: gives the body's midline, a column of the scan; asked only if a rule needs it.
+        stage1_only: the labels are stage 1's, which knows no tumour and whose sizes were judged already.
+    """
+    dropped: list[DroppedComponent] = []
+    notes: tuple[str, ...] = ()
+    if plan.fill_holes_mm2 > 0:
+        labels[:] = fill_holes(labels, placement.pixel_mm2, plan.fill_holes_mm2)
+    if not stage1_only:
+        kept, small = keep_components(labels > 0, placement, plan, labels == KIDNEY)
+        labels[~kept] = BACKGROUND
+        dropped.extend(small)
+    if not stage1_only and _judges_tumours(plan):
+        doubtful, tumours = doubtful_tumours(labels == TUMOUR, probability.tumour, placement, plan)
+        labels[doubtful] = KIDNEY
+        dropped.extend(tumours)
+    if plan.keep == "two_kidneys" and labels.any():
+        only_kidney = probability.kidney - probability.tumour
+        result = keep_two_kidneys(labels, only_kidney, placement, midline_x(), plan)
+        labels[~result.mask] = BACKGROUND
+        dropped.extend(result.dropped)
+        notes = result.notes
+    return RulesOutcome(tuple(dropped), notes)
+
+
+def _judges_tumours(plan: Plan) -> bool:
+    limits = (
+        *(plan.tumour_min_ml, plan.tumour_min_area_mm2),
+        *(plan.tumour_min_mean_probability, plan.tumour_min_peak_probability),
+    )
+    return any(limit > 0 for limit in limits)
