@@ -41,7 +41,7 @@ def test_flags_alone_are_enough():
         ('stage = "segment"\nbatchsize = 4\n', r"settings\.toml.*batchsize: Extra inputs"),
         ('stage = "segment"\n[augment]\nzoom = 2\n', r"augment\.zoom: Input should be less than 1"),
         ('stage = "segment"\nsteps = 0\nseed = "x"\n', r"seed: .*; steps: "),
-        ('stage = "segment"\npatch_size = 64\n', "patch_size is for stage 1"),
+        ('stage = "segment"\nlocalizer_reduction = 2\n', "localizer_reduction is for stage 1"),
         ('stage = "localize"\ntumour_share = 0.9\n', "cannot exceed it"),
         ("stage = \n", "not valid TOML"),
     ],

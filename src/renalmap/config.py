@@ -34,7 +34,7 @@ def load_settings(
         PathMissingError: the file does not exist.
         ConfigError: it is no TOML, or a key or a value is wrong.
     """
-    merged: dict[str, Any] = {} if toml_path is None else _read_toml(toml_path)
+    merged: dict[str, Any] = {} if toml_path is None else read_toml(toml_path)
     for name, value in (flags or {}).items():
         if value is not None:
             *parents, leaf = name.split(".")
@@ -61,7 +61,13 @@ def parse_settings(model: type[Settings], values: Any, where: Path | None) -> Se
         raise ConfigError("the settings are not valid", where=where, got=faults) from error
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file's content.
+
+    Raises:
+        PathMissingError: the file does not exist.
+        ConfigError: it is no TOML.
+    """
     if not path.is_file():
         raise PathMissingError("the settings file does not exist", where=path)
     try:

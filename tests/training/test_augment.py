@@ -159,3 +159,29 @@ def test_flips_happen_as_often_as_asked():
     matrices = np.array([draw_warp(settings, generator).matrix for _ in range(500)])
     assert (matrices[:, 0, 0] == -1).all()
     assert 0.2 < (matrices[:, 1, 1] == -1).mean() < 0.4
+
+
+def test_soft_window_clips_to_what_the_slices_at_hand_hold():
+    hu, labels = images()
+    warped, _ = warp_batch(hu + 0.3, labels, [WHOLE], [Warp(soft_window=True)], OUTSIDE_HU)
+    expected = (hu[0] + 0.3).clamp(0, 255).round()
+    torch.testing.assert_close(warped[0, 0], expected, rtol=0, atol=1e-3)
+
+
+def test_coarser_images_keep_size_and_mean_and_lose_detail():
+    y, x = np.mgrid[:GRID, :GRID]
+    hu = torch.from_numpy(((y + x) % 2 * 100.0).astype(np.float32))[None]
+    labels = torch.zeros(1, GRID, GRID, dtype=torch.uint8)
+    warped, _ = warp_batch(hu, labels, [WHOLE], [Warp(coarseness=2.5)], OUTSIDE_HU)
+    assert warped.shape == (1, 1, GRID, GRID)
+    assert float(warped.mean()) == pytest.approx(50, abs=1)
+    assert float(warped.std()) < 0.1 * float(hu.std())
+
+
+def test_rare_changes_are_drawn_as_often_as_asked():
+    settings = AugmentSettings(resolution=0.25, soft_window=0.5)
+    generator = np.random.default_rng(0)
+    warps = [draw_warp(settings, generator) for _ in range(2000)]
+    assert np.mean([warp.coarseness > 1 for warp in warps]) == pytest.approx(0.25, abs=0.04)
+    assert np.mean([warp.soft_window for warp in warps]) == pytest.approx(0.5, abs=0.05)
+    assert max(warp.coarseness for warp in warps) <= 2.5

@@ -13,7 +13,9 @@ from renalmap.dataset.store import Store
 from renalmap.errors import StoreError
 from renalmap.preprocess import Normalisation, Plan
 from renalmap.training.batches import BatchMaker, stream_batches
+from renalmap.training.loop import make_synthesiser
 from renalmap.training.settings import AugmentSettings, TrainSettings
+from renalmap.training.stages import reduce_slice
 
 
 def settings(stage="segment", **changes) -> TrainSettings:
@@ -50,11 +52,13 @@ def test_threads_deliver_all_steps_in_order(store: Store, ahead: int):
     ],
 )
 def test_shapes_and_classes(store: Store, changes, edge: int, classes: set[int]):
-    batch = BatchMaker(store, settings(**changes)).make(0)
-    assert batch.images.shape == batch.targets.shape == (8, 1, edge, edge)
-    assert batch.images.dtype == torch.float32
-    assert batch.targets.dtype == torch.int64
-    assert set(batch.targets.unique().tolist()) == classes
+    maker = BatchMaker(store, settings(**changes))
+    batches = [maker.make(step) for step in range(4)]
+    for batch in batches:
+        assert batch.images.shape == batch.targets.shape == (8, 1, edge, edge)
+        assert batch.images.dtype == torch.float32
+        assert batch.targets.dtype == torch.int64
+    assert set(torch.stack([batch.targets for batch in batches]).unique().tolist()) == classes
 
 
 def test_patches_give_way_to_whole_slices_at_the_end(store: Store):
@@ -134,6 +138,60 @@ def test_case_balance_evens_out_cases(store: Store):
         counts[balance] = np.bincount(drawn, minlength=3) / len(drawn)
     np.testing.assert_allclose(counts[0.0], [0.5, 0.25, 0.25], atol=0.06)
     np.testing.assert_allclose(counts[1.0], [1 / 3] * 3, atol=0.06)
+
+
+def test_case_weights_change_how_often_cases_are_drawn(store: Store):
+    """By pattern, the first that matches; 0 takes a case out."""
+    weighted = settings(case_balance=1.0, tumour_share=0, case_weights={"a": 0.0, "[ab]": 3.0})
+    maker = BatchMaker(store, weighted)
+    drawn = [
+        maker._draw(np.random.default_rng([step, number]), number)[1]
+        for step in range(100)
+        for number in range(8)
+    ]
+    share = np.bincount(drawn, minlength=3) / len(drawn)
+    np.testing.assert_allclose(share, [0, 0.75, 0.25], atol=0.05)
+
+
+def test_stage_1_sees_reduced_slices(store: Store, still: AugmentSettings):
+    plan = Plan.model_validate(store.plan.model_dump() | {"localizer_reduction": 2})
+    plain = settings("localize", augment=still.model_dump(), foreground_share=0, tumour_share=0)
+    batch = BatchMaker(store.with_plan(plan), plain).make(0)
+    assert batch.images.shape == batch.targets.shape == (8, 1, 32, 32)
+    normalisation = Normalisation.from_plan(plan, store.statistics).reduced(2)
+    candidates = []
+    for entry in store.part("train"):
+        for index in range(len(entry.z_indices)):
+            hu = store.slices.read(entry.case_id, index)[0].clip(-200, 300).astype(np.float32)
+            candidates.append(normalisation(hu.reshape(32, 2, 32, 2).mean(axis=(1, 3))))
+    own = batch.images[0, 0].numpy()
+    assert any(np.allclose(own, candidate, atol=1e-4) for candidate in candidates)
+
+
+def test_a_reduced_pixel_takes_the_label_of_half_its_square():
+    labels = np.zeros((4, 4), np.uint8)
+    labels[0, :2], labels[2:, 2:] = 1, 2
+    labels[2, 0] = 2
+    hu = np.arange(16, dtype=np.float32).reshape(4, 4)
+    plan = Plan(clip_hu=(0, 10))
+    reduced, classes = reduce_slice(hu, labels, plan, 2)
+    np.testing.assert_array_equal(classes, [[1, 0], [0, 2]])
+    np.testing.assert_array_equal(reduced, [[2.5, 4.5], [(8 + 9 + 10 + 10) / 4, 10]])
+
+
+def test_synthesis_adds_tumours_to_what_is_drawn(store: Store, still: AugmentSettings):
+    wanted = {"tumour": 1.0, "kidney_min_mm2": 20, "tumour_diameter_mm": (6, 20), "tumour_mode_mm": 8}
+    plain = settings(tumour_share=0, augment=still.model_dump(), synthesis=wanted)
+    synthesiser = make_synthesiser(store, plain)
+    with_lesions = BatchMaker(store, plain, synthesiser)
+    without = BatchMaker(store, plain)
+    shown = [
+        sum(int((maker.make(step).targets == 2).flatten(1).any(dim=1).sum()) for step in range(5))
+        for maker in (without, with_lesions)
+    ]
+    assert shown[1] > shown[0] + 5
+    again = BatchMaker(store, plain, synthesiser).make(3)
+    assert torch.equal(again.images, with_lesions.make(3).images)
 
 
 def test_validation_cases_are_never_drawn(store: Store, still: AugmentSettings):

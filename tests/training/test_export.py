@@ -11,17 +11,20 @@ import torch
 
 from renalmap.bundle import HASHED_FILES, SUMS_FILE, Bundle
 from renalmap.dataset.store import Store
-from renalmap.errors import ExportMismatchError, OutputExistsError, StoreError
+from renalmap.errors import ConfigError, ExportMismatchError, OutputExistsError, StoreError
 from renalmap.inference.session import OnnxSession
 from renalmap.preprocess import Plan
 from renalmap.training import export
 from renalmap.training.checkpoint import load_network, save_checkpoint
 from renalmap.training.export import (
     LABEL_TOLERANCE,
+    BundleExtras,
     Probabilities,
     compare_labels,
     export_bundle,
+    export_onnx,
 )
+from renalmap.training.stages import on_grid
 
 
 def images(count: int, edge: int) -> np.ndarray:
@@ -32,8 +35,12 @@ def images(count: int, edge: int) -> np.ndarray:
 def exported(segmenter, localizer, monkeypatch):
     """`export_onnx` that copies the graphs made once for the session instead of making them anew."""
     graphs = {3: segmenter.graph, 2: localizer.graph}
+    export_really = export.export_onnx
 
-    def copy_graph(network, path: Path, edge: int) -> None:
+    def copy_graph(network, plan: Plan, path: Path, edge: int) -> None:
+        if plan.localizer_reduction > 1 and network.out_channels == 2:
+            export_really(network, plan, path, edge)
+            return
         assert edge == {3: 32, 2: 64}[network.out_channels]
         path.write_bytes(graphs[network.out_channels].read_bytes())
 
@@ -70,7 +77,7 @@ def test_probabilities_are_those_of_the_trained_form(segmenter):
     batch = torch.from_numpy(images(2, 32))
     with torch.inference_mode():
         expected = torch.softmax(segmenter.network(batch), dim=1)
-        assert torch.equal(Probabilities(segmenter.network)(batch), expected)
+        assert torch.equal(Probabilities(segmenter.network, Plan())(batch), expected)
 
 
 def test_comparison_notices_another_network(segmenter):
@@ -83,7 +90,9 @@ def test_comparison_notices_another_network(segmenter):
 
 def test_bundle_is_complete_and_verified(exported, store: Store, segmenter, localizer, tmp_path: Path):
     out = tmp_path / "models" / "bundle"
-    bundle = export_bundle(store, localizer.checkpoint, segmenter.checkpoint, out, "# A card\n")
+    bundle = export_bundle(
+        store, localizer.checkpoint, segmenter.checkpoint, out, BundleExtras("# A card\n")
+    )
     assert {path.name for path in out.iterdir()} == {*HASHED_FILES, SUMS_FILE}
     assert Bundle.open(out).digest == bundle.digest
     assert bundle.plan == store.plan
@@ -97,11 +106,11 @@ def test_bundle_is_replaced_only_when_asked(
 ):
     out = tmp_path / "bundle"
     checkpoints = (localizer.checkpoint, segmenter.checkpoint)
-    first = export_bundle(store, *checkpoints, out, "first")
+    first = export_bundle(store, *checkpoints, out, BundleExtras("first"))
     with pytest.raises(OutputExistsError, match="--overwrite"):
-        export_bundle(store, *checkpoints, out, "second")
+        export_bundle(store, *checkpoints, out, BundleExtras("second"))
     assert Bundle.open(out).digest == first.digest
-    export_bundle(store, *checkpoints, out, "second", overwrite=True)
+    export_bundle(store, *checkpoints, out, BundleExtras("second"), overwrite=True)
     assert (out / "MODEL_CARD.md").read_text(encoding="utf-8") == "second"
 
 
@@ -114,13 +123,15 @@ def test_a_graph_that_differs_from_its_network_makes_no_bundle(
     changed = tmp_path / "changed.safetensors"
     save_checkpoint(changed, network, None, progress)
     with pytest.raises(ExportMismatchError, match=r"segmenter\.onnx.*of pixels differ"):
-        export_bundle(store, localizer.checkpoint, changed, tmp_path / "bundle", "")
+        export_bundle(store, localizer.checkpoint, changed, tmp_path / "bundle", BundleExtras(""))
     assert [path.name for path in tmp_path.iterdir()] == ["changed.safetensors"]
 
 
 def test_stages_in_the_wrong_order_are_refused(store: Store, segmenter, localizer, tmp_path: Path):
     with pytest.raises(StoreError, match=r"of the other stage.*got 3 classes; expected 2"):
-        export_bundle(store, segmenter.checkpoint, localizer.checkpoint, tmp_path / "bundle", "")
+        export_bundle(
+            store, segmenter.checkpoint, localizer.checkpoint, tmp_path / "bundle", BundleExtras("")
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -133,10 +144,58 @@ def test_stages_with_different_plans_are_refused(
     other = tmp_path / "other.safetensors"
     save_checkpoint(other, network, None, progress.model_copy(update={"plan": plan}))
     with pytest.raises(StoreError, match="different Plans"):
-        export_bundle(store, other, segmenter.checkpoint, tmp_path / "bundle", "")
+        export_bundle(store, other, segmenter.checkpoint, tmp_path / "bundle", BundleExtras(""))
 
 
 def test_checkpoints_of_another_store_are_refused(store: Store, segmenter, localizer, tmp_path: Path):
     other = store.with_plan(Plan.model_validate(store.plan.model_dump() | {"clip_hu": (0, 255)}))
     with pytest.raises(StoreError, match="another store"):
-        export_bundle(other, localizer.checkpoint, segmenter.checkpoint, tmp_path / "bundle", "")
+        export_bundle(
+            other, localizer.checkpoint, segmenter.checkpoint, tmp_path / "bundle", BundleExtras("")
+        )
+
+
+def test_a_reduced_localizer_takes_and_gives_slices_at_full_size(
+    store: Store, localizer, tmp_path: Path
+):
+    plan = Plan.model_validate(store.plan.model_dump() | {"localizer_reduction": 2})
+    path = tmp_path / "reduced.onnx"
+    export_onnx(localizer.network, plan, path, 64)
+    batch = images(3, 64)
+    got = OnnxSession(path).run(batch)
+    assert got.shape == (3, 1, 64, 64)
+    halves = batch.reshape(3, 1, 32, 2, 32, 2).mean(axis=(3, 5))
+    with torch.inference_mode():
+        logits = localizer.network(torch.from_numpy(halves))
+    own = torch.softmax(logits, dim=1)[:, 1].numpy()
+    middle = got[:, 0].reshape(3, 32, 2, 32, 2).mean(axis=(2, 4))
+    assert np.corrcoef(own.ravel(), middle.ravel())[0, 1] > 0.95
+    reduced = on_grid(localizer.network, plan, "localize")
+    assert compare_labels(reduced, OnnxSession(path), batch) <= LABEL_TOLERANCE
+
+
+def test_stage_1_may_be_reduced_without_stage_2_knowing(
+    exported, store: Store, segmenter, localizer, tmp_path: Path
+):
+    network, progress = load_network(localizer.checkpoint)
+    plan = Plan.model_validate(progress.plan.model_dump() | {"localizer_reduction": 2})
+    reduced = tmp_path / "reduced.safetensors"
+    save_checkpoint(reduced, network, None, progress.model_copy(update={"plan": plan}))
+    bundle = export_bundle(store, reduced, segmenter.checkpoint, tmp_path / "bundle", BundleExtras(""))
+    assert bundle.plan == plan
+
+
+def test_rules_of_inference_are_set_at_export(
+    exported, store: Store, segmenter, localizer, tmp_path: Path
+):
+    checkpoints = (localizer.checkpoint, segmenter.checkpoint)
+    extras = BundleExtras("", rules={"component_min_ml": 3.5})
+    bundle = export_bundle(store, *checkpoints, tmp_path / "bundle", extras)
+    assert bundle.plan.component_min_ml == 3.5
+    assert bundle.plan.clip_hu == store.plan.clip_hu
+    with pytest.raises(ConfigError, match="training has fixed"):
+        export_bundle(store, *checkpoints, tmp_path / "other", BundleExtras("", rules={"crop_size": 48}))
+    with pytest.raises(ConfigError, match="component_min_mll"):
+        export_bundle(
+            store, *checkpoints, tmp_path / "other", BundleExtras("", rules={"component_min_mll": 1})
+        )

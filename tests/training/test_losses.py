@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from renalmap.training.losses import tversky_loss
+from renalmap.training.losses import dice_ce_loss, make_loss, tversky_loss
+from renalmap.training.settings import TrainSettings
 
 
 def written_out(logits: np.ndarray, classes: np.ndarray, alpha: float, beta: float) -> float:
@@ -55,3 +56,25 @@ def test_empty_slice_beside_a_full_one_is_pooled_with_it():
     truth = torch.zeros(2, 1, 8, 8, dtype=torch.long)
     truth[0, :, 2:6, 2:6] = 1
     assert float(tversky_loss(0.3, 0.7)(sure_of(truth), truth)) == pytest.approx(0, abs=1e-4)
+
+
+def test_dice_ce_is_the_soft_dice_and_the_cross_entropy():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 8, 8, generator=generator)
+    classes = torch.randint(0, 3, (2, 1, 8, 8), generator=generator)
+    probabilities = torch.softmax(logits, dim=1)
+    dice = []
+    for label in (1, 2):
+        truth = (classes[:, 0] == label).float()
+        own = probabilities[:, label]
+        dice.append(2 * (own * truth).sum() / (own.sum() + truth.sum()))
+    chosen = probabilities.gather(1, classes)
+    expected = 1 - torch.stack(dice).mean() - chosen.log().mean()
+    assert float(dice_ce_loss()(logits, classes)) == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_settings_choose_the_loss():
+    logits, classes = torch.randn(1, 2, 8, 8), torch.ones(1, 1, 8, 8, dtype=torch.long)
+    for name, loss in (("tversky", tversky_loss(0.3, 0.7)), ("dice_ce", dice_ce_loss())):
+        made = make_loss(TrainSettings(stage="localize", loss=name))
+        assert float(made(logits, classes)) == pytest.approx(float(loss(logits, classes)))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renalmap import __version__
 from renalmap.bundle import Bundle
-from renalmap.config import load_settings
+from renalmap.config import load_settings, read_toml
 from renalmap.dataset.store import Store
 from renalmap.errors import MissingDependencyError
 from renalmap.report import check_charts_available, draw_training_curve
@@ -51,8 +52,25 @@ def train_stage(
     return result
 
 
+@dataclass(frozen=True)
+class ExportRequest:
+    """What goes into a bundle besides the networks.
+
+    Attributes:
+        card: a model card; without one, the card says only what was trained on.
+        rules: a TOML file with values for the Plan's fields that only inference reads.
+        calibration: the calibration of confidences.
+        overwrite: replace a bundle that exists.
+    """
+
+    card: Path | None = None
+    rules: Path | None = None
+    calibration: Path | None = None
+    overwrite: bool = False
+
+
 def export_model(
-    store: Path, localizer: Path, segmenter: Path, out: Path, *, card: Path | None, overwrite: bool
+    store: Path, localizer: Path, segmenter: Path, out: Path, request: ExportRequest = ExportRequest()
 ) -> Bundle:
     """Make a bundle of two trained checkpoints.
 
@@ -61,16 +79,20 @@ def export_model(
         localizer: stage 1's checkpoint.
         segmenter: stage 2's checkpoint.
         out: the bundle's folder.
-        card: a model card; without one, the card says only what was trained on.
-        overwrite: replace a bundle that exists.
+        request: what else goes into it.
 
     Raises:
         RenalMapError: as `export_bundle`.
     """
     opened = Store.open(store)
-    text = _default_card(opened) if card is None else card.read_text(encoding="utf-8")
-    bundle: Bundle = _training("export").export_bundle(
-        opened, localizer, segmenter, out, text, overwrite=overwrite
+    export = _training("export")
+    extras = export.BundleExtras(
+        card=_default_card(opened) if request.card is None else request.card.read_text(encoding="utf-8"),
+        rules={} if request.rules is None else read_toml(request.rules),
+        calibration=request.calibration,
+    )
+    bundle: Bundle = export.export_bundle(
+        opened, localizer, segmenter, out, extras, overwrite=request.overwrite
     )
     return bundle
 

@@ -64,6 +64,10 @@ def export(
     segmenter: Annotated[Path, typer.Option(help="Stage 2's checkpoint.")],
     out: Annotated[Path, typer.Option(help="The bundle's folder.")],
     card: Annotated[Path | None, typer.Option(help="A model card in Markdown.")] = None,
+    rules: Annotated[
+        Path | None, typer.Option(help="A TOML file of the Plan's rules for inference.")
+    ] = None,
+    calibration: Annotated[Path | None, typer.Option(help="Calibration of confidences.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle.")] = False,
 ) -> None:
     """Make a bundle of two trained checkpoints.
@@ -71,7 +75,8 @@ def export(
     A bundle is a folder: two ONNX graphs, compared with the networks they come from; the Plan, the slice
     statistics, a model card and the hashes of all of these.
     """
-    from renalmap.api.model import export_model
+    from renalmap.api.model import ExportRequest, export_model
 
-    bundle = export_model(store, localizer, segmenter, out, card=card, overwrite=overwrite)
+    request = ExportRequest(card, rules, calibration, overwrite)
+    bundle = export_model(store, localizer, segmenter, out, request)
     typer.echo(f"wrote {bundle.root} ({bundle.digest[:16]})")

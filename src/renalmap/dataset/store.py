@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from renalmap.dataset.split import Part, Split
 from renalmap.errors import MissingDependencyError, StoreError
 from renalmap.imaging.files import replace_atomically, write_text_atomically
-from renalmap.preprocess import Normalisation, Plan, SliceStatistics
+from renalmap.preprocess import InPlaneFit, Normalisation, Plan, SliceStatistics
 
 StoreFormat = Literal["npz", "blosc2"]
 
@@ -60,6 +60,13 @@ class CaseEntry(BaseModel):
     max_hu: float
     outlier: bool
     volume_mean_deviation_hu: tuple[float, float]
+
+    def grid_spacing_mm(self, grid_size: int) -> tuple[float, float] | None:
+        """Pixel spacing (y, x) of its slices on the grid; None where the slices do not tell it."""
+        if self.spacing_mm is None:
+            return None
+        fit = InPlaneFit(*self.shape, self.spacing_mm[1:], grid_size)
+        return fit.grid_spacing_mm
 
 
 class StoreSettings(BaseModel):

@@ -82,6 +82,31 @@ class ENet(nn.Module):
             )
 
 
+class ReducedNetwork(nn.Module):
+    """A network for slices at full size that works on slices averaged over squares.
+
+    Args:
+        network: works on the reduced slices.
+        reduction: edge of the squares, in pixels.
+
+    Shape:
+        Input (N, in_channels, H, W), H and W divisible by 8 x reduction; output (N, out_channels, H, W):
+        logits interpolated linearly.
+    """
+
+    def __init__(self, network: ENet, reduction: int) -> None:
+        super().__init__()
+        self.network = network
+        self.reduction = reduction
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits for a batch of slices."""
+        logits = self.network(functional.avg_pool2d(x, self.reduction))
+        return functional.interpolate(
+            logits, scale_factor=self.reduction, mode="bilinear", align_corners=False
+        )
+
+
 def _norm_act(channels: int) -> nn.Sequential:
     return nn.Sequential(nn.BatchNorm2d(channels), nn.PReLU(channels))
 

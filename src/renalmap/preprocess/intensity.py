@@ -1,6 +1,6 @@
 """Intensities: slice statistics of the training data, and normalisation by them or their rivals.
 
-All three normalisations are one formula, (clip(HU) - mean) / deviation, with a mean and a deviation
+All normalisations are one formula, (clip(HU) - mean) / deviation, with a mean and a deviation
 that are either one number or one number per pixel of the grid.
 """
 
@@ -158,12 +158,25 @@ class Normalisation:
             mean, deviation = statistics.mean_hu, statistics.deviation_hu
         elif plan.normalisation == "global_zscore":
             mean, deviation = statistics.global_mean_hu, statistics.global_deviation_hu
+        elif plan.normalisation == "none":
+            mean, deviation = 0.0, 1.0
         elif volume_mean_deviation_hu is not None:
             mean, deviation = volume_mean_deviation_hu
         else:
             raise ValueError("volume_zscore needs the scan's own mean and deviation")
-        floored = np.maximum(np.asarray(deviation, np.float32), np.float32(plan.deviation_floor_hu))
+        floor = 1.0 if plan.normalisation == "none" else plan.deviation_floor_hu
+        floored = np.maximum(np.asarray(deviation, np.float32), np.float32(floor))
         return cls(np.asarray(mean, np.float32), floored, plan.clip_hu)
+
+    def reduced(self, factor: int) -> Normalisation:
+        """The same normalisation for slices averaged over squares of this edge."""
+        if self.mean_hu.ndim == 0:
+            return self
+        return replace(
+            self,
+            mean_hu=average_squares(self.mean_hu, factor),
+            deviation_hu=average_squares(self.deviation_hu, factor),
+        )
 
     def at(self, box: Box) -> Normalisation:
         """The same normalisation for pixels that lie at a box of the grid."""
@@ -179,6 +192,14 @@ class Normalisation:
         values -= self.mean_hu
         values /= self.deviation_hu
         return values
+
+
+def average_squares(values: NDArray[Any], factor: int) -> FloatArray:
+    """Means over squares of `factor` x `factor` pixels: (H, W) to (H / factor, W / factor), float32."""
+    height, width = values.shape
+    squares = values.reshape(height // factor, factor, width // factor, factor)
+    means: FloatArray = squares.mean(axis=(1, 3), dtype=np.float32)
+    return means
 
 
 def volume_mean_deviation_hu(slices: Iterable[NDArray[Any]], plan: Plan) -> tuple[float, float]:

@@ -52,6 +52,13 @@ class InPlaneFit:
         stops = [start + size for start, size in zip(starts, sizes, strict=True)]
         return Box(tuple(starts), tuple(stops))
 
+    @property
+    def grid_spacing_mm(self) -> tuple[float, float]:
+        """Pixel spacing (y, x) on the grid."""
+        height, width = self.box.shape
+        y_mm, x_mm = self.spacing_mm
+        return (y_mm * self.rows / height, x_mm * self.columns / width)
+
     def to_grid(self, values: NDArray[Any], outside: float) -> NDArray[np.float32]:
         """Put a slice (rows, columns) on the grid by linear interpolation; float32 (grid, grid).
 

@@ -6,8 +6,9 @@ them ahead.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 import torch
@@ -23,6 +24,11 @@ from renalmap.preprocess import crop_boxes
 from renalmap.preprocess.spatial import crop_box
 from renalmap.training.augment import Warp, draw_warp, warp_batch
 from renalmap.training.settings import TrainSettings
+from renalmap.training.stages import reduce_slice, stage_plan
+from renalmap.training.synthesis import Synthesiser
+
+ASSUMED_SPACING_MM = (0.78, 0.78)
+"""Of slices whose spacing is not known: the median of KiTS19."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,16 +63,22 @@ class BatchMaker:
     Args:
         store: the prepared store; its training cases are drawn from.
         settings: of the run.
+        synthesiser: changes slices as `settings.synthesis` says, before any warp; None leaves them.
 
     Raises:
         StoreError: no training slice has kidney or tumour.
     """
 
-    def __init__(self, store: Store, settings: TrainSettings) -> None:
+    def __init__(
+        self, store: Store, settings: TrainSettings, synthesiser: Synthesiser | None = None
+    ) -> None:
         self._store = store
         self._settings = settings
+        self._synthesiser = synthesiser
+        self._plan = stage_plan(store.plan, settings.stage)
+        self._reduction = store.plan.grid_size // self._plan.grid_size
         self._entries = store.part("train")
-        self._pools = _make_pools(self._entries, settings.case_balance)
+        self._pools = _make_pools(self._entries, settings)
         if "foreground" not in self._pools:
             raise StoreError("no training slice shows kidney or tumour", where=store.root)
 
@@ -78,22 +90,33 @@ class BatchMaker:
         size = self._edge(step)
         boxes, warps, slices, masks = [], [], [], []
         for wants_tumour, case_number, index in samples:
-            hu, labels = self._store.slices.read(self._entries[case_number].case_id, index)
+            hu, labels = self._read(self._entries[case_number], index, generator)
             boxes.append(self._place(labels, size, generator, wants_tumour=wants_tumour))
             warps.append(draw_warp(settings.augment, generator))
-            slices.append(torch.from_numpy(hu.astype(np.float32)))
+            slices.append(torch.from_numpy(hu))
             masks.append(torch.from_numpy(labels))
         entries = [self._entries[case_number] for _, case_number, _ in samples]
         images, targets = self._warp(slices, masks, boxes, warps)
         images = torch.stack(
             [
-                normalise_patch(image, box, entry, self._store)
+                normalise_patch(image, box, entry, self._store, self._reduction)
                 for image, box, entry in zip(images, boxes, entries, strict=True)
             ]
         )
         if settings.stage == "localize":
             targets = (targets > 0).long()
         return Batch(images, targets)
+
+    def _read(
+        self, entry: CaseEntry, index: int, generator: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """A slice as the stage sees it: perhaps with synthetic lesions, perhaps reduced."""
+        stored, labels = self._store.slices.read(entry.case_id, index)
+        hu = stored.astype(np.float32)
+        if self._synthesiser is not None:
+            spacing_mm = entry.grid_spacing_mm(self._store.plan.grid_size)
+            hu, labels = self._synthesiser.apply(hu, labels, spacing_mm or ASSUMED_SPACING_MM, generator)
+        return reduce_slice(hu, labels, self._store.plan, self._reduction)
 
     def _warp(
         self, slices: list[Tensor], masks: list[Tensor], boxes: list[Box], warps: list[Warp]
@@ -102,13 +125,12 @@ class BatchMaker:
         return warp_batch(torch.stack(slices), torch.stack(masks), boxes, warps, outside_hu)
 
     def _edge(self, step: int) -> int:
-        plan, settings = self._store.plan, self._settings
-        if settings.stage == "segment":
-            return plan.crop_size
+        settings = self._settings
+        whole = self._plan.crop_size if settings.stage == "segment" else self._plan.grid_size
         finishing = step >= settings.steps - settings.whole_slice_steps
         if settings.patch_size is None or finishing:
-            return plan.grid_size
-        return min(settings.patch_size, plan.grid_size)
+            return whole
+        return min(settings.patch_size, whole)
 
     def _draw(self, generator: np.random.Generator, number: int) -> tuple[bool, int, int]:
         """Whether the sample of this number must show tumour, and a slice for it.
@@ -133,7 +155,7 @@ class BatchMaker:
         *,
         wants_tumour: bool,
     ) -> Box:
-        plan, settings = self._store.plan, self._settings
+        plan, settings = self._plan, self._settings
         foreground = labels > 0
         if size == plan.grid_size:
             return Box((0, 0), (size, size))
@@ -156,9 +178,11 @@ class BatchMaker:
         return crop_box((centre[0] + jitter[0], centre[1] + jitter[1]), local)
 
 
-def normalise_patch(image: Tensor, box: Box, entry: CaseEntry, store: Store) -> Tensor:
-    """Normalise HU (1, H, W) that will lie at `box` on the grid, as the Plan says."""
-    normalisation = store.normalisation(entry).at(box)
+def normalise_patch(
+    image: Tensor, box: Box, entry: CaseEntry, store: Store, reduction: int = 1
+) -> Tensor:
+    """Normalise HU (1, H, W) that will lie at `box` on the (reduced) grid, as the Plan says."""
+    normalisation = store.normalisation(entry).reduced(reduction).at(box)
     return torch.from_numpy(normalisation(image.numpy()))
 
 
@@ -168,18 +192,27 @@ def stream_batches(maker: BatchMaker, start: int, stop: int, ahead: int) -> Iter
     return (batch for _, batch in map_ahead(maker.make, steps, threads=ahead, ahead=ahead))
 
 
-def _make_pools(entries: Sequence[CaseEntry], balance: float) -> dict[str, _Pool]:
+def _make_pools(entries: Sequence[CaseEntry], settings: TrainSettings) -> dict[str, _Pool]:
     members: dict[str, list[tuple[int, int]]] = {"foreground": [], "tumour": [], "empty": []}
+    factors = np.array([_factor(entry.case_id, settings.case_weights) for entry in entries])
     for number, entry in enumerate(entries):
+        if factors[number] == 0:
+            continue
         pixels = zip(entry.kidney_pixels, entry.tumour_pixels, strict=True)
         for index, (kidney, tumour) in enumerate(pixels):
             members["foreground" if kidney + tumour else "empty"].append((number, index))
             if tumour:
                 members["tumour"].append((number, index))
-    return {kind: _make_pool(found, balance) for kind, found in members.items() if found}
+    balance = settings.case_balance
+    return {kind: _make_pool(found, balance, factors) for kind, found in members.items() if found}
 
 
-def _make_pool(members: list[tuple[int, int]], balance: float) -> _Pool:
+def _make_pool(members: list[tuple[int, int]], balance: float, factors: NDArray[np.float64]) -> _Pool:
     cases, indices = np.array(members, dtype=np.intp).T
-    weights = np.bincount(cases)[cases].astype(np.float64) ** -balance
+    weights = np.bincount(cases)[cases].astype(np.float64) ** -balance * factors[cases]
     return _Pool(cases, indices, weights / weights.sum())
+
+
+def _factor(case_id: str, weights: Mapping[str, float]) -> float:
+    matching = (factor for pattern, factor in weights.items() if fnmatchcase(case_id, pattern))
+    return next(matching, 1.0)

@@ -6,7 +6,10 @@ import logging
 import shutil
 import tempfile
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from renalmap.bundle import (
+    CALIBRATION_FILE,
     CARD_FILE,
     LOCALIZER_FILE,
     NETWORK_INPUT,
@@ -24,13 +28,17 @@ from renalmap.bundle import (
     Bundle,
     write_sums,
 )
+from renalmap.config import parse_settings
 from renalmap.dataset.store import Store
-from renalmap.errors import ExportMismatchError, OutputExistsError, StoreError
+from renalmap.errors import ConfigError, ExportMismatchError, OutputExistsError, StoreError
 from renalmap.imaging.files import write_text_atomically
 from renalmap.inference.session import OnnxSession
 from renalmap.networks.enet import ENet
 from renalmap.preprocess import Plan, crop_boxes, cut_crop
+from renalmap.preprocess.plan import LOCALIZER_FIELDS, SEGMENTER_FIELDS, TRAINING_FIELDS
 from renalmap.training.checkpoint import load_network
+from renalmap.training.settings import Stage
+from renalmap.training.stages import on_grid
 
 logger = logging.getLogger(__name__)
 
@@ -49,22 +57,55 @@ class Probabilities(nn.Module):
 
     A two-class network gives the foreground's only. Unpooling is written as selects, which every
     runtime executes well.
+
+    Args:
+        network: trained.
+        plan: says whether stage 1 is reduced.
     """
 
-    def __init__(self, network: ENet) -> None:
+    def __init__(self, network: ENet, plan: Plan) -> None:
         super().__init__()
-        self.network = ENet(network.in_channels, network.out_channels, unpooling="selects")
-        self.network.load_state_dict(network.state_dict())
+        self.out_channels = network.out_channels
+        copy = ENet(network.in_channels, network.out_channels, unpooling="selects")
+        copy.load_state_dict(network.state_dict())
+        self.network = on_grid(copy, plan, stage_of(network))
         self.eval()
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 1, H, W) to (N, C, H, W)."""
         probabilities = torch.softmax(self.network(image), dim=1)
-        return probabilities[:, 1:] if self.network.out_channels == 2 else probabilities
+        return probabilities[:, 1:] if self.out_channels == 2 else probabilities
+
+
+def stage_of(network: ENet) -> Stage:
+    """Which stage a network is for, by its classes."""
+    return "localize" if network.out_channels == 2 else "segment"
+
+
+@dataclass(frozen=True)
+class BundleExtras:
+    """What a bundle holds besides its networks.
+
+    Attributes:
+        card: text of the model card.
+        rules: values for the Plan's fields that only inference reads, instead of the store's.
+        calibration: the calibration of confidences, a file that `renalmap` wrote; None leaves the bundle
+            uncalibrated.
+    """
+
+    card: str
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Path | None = None
 
 
 def export_bundle(
-    store: Store, localizer: Path, segmenter: Path, out: Path, card: str, *, overwrite: bool = False
+    store: Store,
+    localizer: Path,
+    segmenter: Path,
+    out: Path,
+    extras: BundleExtras,
+    *,
+    overwrite: bool = False,
 ) -> Bundle:
     """Make a bundle of two checkpoints trained on one store.
 
@@ -73,10 +114,11 @@ def export_bundle(
         localizer: stage 1's checkpoint.
         segmenter: stage 2's checkpoint.
         out: the bundle's folder.
-        card: text of the model card.
+        extras: model card, rules, calibration.
         overwrite: replace a folder that exists.
 
     Raises:
+        ConfigError: a rule is none of the Plan's, or its value is wrong.
         OutputExistsError: `out` exists and may not be replaced.
         StoreError: a checkpoint cannot be read, is of the other stage, or was trained with another Plan.
         ExportMismatchError: a graph's labels differ from its network's.
@@ -90,14 +132,16 @@ def export_bundle(
     try:
         temporary.chmod(0o755)
         stage1, plan1 = _load_stage(localizer, classes=2)
-        stage2, plan = _load_stage(segmenter, classes=3)
-        _check_plans(store.plan, plan1, plan)
+        stage2, plan2 = _load_stage(segmenter, classes=3)
+        plan = _join_plans(store.plan, plan1, plan2, extras.rules)
         whole, crops = _comparison_images(store.with_plan(plan))
-        _export_checked(stage1, whole, temporary / LOCALIZER_FILE)
-        _export_checked(stage2, crops, temporary / SEGMENTER_FILE)
+        _export_checked(stage1, plan, whole, temporary / LOCALIZER_FILE)
+        _export_checked(stage2, plan, crops, temporary / SEGMENTER_FILE)
         write_text_atomically(temporary / PLAN_FILE, plan.model_dump_json(indent=2) + "\n")
         store.statistics.save(temporary / STATISTICS_FILE)
-        write_text_atomically(temporary / CARD_FILE, card)
+        write_text_atomically(temporary / CARD_FILE, extras.card)
+        if extras.calibration is not None:
+            shutil.copyfile(extras.calibration, temporary / CALIBRATION_FILE)
         write_sums(temporary)
         if out.exists():
             shutil.rmtree(out)
@@ -107,11 +151,12 @@ def export_bundle(
     return Bundle.open(out)
 
 
-def export_onnx(network: ENet, path: Path, edge: int) -> None:
+def export_onnx(network: ENet, plan: Plan, path: Path, edge: int) -> None:
     """Write a network as an ONNX graph with a free batch size.
 
     Args:
         network: in evaluation mode.
+        plan: says whether stage 1 is reduced.
         path: the file.
         edge: height and width of the example; the graph takes this size.
     """
@@ -122,7 +167,7 @@ def export_onnx(network: ENet, path: Path, edge: int) -> None:
         # The exporter warns of its own deprecations on every call.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            Probabilities(network),
+            Probabilities(network, plan),
             (torch.zeros(2, network.in_channels, edge, edge),),
             dynamo=True,
             verbose=False,
@@ -162,28 +207,43 @@ def _load_stage(checkpoint: Path, classes: int) -> tuple[ENet, Plan]:
     return network, progress.plan
 
 
-def _check_plans(store: Plan, localizer: Plan, segmenter: Plan) -> None:
-    """The stages must agree on all but the crop, which stage 1 never sees; the store on what it fixed."""
-    changes: dict[str, str] = {"crop": segmenter.crop}
-    if localizer.model_copy(update=changes) != segmenter:
+def _join_plans(store: Plan, localizer: Plan, segmenter: Plan, rules: Mapping[str, Any]) -> Plan:
+    """The bundle's Plan: what training fixed, and the rules that only inference reads.
+
+    Each stage decides what the other never sees: stage 1 its reduction, stage 2 its crops.
+    """
+    joined = localizer.model_copy(update=segmenter.model_dump(include=set(SEGMENTER_FIELDS)))
+    own = segmenter.model_copy(update=localizer.model_dump(include=set(LOCALIZER_FIELDS)))
+    if _trained(joined) != _trained(own):
         raise StoreError(
             "the two stages were trained with different Plans",
             got=segmenter.model_dump_json(),
             expected=localizer.model_dump_json(),
             hint="Train both with the same settings on the same store",
         )
-    changes["normalisation"] = segmenter.normalisation
-    if store.model_copy(update=changes) != segmenter:
+    free = {"normalisation", *SEGMENTER_FIELDS, *LOCALIZER_FIELDS}
+    if _trained(store.model_copy(update=joined.model_dump(include=free))) != _trained(joined):
         raise StoreError(
             "the checkpoints were trained on another store",
             got=segmenter.model_dump_json(),
             expected=store.model_dump_json(),
         )
+    fixed = sorted(rules.keys() & TRAINING_FIELDS)
+    if fixed:
+        raise ConfigError(
+            "training has fixed these fields of the Plan; only rules of inference can be set at export",
+            got=", ".join(fixed),
+        )
+    return parse_settings(Plan, {**store.model_dump(), **_trained(joined), **rules}, where=None)
 
 
-def _export_checked(network: ENet, images: NDArray[np.float32], path: Path) -> None:
-    export_onnx(network, path, images.shape[-1])
-    share = compare_labels(network, OnnxSession(path), images)
+def _trained(plan: Plan) -> dict[str, Any]:
+    return plan.model_dump(include=set(TRAINING_FIELDS))
+
+
+def _export_checked(network: ENet, plan: Plan, images: NDArray[np.float32], path: Path) -> None:
+    export_onnx(network, plan, path, images.shape[-1])
+    share = compare_labels(on_grid(network, plan, stage_of(network)), OnnxSession(path), images)
     logger.info("%s: %.2g of pixels differ from the network's", path.name, share)
     if share > LABEL_TOLERANCE:
         raise ExportMismatchError(
@@ -194,7 +254,7 @@ def _export_checked(network: ENet, images: NDArray[np.float32], path: Path) -> N
         )
 
 
-def compare_labels(network: ENet, session: OnnxSession, images: NDArray[np.float32]) -> float:
+def compare_labels(network: nn.Module, session: OnnxSession, images: NDArray[np.float32]) -> float:
     """Share of pixels labelled differently by a network and its graph, on (N, 1, H, W) images.
 
     Pixels whose two likeliest classes the network itself puts closer than `UNDECIDED_MARGIN` are left

@@ -27,8 +27,10 @@ from renalmap.training.checkpoint import (
     load_initial_weights,
     save_checkpoint,
 )
-from renalmap.training.losses import tversky_loss
+from renalmap.training.losses import make_loss
 from renalmap.training.settings import TrainSettings
+from renalmap.training.stages import on_grid
+from renalmap.training.synthesis import LesionShapes, Synthesiser
 from renalmap.training.validation import ValidationResult, validate
 
 logger = logging.getLogger(__name__)
@@ -81,18 +83,22 @@ def train(
     _agree_on_settings(run, settings)
     store = store.with_plan(settings.plan(store.plan))
     record = RunRecord.start(packages=PACKAGES, seed=settings.seed, settings=settings)
-    maker = BatchMaker(store, settings)
+    maker = BatchMaker(store, settings, make_synthesiser(store, settings))
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
     torch.manual_seed(settings.seed)
     # On its device before the optimizer: loaded optimizer state follows its weights there.
-    raw = ENet(1, settings.out_channels).to(fabric.device)
+    raw = ENet(1, settings.out_channels, "selects" if settings.compile else "indices")
+    raw = raw.to(fabric.device)
     optimizer = torch.optim.Adam(raw.parameters(), lr=settings.learning_rate)
     best, last = run / "best.safetensors", run / "last.safetensors"
     progress = _restore(last, initial, raw, optimizer, store)
     raw.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network, wrapped = fabric.setup(raw, optimizer)
+    trained: Any = torch.compile(raw, dynamic=False) if settings.compile else raw
+    network, wrapped = fabric.setup(trained, optimizer)
+    # Validation's single slices would have to be compiled again; the weights are the same.
+    judged = on_grid(raw, store.plan, settings.stage)
     loop = _Loop(fabric, network, wrapped, settings)
     best_score = progress.best_score
     batches = stream_batches(maker, progress.step, settings.steps, settings.prefetch)
@@ -101,9 +107,8 @@ def train(
             loss = loop.step(done - 1, batch)
             result = None
             if done % settings.validate_every == 0 or done == settings.steps:
-                network.eval()
                 result = validate(
-                    network, store, settings.stage, settings.validation_stride, fabric.device
+                    judged.eval(), store, settings.stage, settings.validation_stride, fabric.device
                 )
                 improved = best_score is None or result.score > best_score
                 best_score = result.score if improved else best_score
@@ -117,6 +122,24 @@ def train(
     record.settings = {**record.settings, "store": store.settings.model_dump(mode="json")}
     record.write(run / "run.json")
     return TrainResult(best_score or 0.0, best, last, log.path)
+
+
+def make_synthesiser(store: Store, settings: TrainSettings) -> Synthesiser | None:
+    """What puts synthetic lesions into a run's slices; None where the settings ask for none.
+
+    Shapes of the store's validation and test patients are left out: a network must not learn the
+    outline of a tumour it will be judged on.
+
+    Raises:
+        StoreError: the bank of shapes cannot be read.
+    """
+    if not settings.synthesis.any:
+        return None
+    if settings.lesion_shapes is None:
+        return Synthesiser(settings.synthesis, LesionShapes.analytic())
+    kept_aside = {*store.split.validation, *store.split.test}
+    shapes = LesionShapes.load(settings.lesion_shapes).without(kept_aside)
+    return Synthesiser(settings.synthesis, shapes)
 
 
 def _restore(
@@ -157,7 +180,7 @@ class _Loop:
     def __init__(self, fabric: Fabric, network: Any, optimizer: Any, settings: TrainSettings) -> None:
         self._fabric, self._network, self._optimizer = fabric, network, optimizer
         self._settings = settings
-        self._loss = tversky_loss(settings.tversky_alpha, settings.tversky_beta)
+        self._loss = make_loss(settings)
         self.learning_rate = settings.learning_rate
 
     def step(self, step: int, batch: Batch) -> float:

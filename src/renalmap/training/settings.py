@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from renalmap.preprocess.plan import CropMode, NormalisationKind, Plan
+from renalmap.training.synthesis.settings import SynthesisSettings
 
 Stage = Literal["localize", "segment"]
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+LossKind = Literal["tversky", "dice_ce"]
 
 
 class AugmentSettings(BaseModel):
@@ -35,6 +38,11 @@ class AugmentSettings(BaseModel):
     """Standard deviation of white noise, drawn evenly from 0 to this."""
     blur: float = Field(0.0, ge=0, le=1)
     """Probability of a 3x3 binomial blur: softer kernels and JPEG'd slices."""
+    resolution: float = Field(0.0, ge=0, le=1)
+    """Probability of a coarser reconstruction: sampled 1.2 to 2.5 times wider and interpolated back."""
+    soft_window: float = Field(0.0, ge=0, le=1)
+    """Probability of clipping to 0..255 HU in whole numbers, as the KiTS19 and CURVAS slices at hand
+    are: where the Plan's range is wider, clipped and full slices become the same to the network."""
 
 
 class TrainSettings(BaseModel):
@@ -50,6 +58,8 @@ class TrainSettings(BaseModel):
     learning_rate: float = Field(1e-3, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
     """`cosine` lowers the learning rate to a hundredth over the run."""
+    loss: LossKind = "tversky"
+    """`tversky`: the paper's. `dice_ce`: Dice and cross-entropy, added."""
     tversky_alpha: float = Field(0.3, ge=0)
     """Weight of false positives."""
     tversky_beta: float = Field(0.7, ge=0)
@@ -58,10 +68,13 @@ class TrainSettings(BaseModel):
     """Stage 2's crops, instead of what the store's Plan says."""
     normalisation: NormalisationKind | None = None
     """Normalisation, instead of what the store's Plan says. Both stages of a bundle must agree."""
+    localizer_reduction: Literal[1, 2] | None = None
+    """Stage 1's reduction of slices, instead of what the store's Plan says."""
     patch_size: int | None = Field(None, ge=32, multiple_of=8)
-    """Stage 1 only: train on patches of this edge; None takes whole slices, as the paper."""
+    """Train on patches of this edge, in pixels the network sees; None takes whole slices and crops, as
+    the paper."""
     whole_slice_steps: int = Field(0, ge=0)
-    """Stage 1 with patches: the last steps are on whole slices, so that batch norm sees them."""
+    """With patches: the last steps are on whole slices or crops, so that batch norm sees them."""
     foreground_share: float = Field(0.5, ge=0, le=1)
     """Stage 1: share of a batch drawn from slices with kidney or tumour."""
     negative_share: float = Field(0.0, ge=0, le=1)
@@ -71,6 +84,9 @@ class TrainSettings(BaseModel):
     """Share of a batch drawn from slices with tumour (part of `foreground_share`)."""
     case_balance: float = Field(0.0, ge=0, le=1)
     """0: every slice is as likely; 1: every case is as likely, however many slices it has."""
+    case_weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """Factors on how often cases are drawn, by a pattern of their ids (`phantom_*`); the first that
+    matches counts, 1 without a match."""
     centre_jitter: int = Field(32, ge=0)
     """Crops and patches about foreground are moved by up to this many pixels."""
     validate_every: int = Field(500, ge=1)
@@ -78,17 +94,24 @@ class TrainSettings(BaseModel):
     validation_stride: int = Field(1, ge=1)
     """Validate on every k-th slice of a case."""
     augment: AugmentSettings = AugmentSettings()
+    synthesis: SynthesisSettings = SynthesisSettings()
+    """Synthetic tumours, cysts and contrast phases; off by default."""
+    lesion_shapes: Path | None = None
+    """The bank of tumour sections that synthesis draws from; None takes analytic shapes."""
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Precision = "32-true"
     threads: int | None = Field(None, ge=1)
     """Torch threads on the CPU; None takes all cores."""
     prefetch: int = Field(2, ge=1)
     """Batches made ahead by threads."""
+    compile: bool = False
+    """Let torch compile the network (needs a C++ compiler; a minute the first time, then a step takes
+    about two thirds of its time on a CPU)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.stage == "segment" and self.patch_size is not None:
-            raise ValueError("patch_size is for stage 1; stage 2's crop size is in the store's Plan")
+        if self.stage == "segment" and self.localizer_reduction is not None:
+            raise ValueError("localizer_reduction is for stage 1")
         if self.whole_slice_steps > self.steps:
             raise ValueError("whole_slice_steps exceeds steps")
         if self.tumour_share > self.drawn_foreground_share:
@@ -97,7 +120,11 @@ class TrainSettings(BaseModel):
 
     def plan(self, plan: Plan) -> Plan:
         """A store's Plan with this run's changes."""
-        changes = {"crop": self.crop, "normalisation": self.normalisation}
+        changes = {
+            "crop": self.crop,
+            "normalisation": self.normalisation,
+            "localizer_reduction": self.localizer_reduction,
+        }
         return plan.model_copy(update={name: new for name, new in changes.items() if new is not None})
 
     @property
