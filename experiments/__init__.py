@@ -1,0 +1,1 @@
+"""Cross-validated comparisons and the shipped bundle: what the numbers in docs/results.md come from."""

@@ -1,0 +1,209 @@
+"""The material at hand: what it is, which fold each patient is in, and stores made of it.
+
+python -m experiments.cohort        # prints who is in which fold
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+from rich.table import Table
+
+from renalmap.config import load_settings
+from renalmap.dataset.cases import Case, find_cases
+from renalmap.dataset.phantom import PhantomConfig, write_kits_layout
+from renalmap.dataset.prepare import prepare
+from renalmap.dataset.split import Split
+from renalmap.dataset.store import Store, StoreSettings
+from renalmap.imaging import read_label_map, write_label_map
+from renalmap.imaging.files import write_text_atomically
+from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.preprocess import Plan
+from renalmap.training.synthesis import LesionShapes
+
+HERE = Path(__file__).parent
+DATA = Path("../shared/data")
+
+Part = str
+"""Who is trained on: `fold0` (all but the patients of fold 0), `all`, or `phantoms` alone."""
+ALL: Part = "all"
+PHANTOMS: Part = "phantoms"
+
+logger = logging.getLogger(__name__)
+
+
+class Scan(BaseModel):
+    """A whole scan with its mask."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    case_id: str
+    patient: str
+    image: Path
+    mask: Path
+    fold: int
+    acquisition: int | None = None
+    scored: bool = True
+    cyst_as_kidney: bool = False
+
+
+class PhantomSettings(BaseModel):
+    """The phantoms that every fold trains on; cases take the kinds in turn."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cases: int
+    seed: int
+    first_number: int
+    kinds: tuple[PhantomConfig, ...]
+
+
+class Cohort(BaseModel):
+    """What `cohort.toml` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folds: int
+    seed: int
+    slices: Path
+    masks: Path
+    scans: tuple[Scan, ...]
+    phantoms: PhantomSettings
+
+
+class Material:
+    """A cohort on disk: the data, and a working folder that receives what is made of it.
+
+    Args:
+        cohort: what there is.
+        data: the folder its paths are relative to.
+        work: receives relabelled masks, phantoms, shapes and stores; what is there is kept.
+    """
+
+    def __init__(self, cohort: Cohort, data: Path, work: Path) -> None:
+        self.cohort, self.data, self.work = cohort, data, work
+        work.mkdir(parents=True, exist_ok=True)
+
+    def slice_cases(self) -> tuple[Case, ...]:
+        """The cases of single slices."""
+        return find_cases(self.data / self.cohort.slices)
+
+    def folds(self) -> dict[str, int]:
+        """Every real patient's fold.
+
+        Patients of single slices are dealt out source by source, those with most slices first, so that
+        the folds are about equally large.
+        """
+        folds = {scan.patient: scan.fold for scan in self.cohort.scans}
+        generator = np.random.default_rng(self.cohort.seed)
+        by_source: dict[str, list[Case]] = {}
+        for case in self.slice_cases():
+            by_source.setdefault(case.patient.split("_")[0], []).append(case)
+        for cases in by_source.values():
+            order = generator.permutation(len(cases))
+            ranked = sorted((cases[number] for number in order), key=lambda case: -len(case.slice_files))
+            loads = np.zeros(self.cohort.folds)
+            for case in ranked:
+                fold = int(generator.choice(np.flatnonzero(loads == loads.min())))
+                folds[case.patient] = fold
+                loads[fold] += len(case.slice_files)
+        return folds
+
+    def part(self, fold: int) -> Part:
+        """The name of a fold's part."""
+        return f"fold{fold}"
+
+    def store(self, plan: Plan, name: str, part: Part) -> Store:
+        """The store of a part, whose held-out patients are its validation.
+
+        Slices are prepared once and shared by all stores of the working folder; split and statistics are
+        the store's own.
+        """
+        cases = self._cases()
+        real = self.folds()
+        everybody = tuple(sorted({case.patient for case in cases}))
+        held_out = tuple(sorted(p for p, fold in real.items() if part in (self.part(fold), PHANTOMS)))
+        train = tuple(patient for patient in everybody if patient not in held_out)
+        split = Split(seed=self.cohort.seed, train=train, validation=held_out, test=())
+        whole = Split(seed=self.cohort.seed, train=everybody, validation=(), test=())
+        pixels = prepare(cases, self.work / "slices", StoreSettings(format="blosc2", plan=Plan()), whole)
+        root = self.work / "stores" / name
+        if not root.exists():
+            root.mkdir(parents=True)
+            for folder in ("slices", "cases"):
+                (root / folder).symlink_to((pixels.root / folder).resolve())
+        return prepare(cases, root, StoreSettings(format="blosc2", plan=plan), split)
+
+    def shapes(self) -> Path:
+        """The bank of tumour sections, made of KiTS19's masks."""
+        path = self.work / "lesion_shapes.npz"
+        if not path.exists():
+            LesionShapes.from_masks(self.data / self.cohort.masks).save(path)
+        return path
+
+    def mask(self, scan: Scan) -> Path:
+        """A scan's mask in KiTS19's labels."""
+        original = self.data / scan.mask
+        if not scan.cyst_as_kidney:
+            return original
+        path = self.work / "masks" / scan.mask.name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            label_map = read_label_map(original)
+            label_map.labels[label_map.labels == TUMOUR] = KIDNEY
+            write_label_map(label_map, path)
+        return path
+
+    def _cases(self) -> tuple[Case, ...]:
+        return (*self.slice_cases(), *find_cases(self._manifest()), *find_cases(self._phantoms()))
+
+    def _manifest(self) -> Path:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("case_id", "patient", "image", "mask", "acquisition"))
+        for scan in self.cohort.scans:
+            files = ((self.data / scan.image).resolve(), self.mask(scan).resolve())
+            writer.writerow((scan.case_id, scan.patient, *files, scan.acquisition or ""))
+        write_text_atomically(self.work / "scans.csv", text.getvalue())
+        return self.work / "scans.csv"
+
+    def _phantoms(self) -> Path:
+        root, settings = self.work / "phantoms", self.cohort.phantoms
+        if not (root / "data" / "kits.json").exists():  # written last
+            logger.info("making %d phantoms", settings.cases)
+            write_kits_layout(
+                root,
+                settings.cases,
+                settings.kinds,
+                np.random.default_rng(settings.seed),
+                first_number=settings.first_number,
+            )
+        return root
+
+
+def load_material(work: Path, data: Path = DATA) -> Material:
+    """The cohort of `cohort.toml`, with a working folder."""
+    return Material(load_settings(Cohort, HERE / "cohort.toml"), data, work)
+
+
+def main() -> None:
+    """Print who is in which fold."""
+    material = load_material(Path("runs/crossval"))
+    table = Table("fold", "patients", "of them with whole scans", "single slices")
+    folds, cases = material.folds(), material.slice_cases()
+    for fold in range(material.cohort.folds):
+        patients = [patient for patient, number in folds.items() if number == fold]
+        scans = [scan.patient for scan in material.cohort.scans if scan.fold == fold]
+        count = sum(len(case.slice_files) for case in cases if folds[case.patient] == fold)
+        table.add_row(str(fold), ", ".join(patients), ", ".join(dict.fromkeys(scans)), str(count))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
