@@ -33,6 +33,10 @@ format: $(VENV)/.installed ## Format the code and apply safe lint fixes.
 	@$(VENV)/bin/ruff check --fix-only --quiet .
 	@$(VENV)/bin/ruff format .
 
+.PHONY: bundle
+bundle: $(VENV)/.installed ## Train the shipped bundle from scratch (needs ../shared/data; docs/results.md tells the time).
+	@$(VENV)/bin/python -m experiments.bundle
+
 .PHONY: clean
 clean: ## Remove environments, caches and the demo's files; stores and runs stay.
 	rm -rf $(VENV) $(DEMO_VENV) $(DEMO_OUT) dist

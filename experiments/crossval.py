@@ -15,6 +15,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,11 +29,12 @@ from rich.console import Console
 from experiments.cohort import DATA, HERE, PHANTOMS, Material, Part, load_material
 from experiments.scoring import FoldScores, arms_rows, arms_table, score_bundle, score_one_stage
 from renalmap.bundle import Bundle
-from renalmap.config import parse_settings, read_toml
+from renalmap.config import lay_over, parse_settings, read_toml
 from renalmap.dataset.store import Store
 from renalmap.imaging.files import write_text_atomically
 from renalmap.preprocess import Plan
 from renalmap.preprocess.plan import LOCALIZER_FIELDS, SEGMENTER_FIELDS, TRAINING_FIELDS
+from renalmap.recipes import RecipeName, RecipePart, read_recipe
 from renalmap.training.export import BundleExtras, export_bundle
 from renalmap.training.settings import Stage, TrainSettings
 
@@ -46,6 +48,9 @@ Work = Annotated[Path, typer.Option(help="Receives stores and runs; what is ther
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 logger = logging.getLogger(__name__)
 
+_EXPORTING = threading.Lock()
+"""torch.export cannot be called from two threads at once."""
+
 
 class Arm(BaseModel):
     """One row of the table: what it changes of its parent."""
@@ -54,6 +59,8 @@ class Arm(BaseModel):
 
     title: str
     parent: str = ROOT_ARM
+    recipe: RecipeName | None = None
+    """The root's: what of the package lies below everything."""
     one_stage: bool = False
     """A single network with three classes on whole slices, trained as `segment` says."""
     start: str | None = None
@@ -97,7 +104,7 @@ def load_recipe(name: str, shapes: Path) -> Recipe:
     while last != ROOT_ARM:
         last = ancestor.parent
         ancestor = _read_arm(last)
-        merged = _laid_over(_tables_of(ancestor), merged)
+        merged = lay_over(_tables_of(ancestor), merged)
         start = ancestor.start if start is None else start
     where = HERE / "arms" / f"{name}.toml"
     for stage in get_args(Stage):
@@ -122,15 +129,8 @@ def _read_arm(name: str) -> Arm:
 
 
 def _tables_of(arm: Arm) -> dict[str, Any]:
-    return {"plan": arm.plan, "localize": arm.localize, "segment": arm.segment}
-
-
-def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _laid_over(merged[key], value) if both else value
-    return merged
+    own = {"plan": arm.plan, "localize": arm.localize, "segment": arm.segment}
+    return lay_over({part: read_recipe(arm.recipe, part) for part in get_args(RecipePart)}, own)
 
 
 def store_of(material: Material, plan: Plan, part: Part) -> Store:
@@ -214,19 +214,26 @@ def score(material: Material, recipe: Recipe, fold: int) -> FoldScores:
     return scores
 
 
+def bundle_folder(material: Material, recipe: Recipe, part: Part) -> Path:
+    """Where `score` leaves an arm's bundle of one part."""
+    return material.work / "bundles" / recipe.name / part
+
+
 def bundle_of(material: Material, recipe: Recipe, part: Part) -> Bundle:
     """An arm's bundle of one part, for scoring."""
     checkpoints = [
         run_folder(material.work, recipe, stage, part) / CHECKPOINT for stage in get_args(Stage)
     ]
-    return export_bundle(
-        store_of(material, recipe.plan, part),
-        checkpoints[0],
-        checkpoints[1],
-        material.work / "bundles" / recipe.name / part,
-        BundleExtras(card="For scoring only.\n"),
-        overwrite=True,
-    )
+    store = store_of(material, recipe.plan, part)
+    with _EXPORTING:
+        return export_bundle(
+            store,
+            checkpoints[0],
+            checkpoints[1],
+            bundle_folder(material, recipe, part),
+            BundleExtras(card="For scoring only.\n"),
+            overwrite=True,
+        )
 
 
 @app.command()
@@ -275,7 +282,10 @@ def _write_result(recipe: Recipe, scores: Sequence[FoldScores]) -> None:
 
 def _read_results() -> dict[str, list[FoldScores]]:
     found = {}
-    for path in sorted(RESULTS.glob("*.json")):
+    for arm in sorted(HERE.glob("arms/*.toml")):
+        path = RESULTS / f"{arm.stem}.json"
+        if not path.is_file():
+            continue
         content = json.loads(path.read_text(encoding="utf-8"))
         found[content["title"]] = [FoldScores.model_validate(fold) for fold in content["folds"]]
     return found

@@ -21,20 +21,24 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def load_settings(
-    model: type[Settings], toml_path: Path | None, flags: Mapping[str, Any] | None = None
+    model: type[Settings],
+    toml_path: Path | None,
+    flags: Mapping[str, Any] | None = None,
+    recipe: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Resolve settings: the model's defaults, then a TOML file, then flags that were given.
+    """Resolve settings: the model's defaults, a recipe, then a TOML file, then flags that were given.
 
     Args:
         model: the pydantic model; unknown keys are errors if it forbids extra ones.
-        toml_path: a TOML file, or None.
+        toml_path: a TOML file, or None. Its tables are laid over the recipe's key by key.
         flags: dotted names to values, as `{"augment.rotation_degrees": 10}`; None means not given.
+        recipe: settings that lie below the file's.
 
     Raises:
         PathMissingError: the file does not exist.
         ConfigError: it is no TOML, or a key or a value is wrong.
     """
-    merged: dict[str, Any] = {} if toml_path is None else read_toml(toml_path)
+    merged = lay_over(recipe or {}, {} if toml_path is None else read_toml(toml_path))
     for name, value in (flags or {}).items():
         if value is not None:
             *parents, leaf = name.split(".")
@@ -47,6 +51,18 @@ def load_settings(
                     )
             level[leaf] = value
     return parse_settings(model, merged, where=toml_path)
+
+
+def lay_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables laid over others, key by key at every depth; new dictionaries."""
+    merged = {
+        key: lay_over(value, {}) if isinstance(value, Mapping) else value for key, value in below.items()
+    }
+    for key, value in above.items():
+        known = merged.get(key, {})
+        nested = isinstance(value, Mapping) and isinstance(known, Mapping)
+        merged[key] = lay_over(known, value) if nested else value
+    return merged
 
 
 def parse_settings(model: type[Settings], values: Any, where: Path | None) -> Settings:

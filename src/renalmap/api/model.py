@@ -13,20 +13,28 @@ from renalmap.bundle import Bundle
 from renalmap.config import load_settings, read_toml
 from renalmap.dataset.store import Store
 from renalmap.errors import MissingDependencyError
+from renalmap.recipes import RecipeName, read_recipe
 from renalmap.report import check_charts_available, draw_training_curve
 
 if TYPE_CHECKING:
     from renalmap.training.loop import StepReport, TrainResult
-    from renalmap.training.settings import TrainSettings
+    from renalmap.training.settings import Stage, TrainSettings
 
 
-def load_train_settings(config: Path | None, flags: Mapping[str, Any]) -> TrainSettings:
-    """Training settings: defaults, then a TOML file, then flags that are not None.
+def load_train_settings(
+    stage: Stage, config: Path | None, flags: Mapping[str, Any], recipe: RecipeName | None = None
+) -> TrainSettings:
+    """Training settings of a stage: defaults, a recipe, a TOML file, then flags that are not None.
 
     Raises:
         InputError: the file is missing or a setting is wrong.
     """
-    settings: TrainSettings = load_settings(_training("settings").TrainSettings, config, flags)
+    settings: TrainSettings = load_settings(
+        _training("settings").TrainSettings,
+        config,
+        {**flags, "stage": stage},
+        read_recipe(recipe, stage),
+    )
     return settings
 
 

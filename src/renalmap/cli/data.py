@@ -28,7 +28,13 @@ def prepare(
     validation: Annotated[str, typer.Option(help="Patients to validate on, by name: a,b,c.")] = "",
     split: Annotated[Path | None, typer.Option(help="A split.json written before.")] = None,
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
-    config: Annotated[Path | None, typer.Option(help="A TOML file of Plan settings.")] = None,
+    recipe: Annotated[
+        Literal["paper", "renalmap"] | None,
+        typer.Option(help="The paper's Plan to the letter, or the bundle's."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file of Plan settings, over the recipe's.")
+    ] = None,
     crop: Annotated[Literal["blob", "slice"] | None, typer.Option(help="Stage 2's crops.")] = None,
 ) -> None:
     """Data set to store: slices, split, statistics.
@@ -40,8 +46,9 @@ def prepare(
     from renalmap.config import load_settings
     from renalmap.dataset.prepare import STATISTICS_PROGRESS
     from renalmap.preprocess import Plan
+    from renalmap.recipes import read_recipe
 
-    plan = load_settings(Plan, config, {"crop": crop})
+    plan = load_settings(Plan, config, {"crop": crop}, read_recipe(recipe, "plan"))
     request = SplitRequest(seed, n_test, n_validation, _names(test), _names(validation), split)
     with progress_bar() as bar:
         made = prepare_store(

@@ -14,7 +14,13 @@ def train(
     store: Annotated[Path, typer.Argument(help="A store made by prepare.")],
     stage: Annotated[Literal["localize", "segment"], typer.Option(help="Which network.")],
     out: Annotated[Path, typer.Option(help="The run's folder; an interrupted run continues.")],
-    config: Annotated[Path | None, typer.Option(help="A TOML file of training settings.")] = None,
+    recipe: Annotated[
+        Literal["paper", "renalmap"] | None,
+        typer.Option(help="The paper's choices to the letter, or what the bundle is trained with."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file of training settings, over the recipe's.")
+    ] = None,
     initial: Annotated[Path | None, typer.Option(help="A checkpoint to start from.")] = None,
     steps: Annotated[int | None, typer.Option(help="Batches to train on.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Slices, patches or crops a batch.")] = None,
@@ -31,7 +37,6 @@ def train(
     from renalmap.api.model import load_train_settings, train_stage
 
     flags = {
-        "stage": stage,
         "steps": steps,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
@@ -43,7 +48,7 @@ def train(
         "validate_every": validate_every,
         "threads": threads,
     }
-    settings = load_train_settings(config, flags)
+    settings = load_train_settings(stage, config, flags, recipe)
     with progress_bar() as bar:
         latest = "not validated yet"
 

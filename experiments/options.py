@@ -1,0 +1,86 @@
+"""Rules of inference, each alone, on held-out patients: `python -m experiments.options [--arm final]`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+
+from experiments.cohort import DATA, HERE, Material, load_material
+from experiments.crossval import RESULTS, WORK, bundle_folder, load_recipe, markdown_table, store_of
+from experiments.scoring import FoldScores, arms_table, score_bundle
+from renalmap.bundle import Bundle
+from renalmap.config import load_settings, parse_settings, read_toml
+from renalmap.imaging.files import write_text_atomically
+from renalmap.preprocess import Plan
+
+OPTIONS = HERE / "options.toml"
+RULES = HERE / "rules.toml"
+RESULT = RESULTS / "options.json"
+
+
+class Option(BaseModel):
+    """A row of the table: what it sets in the Plan."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    plan: dict[str, Any] = {}
+    rules: bool = False
+    """Whether it takes the bundle's rules."""
+
+    def bundle(self, bundle: Bundle) -> Bundle:
+        """A bundle with this row's Plan."""
+        changes = read_toml(RULES) if self.rules else self.plan
+        values = {**bundle.plan.model_dump(), **changes}
+        return dataclasses.replace(bundle, plan=parse_settings(Plan, values, where=OPTIONS))
+
+
+class Options(BaseModel):
+    """What `options.toml` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    options: tuple[Option, ...]
+
+
+def score_option(material: Material, arm: str, option: Option) -> list[FoldScores]:
+    """Score a row on every fold's held-out patients, with the bundles that `crossval run` left."""
+    recipe = load_recipe(arm, material.shapes())
+    scores = []
+    for fold in range(material.cohort.folds):
+        part = material.part(fold)
+        bundle = option.bundle(Bundle.open(bundle_folder(material, recipe, part)))
+        scores.append(score_bundle(material, store_of(material, recipe.plan, part), bundle, fold))
+    return scores
+
+
+def main(
+    arm: Annotated[str, typer.Option(help="Whose networks.")] = "final",
+    work: Annotated[Path, typer.Option(help="Where `crossval run` was.")] = WORK,
+    data: Annotated[Path, typer.Option(help="The data's folder.")] = DATA,
+    jobs: Annotated[int, typer.Option(min=1, help="Rows in work at once.")] = 2,
+) -> None:
+    """Score every row, print the table, write `experiments/results/options.json`."""
+    logging.basicConfig(level=logging.WARNING)
+    material = load_material(work, data)
+    options = load_settings(Options, OPTIONS).options
+    with ThreadPoolExecutor(jobs) as pool:
+        scores = list(pool.map(lambda option: score_option(material, arm, option), options))
+    results = {option.title: found for option, found in zip(options, scores, strict=True)}
+    plain = {title: [fold.model_dump(mode="json") for fold in found] for title, found in results.items()}
+    RESULTS.mkdir(exist_ok=True)
+    write_text_atomically(RESULT, json.dumps(plain, indent=1) + "\n")
+    Console().print(arms_table(results))
+    typer.echo(markdown_table(results))
+
+
+if __name__ == "__main__":
+    typer.run(main)
