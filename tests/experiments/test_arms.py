@@ -12,6 +12,7 @@ from experiments.options import OPTIONS, Option, Options
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.config import load_settings
 from renalmap.preprocess.plan import TRAINING_FIELDS
+from renalmap.training.settings import TrainSettings
 
 SHAPES = Path("shapes.npz")
 WORK = Path("work")
@@ -55,7 +56,8 @@ def test_one_stage_sees_whole_slices_with_as_many_pixels_as_both_stages():
     assert one.stages == ("segment",)
     assert one.plan.crop_size == one.plan.grid_size == 512
 
-    def pixels(settings, whole: int) -> int:
+    def pixels(settings: TrainSettings, whole: int) -> int:
+        assert settings.patch_size is not None
         patches = settings.steps - settings.whole_slice_steps
         return patches * settings.patch_size**2 + settings.whole_slice_steps * whole**2
 

@@ -196,10 +196,13 @@ class Normalisation:
 
 def average_squares(values: NDArray[Any], factor: int) -> FloatArray:
     """Means over squares of `factor` x `factor` pixels: (H, W) to (H / factor, W / factor), float32."""
-    height, width = values.shape
-    squares = values.reshape(height // factor, factor, width // factor, factor)
-    means: FloatArray = squares.mean(axis=(1, 3), dtype=np.float32)
-    return means
+    # Strided sums: NumPy's mean over two inner axes takes ten times as long.
+    summed = np.zeros((values.shape[0] // factor, values.shape[1] // factor), np.float32)
+    for row in range(factor):
+        for column in range(factor):
+            summed += values[row::factor, column::factor]
+    summed /= factor**2
+    return summed
 
 
 def volume_mean_deviation_hu(slices: Iterable[NDArray[Any]], plan: Plan) -> tuple[float, float]:
