@@ -16,6 +16,8 @@ from renalmap.training.batches import BatchMaker, stream_batches
 from renalmap.training.loop import make_synthesiser
 from renalmap.training.settings import AugmentSettings, TrainSettings
 from renalmap.training.stages import reduce_slice
+from renalmap.training.synthesis import LesionShapes
+from renalmap.training.synthesis.shapes import Section
 
 
 def settings(stage="segment", **changes) -> TrainSettings:
@@ -207,3 +209,18 @@ def test_nothing_to_train_on_is_an_error(store: Store):
     empty = replace(store, split=Split(seed=0, train=(), validation=tuple("abcde"), test=()))
     with pytest.raises(StoreError, match="no training slice shows kidney or tumour"):
         BatchMaker(empty, settings())
+
+
+def test_shapes_of_patients_kept_aside_are_not_drawn(store: Store, tmp_path):
+    bank = LesionShapes(
+        tuple(Section(np.ones((9, 9), bool), case_id, 0.5) for case_id in ("a", "d", "e", "z"))
+    )
+    bank.save(tmp_path / "bank.npz")
+    wanted = settings(synthesis={"tumour": 1.0}, lesion_shapes=tmp_path / "bank.npz")
+    synthesiser = make_synthesiser(store, wanted)
+    assert synthesiser is not None
+    assert [section.case_id for section in synthesiser._shapes.sections] == ["a", "z"]
+
+
+def test_without_synthesis_there_is_no_synthesiser(store: Store):
+    assert make_synthesiser(store, settings()) is None

@@ -27,6 +27,10 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Adam's.")] = None,
     patch_size: Annotated[int | None, typer.Option(help="Stage 1 on patches of this edge.")] = None,
     crop: Annotated[Literal["blob", "slice"] | None, typer.Option(help="Stage 2's crops.")] = None,
+    lesion_shapes: Annotated[
+        Path | None,
+        typer.Option(help="Masks in KiTS19's layout whose tumours lend synthetic ones their shape."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, batches and dropout.")] = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="32-true, 16-mixed or bf16-mixed.")] = None,
@@ -42,6 +46,7 @@ def train(
         "learning_rate": learning_rate,
         "patch_size": patch_size,
         "crop": crop,
+        "lesion_shapes": lesion_shapes,
         "seed": seed,
         "accelerator": accelerator,
         "precision": precision,

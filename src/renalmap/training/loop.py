@@ -131,14 +131,17 @@ def make_synthesiser(store: Store, settings: TrainSettings) -> Synthesiser | Non
     outline of a tumour it will be judged on.
 
     Raises:
-        StoreError: the bank of shapes cannot be read.
+        InputError: the bank or the masks cannot be read, or nothing is left of them.
     """
     if not settings.synthesis.any:
         return None
     if settings.lesion_shapes is None:
         return Synthesiser(settings.synthesis, LesionShapes.analytic())
     kept_aside = {*store.split.validation, *store.split.test}
-    shapes = LesionShapes.load(settings.lesion_shapes).without(kept_aside)
+    if settings.lesion_shapes.is_dir():
+        shapes = LesionShapes.from_masks(settings.lesion_shapes, frozenset(kept_aside))
+    else:
+        shapes = LesionShapes.load(settings.lesion_shapes).without(kept_aside)
     return Synthesiser(settings.synthesis, shapes)
 
 

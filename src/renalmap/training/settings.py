@@ -97,7 +97,8 @@ class TrainSettings(BaseModel):
     synthesis: SynthesisSettings = SynthesisSettings()
     """Synthetic tumours, cysts and contrast phases; off by default."""
     lesion_shapes: Path | None = None
-    """The bank of tumour sections that synthesis draws from; None takes analytic shapes."""
+    """Where synthesis has its tumours' outlines from: a bank that `LesionShapes.save` wrote, or a folder
+    of masks in KiTS19's layout. None takes analytic shapes."""
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Precision = "32-true"
     threads: int | None = Field(None, ge=1)
