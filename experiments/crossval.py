@@ -141,8 +141,9 @@ def store_of(material: Material, plan: Plan, part: Part) -> Store:
 def run_folder(work: Path, recipe: Recipe, stage: Stage, part: Part) -> Path:
     """Where a stage of an arm is trained: arms that agree on it share the folder."""
     unseen = SEGMENTER_FIELDS if stage == "localize" else LOCALIZER_FIELDS
-    text = recipe.plan.model_dump_json(include=set(TRAINING_FIELDS - unseen))
-    text += recipe.settings(stage).model_dump_json()
+    # Without defaults, so that a setting that is new to the package does not rename what was trained.
+    text = recipe.plan.model_dump_json(include=set(TRAINING_FIELDS - unseen), exclude_defaults=True)
+    text += recipe.settings(stage).model_dump_json(exclude_defaults=True)
     if recipe.start is not None:
         text += run_folder(work, recipe.start, stage, PHANTOMS).name
     return work / "runs" / f"{stage}-{_digest(text)}-{part}"

@@ -1,4 +1,4 @@
-"""Change a training slice: contrast phase first, then cysts, then tumours."""
+"""Change a training slice: contrast phase first, then a full pelvis, then cysts, then tumours."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from renalmap.training.synthesis.enhancement import change_phase, draw_phase
 from renalmap.training.synthesis.fields import BoolPlane, FloatPlane, bounding_slices
 from renalmap.training.synthesis.lesion import Site, draw_lesion
 from renalmap.training.synthesis.paint import paint_lesion
+from renalmap.training.synthesis.pelvis import draw_pelvis, fill_pelvis
 from renalmap.training.synthesis.settings import SynthesisSettings
 from renalmap.training.synthesis.shapes import LesionShapes
 from renalmap.training.synthesis.surroundings import body_inside, find_kidneys, is_clipped
@@ -55,11 +56,15 @@ class Synthesiser:
             generator.random() < share
             for share in (settings.enhancement, settings.cyst, settings.tumour)
         ]
-        if not any(wanted) or np.count_nonzero(labels == KIDNEY) < self._least_px(spacing_mm):
+        # Drawn only where asked for, so that settings without it draw what they always drew.
+        full = settings.full_pelvis > 0 and generator.random() < settings.full_pelvis
+        if not (full or any(wanted)) or np.count_nonzero(labels == KIDNEY) < self._least_px(spacing_mm):
             return changed, labels
         if wanted[0]:
             phase = draw_phase(settings.unenhanced_hu, generator)
             changed = change_phase(changed, labels, phase, spacing_mm)
+        if full:
+            changed = fill_pelvis(changed, labels, draw_pelvis(generator))
         if any(wanted[1:]):
             body = body_inside(hu)
             for label, is_wanted in ((KIDNEY, wanted[1]), (TUMOUR, wanted[2])):
