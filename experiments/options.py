@@ -51,6 +51,11 @@ class Options(BaseModel):
     options: tuple[Option, ...]
 
 
+def rules_title() -> str:
+    """The title of the row with the bundle's rules."""
+    return next(option.title for option in load_settings(Options, OPTIONS).options if option.rules)
+
+
 def score_option(material: Material, arm: str, option: Option) -> list[FoldScores]:
     """Score a row on every fold's held-out patients, with the bundles that `crossval run` left."""
     recipe = load_recipe(arm, material.shapes())
