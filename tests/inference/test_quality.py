@@ -318,3 +318,9 @@ def test_the_report_survives_json():
     case = both_kidneys().put(2, slice(6, 12), slice(30, 40), slice(80, 90))
     report = case.assess(0.7)
     assert QualityReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_the_cascades_notes_are_told():
+    report = both_kidneys().assess()
+    noted = report.model_copy(update={"notes": ["three kidney-sized components: all stay"]})
+    assert describe_flags(noted) == ["three kidney-sized components: all stay"]

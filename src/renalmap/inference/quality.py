@@ -147,7 +147,7 @@ def assess_quality(
 
 
 def describe_flags(report: QualityReport) -> list[str]:
-    """A sentence for the user for every flag but `no_kidney_found`, which the case's status says."""
+    """A sentence for every flag but `no_kidney_found`, which the case's status says, and for every note."""
     texts = []
     if "no_contrast_phase_recognised" in report.flags:
         texts.append(NO_CONTRAST.format(why=_why_no_contrast(report.contrast)))
@@ -165,7 +165,7 @@ def describe_flags(report: QualityReport) -> list[str]:
         for kidney in report.kidneys
         if kidney.incomplete
     ]
-    return texts
+    return [*texts, *report.notes]
 
 
 @dataclass(frozen=True)
