@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from renalmap.dataset.store import Store
 from renalmap.errors import StoreError
 from renalmap.preprocess import Plan
+from renalmap.training.checkpoint import load_network
 from renalmap.training.loop import LOG_COLUMNS, read_log, train
 from renalmap.training.settings import TrainSettings
 from renalmap.training.validation import ValidationResult
@@ -140,3 +142,25 @@ def test_a_run_may_start_from_the_other_stages_weights(store: Store, tmp_path: P
             report=lambda _done, loss, _result: losses.append(loss),
         )
     assert losses[0] != losses[1]
+
+
+def test_everybody_may_train_and_nobody_validate(store: Store, tmp_path: Path):
+    everybody = tuple(entry.patient for entry in store.entries)
+    split = store.split.model_copy(update={"train": everybody, "validation": ()})
+    result = train(replace(store, split=split), _tiny(loss="dice_ce"), tmp_path / "run")
+    assert result.best_score == 0.0
+    rows = read_log(result.log)
+    assert rows[-1]["step"] == "6"
+    assert all(float(row["loss"]) > 0 for row in rows)
+    assert result.last.is_file()
+
+
+def test_reduced_patches_train_and_validate_at_full_size(store: Store, tmp_path: Path):
+    plan = Plan.model_validate(store.plan.model_dump() | {"localizer_reduction": 2})
+    settings = _tiny(stage="localize", patch_size=32, whole_slice_steps=2)
+    result = train(store.with_plan(plan), settings, tmp_path / "run")
+    _, progress = load_network(result.last)
+    assert progress.plan.localizer_reduction == 2
+    assert 0 <= result.best_score <= 1
+    again = train(store, settings.model_copy(update={"localizer_reduction": 2}), tmp_path / "other")
+    assert_same_tensors(result.last, again.last)
