@@ -30,22 +30,23 @@ def test_the_demonstration_finds_kidneys_and_tumour(tmp_path):
     assert result.score.tumour_dice > 0.3
 
 
-def test_a_patient_that_training_never_saw(tmp_path, shared_data):
+def test_a_scan_it_was_trained_on_comes_out_whole(tmp_path, shared_data):
+    """Shows that the chain works, not how good it is."""
     scan = shared_data / "scans" / "HCC_009.nii.gz"
     reference = read_label_map(shared_data / "scans" / "HCC_009_kidney.nii.gz")
     segment_scans([scan], tmp_path / "out.nii.gz")
     score = evaluate_case(read_label_map(tmp_path / "out.nii.gz"), reference, surface=False)
-    assert score.kidney_dice >= 0.80
+    assert score.kidney_dice >= 0.88
 
 
-def test_a_dicom_series_comes_back_on_its_own_grid(tmp_path, shared_data):
+def test_a_patient_that_training_never_saw_on_its_own_grid(tmp_path, shared_data):
     folder = shared_data / "dicom" / "HCC_006"
     (case,) = segment_scans([folder], tmp_path / "out.nii.gz").cases
     found = read_label_map(tmp_path / "out.nii.gz")
     assert case.kidney_ml == pytest.approx(found.volume_ml(1), abs=0.01)
     assert found.geometry.matches(read_geometry(folder), tolerance_mm=1e-3)
     reference = read_label_map(shared_data / "dicom" / "HCC_006_kidney.nii.gz")
-    assert evaluate_case(found, reference, surface=False).kidney_dice > 0.7
+    assert evaluate_case(found, reference, surface=False).kidney_dice >= 0.90
 
 
 def test_a_scan_clipped_to_eight_bits_gets_the_same_labels():
