@@ -20,7 +20,7 @@ from experiments.cohort import DATA, HERE, Material, load_material
 from experiments.crossval import WORK, bundle_folder, load_recipe, store_of
 from experiments.options import Option
 from experiments.scoring import UNENHANCED, slice_volume
-from renalmap.bundle import Bundle, ConfidenceCalibration
+from renalmap.bundle import Bundle, CalibrationCurve, ConfidenceCalibration
 from renalmap.evaluation.reliability import (
     brier_score,
     expected_calibration_error,
@@ -150,6 +150,14 @@ def _show(what: What, found: list[Outcome], console: Console) -> None:
         )
 
 
+def _curve_that_helps(found: list[Outcome]) -> CalibrationCurve | None:
+    """The curve fitted on all; None where fits of the other folds are farther off than the raw scores."""
+    claimed, observed = cross_fitted(found)
+    raw = np.array([one.raw for one in found])
+    errors = [expected_calibration_error(each, observed, bins=FIVE_BINS) for each in (raw, claimed)]
+    return fit_calibration(raw, observed) if errors[1] < errors[0] else None
+
+
 def main(
     arm: Annotated[str, typer.Option(help="Whose networks.")] = "final",
     work: Annotated[Path, typer.Option(help="Where `crossval run` was.")] = WORK,
@@ -162,8 +170,7 @@ def main(
     for what in get_args(What):
         members = [one for one in found if one.what == what]
         _show(what, members, Console())
-        raw = np.array([one.raw for one in members])
-        curves[what] = fit_calibration(raw, np.array([one.observed for one in members]))
+        curves[what] = _curve_that_helps(members)
     calibration = ConfidenceCalibration(
         kidney=curves["kidney"],
         tumour=curves["tumour"],
