@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.imaging import LabelMap
 from renalmap.imaging.volume import Box
-from renalmap.inference.components import find_box
+from renalmap.inference.components import find_box, find_components
 from renalmap.inference.midline import BodyTrack
+from renalmap.inference.placement import Placement
 from renalmap.labels import KIDNEY, TUMOUR
 
 Side = Literal["left", "right"]
@@ -105,16 +105,17 @@ def find_parts(label_map: LabelMap, labels: tuple[int, ...]) -> list[Part]:
     if around is None:
         return []
     region = np.isin(label_map.labels[around.slices], labels)
-    numbers, count = cc3d.connected_components(region, connectivity=26, return_N=True)
-    statistics = cc3d.statistics(numbers)
+    geometry = label_map.geometry
+    z, y, x = around.start
+    _, components = find_components(region, Placement((z, y, x), geometry.shape[0], geometry.spacing_mm))
     found = []
-    for number in range(1, count + 1):
-        local = statistics["bounding_boxes"][number]
+    for component in components:
+        spans = list(zip(component.box, around.start, strict=True))
         box = Box(
-            tuple(int(span.start) + low for span, low in zip(local, around.start, strict=True)),
-            tuple(int(span.stop) + low for span, low in zip(local, around.start, strict=True)),
+            tuple(int(span.start) + low for span, low in spans),
+            tuple(int(span.stop) + low for span, low in spans),
         )
-        found.append(Part(box, numbers[local] == number))
+        found.append(Part(box, component.inside))
     return sorted(found, key=lambda part: -part.size)
 
 

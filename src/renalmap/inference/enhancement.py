@@ -149,9 +149,6 @@ def _even_blocks(slab: NDArray[Any], height: int, width: int) -> NDArray[np.floa
 def hollow_ml_above(volume: Volume, labels: NDArray[np.uint8], box: Box, from_hu: float) -> float:
     """Volume of the bright part of a kidney's hollow: contrast agent in its pelvis.
 
-    A pixel lies in the hollow if it is background and the kidney lies on at least three of its four
-    sides in the slice; the fourth is the hilum.
-
     Args:
         volume: axes (z, y, x), HU.
         labels: on the same grid.
@@ -163,10 +160,20 @@ def hollow_ml_above(volume: Volume, labels: NDArray[np.uint8], box: Box, from_hu
     """
     count = 0
     for hu, slice_labels in zip(volume.hu[box.slices], labels[box.slices], strict=True):
-        kidney = slice_labels != BACKGROUND
-        sides = np.zeros(kidney.shape, np.uint8)
-        for axis in (0, 1):
-            sides += np.logical_or.accumulate(kidney, axis=axis)
-            sides += np.flip(np.logical_or.accumulate(np.flip(kidney, axis), axis=axis), axis)
-        count += int(np.count_nonzero((sides >= 3) & ~kidney & (hu >= from_hu)))
+        hollow = hollow_of(slice_labels != BACKGROUND)
+        count += int(np.count_nonzero(hollow & (hu >= from_hu)))
     return count * volume.geometry.voxel_ml
+
+
+def hollow_of(kidney: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where a kidney lies on at least three of a pixel's four sides, and not on it; the fourth is the hilum.
+
+    Args:
+        kidney: (rows, columns).
+    """
+    sides = np.zeros(kidney.shape, np.uint8)
+    for axis in (0, 1):
+        sides += np.logical_or.accumulate(kidney, axis=axis)
+        sides += np.flip(np.logical_or.accumulate(np.flip(kidney, axis), axis=axis), axis)
+    hollow: NDArray[np.bool_] = (sides >= 3) & ~kidney
+    return hollow

@@ -170,7 +170,7 @@ class Normalisation:
 
     def reduced(self, factor: int) -> Normalisation:
         """The same normalisation for slices averaged over squares of this edge."""
-        if self.mean_hu.ndim == 0:
+        if factor == 1 or self.mean_hu.ndim == 0:
             return self
         return replace(
             self,

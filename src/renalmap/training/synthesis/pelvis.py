@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.inference import enhancement
 from renalmap.labels import BACKGROUND, KIDNEY
 from renalmap.training.synthesis.fields import (
     BoolPlane,
@@ -17,8 +18,6 @@ from renalmap.training.synthesis.fields import (
 )
 from renalmap.training.synthesis.surroundings import estimate_noise, find_kidneys
 
-WALLS = 3
-"""In so many of the four directions a pixel of the hollow meets kidney: the hilum is open to one side."""
 EXCRETED_SHARE = 0.25
 """How often the pelvis holds contrast agent instead of urine."""
 EXCRETED_HU = (150.0, 900.0)
@@ -50,11 +49,7 @@ def hollow_of(labels: NDArray[np.uint8]) -> BoolPlane:
     hollow = np.zeros(labels.shape, np.bool_)
     for kidney in find_kidneys(labels):
         box = bounding_slices(kidney)
-        inside = kidney[box]
-        seen = [np.maximum.accumulate(inside, axis) for axis in (0, 1)]
-        seen += [np.flip(np.maximum.accumulate(np.flip(inside, axis), axis), axis) for axis in (0, 1)]
-        walls = np.sum(seen, axis=0, dtype=np.uint8)
-        hollow[box] |= walls >= WALLS
+        hollow[box] |= enhancement.hollow_of(kidney[box])
     background: BoolPlane = hollow & (labels == BACKGROUND)
     return background
 
