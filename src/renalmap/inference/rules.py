@@ -1,4 +1,4 @@
-"""The rules after the networks, in their order: holes, sizes, tumours, kidneys."""
+"""The rules after the networks, in their order: fat, holes, sizes, tumours, kidneys."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.inference.components import DroppedComponent, keep_components
+from renalmap.inference.fat import peel_fat
 from renalmap.inference.holes import fill_holes
 from renalmap.inference.kidneys import keep_two_kidneys
 from renalmap.inference.placement import Placement
@@ -32,6 +33,7 @@ def apply_rules(
     placement: Placement,
     plan: Plan,
     midline_x: Callable[[], float],
+    hu_of: Callable[[int], NDArray[np.floating]],
     *,
     stage1_only: bool = False,
 ) -> RulesOutcome:
@@ -43,10 +45,13 @@ def apply_rules(
         placement: where it lies.
         plan: the rules' limits.
         midline_x: gives the body's midline, a column of the scan; asked only if a rule needs it.
+        hu_of: gives the HU (y, x) of a slice of `labels`; asked only if a rule needs it.
         stage1_only: the labels are stage 1's, which knows no tumour and whose sizes were judged already.
     """
     dropped: list[DroppedComponent] = []
     notes: tuple[str, ...] = ()
+    if plan.peel_fat_mm > 0:
+        peel_fat(labels, hu_of, placement.spacing_mm[1:], plan.peel_fat_mm)
     if plan.fill_holes_mm2 > 0:
         labels[:] = fill_holes(labels, placement.pixel_mm2, plan.fill_holes_mm2)
     if not stage1_only:
