@@ -32,7 +32,7 @@ from renalmap.inference.probability import (
     to_bytes,
     unpack,
 )
-from renalmap.inference.rules import apply_rules
+from renalmap.inference.rules import ScanFacts, apply_rules
 from renalmap.inference.session import Device, OnnxSession, available_cores
 from renalmap.inference.smoothing import (
     gaussian_weights,
@@ -276,8 +276,7 @@ class _Run:
             self.probability,
             self._placement(self.probability.origin_zyx),
             self.plan,
-            self._midline_x,
-            self._hu_of_box,
+            ScanFacts(self._midline_x, self._hu_of_box),
             stage1_only=self.options.stage1_only,
         )
         self.dropped, self.notes = outcome.dropped, outcome.notes
