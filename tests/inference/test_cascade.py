@@ -487,6 +487,7 @@ EVERY_RULE = {
     "smoothing_sigma_mm": 3.0,
     "keep": "two_kidneys",
     "localizer_low_threshold": 0.2,
+    "peel_fat_mm": 1.6,
     "fill_holes_mm2": 2.0,
     "component_min_ml": 0.5,
     "tumour_min_ml": 0.2,

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from renalmap.preprocess import Plan
 
 RULES = (
-    *("localizer_low_threshold", "flip_averaging", "smoothing_sigma_mm", "fill_holes_mm2", "keep"),
+    *("localizer_low_threshold", "flip_averaging", "smoothing_sigma_mm"),
+    *("peel_fat_mm", "fill_holes_mm2", "keep"),
     *("tumour_min_ml", "tumour_min_area_mm2"),
     *("tumour_min_mean_probability", "tumour_min_peak_probability"),
     *("kidney_crossing_share", "kidney_joined_mm"),

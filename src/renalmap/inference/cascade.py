@@ -32,7 +32,7 @@ from renalmap.inference.probability import (
     to_bytes,
     unpack,
 )
-from renalmap.inference.rules import apply_rules
+from renalmap.inference.rules import ScanFacts, apply_rules
 from renalmap.inference.session import Device, OnnxSession, available_cores
 from renalmap.inference.smoothing import (
     gaussian_weights,
@@ -276,7 +276,7 @@ class _Run:
             self.probability,
             self._placement(self.probability.origin_zyx),
             self.plan,
-            self._midline_x,
+            ScanFacts(self._midline_x, self._hu_of_box),
             stage1_only=self.options.stage1_only,
         )
         self.dropped, self.notes = outcome.dropped, outcome.notes
@@ -320,8 +320,15 @@ class _Run:
         self.probability.tumour[index][covered] = to_bytes(tumour / total)
 
     def _input(self, z: int) -> NDArray[np.float32]:
-        on_grid = self.fit.to_grid(self.volume.hu[z], self.plan.outside_hu)
-        return self.normalisation(on_grid)
+        return self.normalisation(self._on_grid(z))
+
+    def _on_grid(self, z: int) -> NDArray[np.float32]:
+        return self.fit.to_grid(self.volume.hu[z], self.plan.outside_hu)
+
+    def _hu_of_box(self, index: int) -> NDArray[np.float32]:
+        """HU of a slice of the box about all that was found."""
+        span, *in_plane = self.probability.slices
+        return self._on_grid(span.start + index)[*in_plane]
 
     def _to_scan(self, on_grid: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.fit.is_identity:

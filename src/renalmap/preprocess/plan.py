@@ -83,6 +83,10 @@ class Plan(BaseModel):
     smoothing_sigma_mm: float = Field(0.0, ge=0)
     """Stage 2's probabilities are smoothed across slices by a Gaussian of this standard deviation."""
 
+    peel_fat_mm: float = Field(0.0, ge=0)
+    """Fat at the border of kidney and tumour becomes background to this depth, slice by slice. Networks
+    whose `clip_hu` starts at 0 cannot tell it from fluid."""
+
     fill_holes_mm2: float = Field(0.0, ge=0)
     """Background that kidney and tumour enclose in a slice is filled up to this area."""
 
