@@ -1,6 +1,6 @@
 """The shipped bundle from scratch: `make bundle`, or `python -m experiments.bundle`.
 
-Both networks are trained on every patient at hand with the recipe of `experiments/arms/final.toml`, exported
+Both networks are trained on every patient at hand with the recipe of `experiments/arms/bundle.toml`, exported
 with the rules of `rules.toml` and the calibration of `calibration.json`. Interrupted, it continues.
 """
 
@@ -35,7 +35,7 @@ def main(
     logging.getLogger("renalmap").setLevel(logging.ERROR)
     began = time.perf_counter()
     material = load_material(work, data)
-    recipe = load_recipe("final", material.shapes())
+    recipe = load_recipe("bundle", material.shapes())
     train_all(material, [recipe], [ALL], jobs)
     extras = BundleExtras(
         card=CARD.read_text(encoding="utf-8"),

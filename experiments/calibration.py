@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.cohort import DATA, HERE, Material, load_material
-from experiments.crossval import WORK, bundle_folder, load_recipe, store_of
+from experiments.crossval import JUDGED_ARM, WORK, bundle_folder, load_recipe, store_of
 from experiments.options import Option
 from experiments.scoring import UNENHANCED, HeldOut, held_out
 from renalmap.bundle import Bundle, CalibrationCurve, ConfidenceCalibration
@@ -144,7 +144,7 @@ def _fit(what: What, found: list[Outcome], console: Console) -> CalibrationCurve
 
 
 def main(
-    arm: Annotated[str, typer.Option(help="Whose networks.")] = "final",
+    arm: Annotated[str, typer.Option(help="Whose networks.")] = JUDGED_ARM,
     work: Annotated[Path, typer.Option(help="Where `crossval run` was.")] = WORK,
     data: Annotated[Path, typer.Option(help="The data's folder.")] = DATA,
 ) -> None:

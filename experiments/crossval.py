@@ -40,6 +40,8 @@ from renalmap.training.settings import Stage, TrainSettings
 
 WORK = Path("runs/crossval")
 ROOT_ARM = "base"
+JUDGED_ARM = "large_tumours"
+"""The arm whose folds give the bundle's figures, rules and calibration."""
 CHECKPOINT = "last.safetensors"
 RESULTS = HERE / "results"
 

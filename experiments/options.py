@@ -1,4 +1,4 @@
-"""Rules of inference, each alone, on held-out patients: `python -m experiments.options [--arm final]`."""
+"""Rules of inference, each alone, on held-out patients: `python -m experiments.options [--arm ARM]`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from experiments.cohort import DATA, HERE, Material, load_material
-from experiments.crossval import RESULTS, WORK, bundle_folder, load_recipe, markdown_table, store_of
+from experiments.crossval import (
+    JUDGED_ARM,
+    RESULTS,
+    WORK,
+    bundle_folder,
+    load_recipe,
+    markdown_table,
+    store_of,
+)
 from experiments.scoring import FoldScores, arms_table, score_bundle
 from renalmap.bundle import Bundle
 from renalmap.config import load_settings, parse_settings, read_toml
@@ -68,7 +76,7 @@ def score_option(material: Material, arm: str, option: Option) -> list[FoldScore
 
 
 def main(
-    arm: Annotated[str, typer.Option(help="Whose networks.")] = "final",
+    arm: Annotated[str, typer.Option(help="Whose networks.")] = JUDGED_ARM,
     work: Annotated[Path, typer.Option(help="Where `crossval run` was.")] = WORK,
     data: Annotated[Path, typer.Option(help="The data's folder.")] = DATA,
     jobs: Annotated[int, typer.Option(min=1, help="Rows in work at once.")] = 2,
