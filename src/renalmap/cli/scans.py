@@ -25,6 +25,10 @@ def segment(
     out: Annotated[Path, typer.Option(help="The file to write; for several scans, a folder.")],
     model: Annotated[Path | None, typer.Option(help="A bundle; by default the one shipped.")] = None,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to run.")] = "cpu",
+    engine: Annotated[
+        Literal["auto", "onnxruntime", "openvino"],
+        typer.Option(help="What runs the networks; auto: OpenVINO if it is installed."),
+    ] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, help="Slices in work at once; default: cores.")
     ] = None,
@@ -68,6 +72,7 @@ def segment(
     request = SegmentRequest(
         model=model,
         device=device,
+        engine=engine,
         options=SegmentOptions(
             threads,
             batch_size,

@@ -33,7 +33,7 @@ from renalmap.inference.probability import (
     unpack,
 )
 from renalmap.inference.rules import apply_rules
-from renalmap.inference.session import Device, OnnxSession, available_cores
+from renalmap.inference.session import Runtime, Session, available_cores, open_session
 from renalmap.inference.smoothing import (
     gaussian_weights,
     most_probable,
@@ -118,16 +118,22 @@ class Cascade:
 
     Args:
         bundle: verified.
-        device: `cpu` or `cuda`.
+        runtime: what runs its graphs.
 
     Raises:
         ConfigError: the device is not available.
+        MissingDependencyError: the engine is not installed.
     """
 
-    def __init__(self, bundle: Bundle, device: Device = "cpu") -> None:
+    def __init__(self, bundle: Bundle, runtime: Runtime = Runtime()) -> None:
         self._bundle = bundle
-        self._localizer = OnnxSession(bundle.localizer, device)
-        self._segmenter = OnnxSession(bundle.segmenter, device)
+        self._localizer = open_session(bundle.localizer, runtime)
+        self._segmenter = open_session(bundle.segmenter, runtime)
+        for session, edge in (
+            (self._localizer, bundle.plan.grid_size),
+            (self._segmenter, bundle.plan.crop_size),
+        ):
+            session.prepare(edge, edge)
 
     def segment(
         self,
@@ -194,7 +200,7 @@ class _Run:
         yield
         self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
 
-    def localize(self, session: OnnxSession) -> None:
+    def localize(self, session: Session) -> None:
         """Stage 1's labels: kidney, perhaps, or background."""
 
         def work(indices: Sequence[int]) -> list[tuple[NDArray[np.uint8], bytes]]:
@@ -239,7 +245,7 @@ class _Run:
             kidney[:] = np.where(dropped, 0, stage1)
         self.packed.clear()
 
-    def segment_crops(self, session: OnnxSession) -> None:
+    def segment_crops(self, session: Session) -> None:
         def work(z: Sequence[int]) -> list[NDArray[np.uint8]]:
             return [self._segment_slice(session, index) for index in z]
 
@@ -293,7 +299,7 @@ class _Run:
             notes=self.notes,
         )
 
-    def _segment_slice(self, session: OnnxSession, z: int) -> NDArray[np.uint8]:
+    def _segment_slice(self, session: Session, z: int) -> NDArray[np.uint8]:
         """Stage 2's labels laid over stage 1's; where crops overlap, their probabilities are added."""
         stage1 = self.labels[z]
         image = self._input(z)
