@@ -41,6 +41,12 @@ def segment(
         bool,
         typer.Option("--save-probabilities", help="Also write maps of kidney and tumour probability."),
     ] = False,
+    exhaustive: Annotated[
+        bool,
+        typer.Option(
+            "--exhaustive", help="Look at every pixel of every slice, not only where kidneys may be."
+        ),
+    ] = False,
     stage1_only: Annotated[
         bool, typer.Option("--stage1-only", help="Kidney with tumour, no stage 2.")
     ] = False,
@@ -78,6 +84,7 @@ def segment(
             batch_size,
             stage1_only,
             save_probabilities,
+            exhaustive,
             flip_averaging=flip_averaging,
             smoothing_sigma_mm=smoothing_sigma_mm,
             keep="all" if keep_all else None,
