@@ -19,7 +19,7 @@ from rich.table import Table
 from experiments.cohort import DATA, HERE, Material, load_material
 from experiments.crossval import WORK, bundle_folder, load_recipe, store_of
 from experiments.options import Option
-from experiments.scoring import UNENHANCED, slice_volume
+from experiments.scoring import UNENHANCED, HeldOut, held_out
 from renalmap.bundle import Bundle, CalibrationCurve, ConfidenceCalibration
 from renalmap.evaluation.reliability import (
     brier_score,
@@ -27,11 +27,10 @@ from renalmap.evaluation.reliability import (
     fit_calibration,
     reliability_table,
 )
-from renalmap.imaging import LabelMap, Volume, read_label_map, read_volume
+from renalmap.imaging import LabelMap
 from renalmap.imaging.files import write_text_atomically
 from renalmap.inference.anatomy import Kidney, Part, find_kidneys, find_parts
 from renalmap.inference.cascade import Cascade, SegmentOptions
-from renalmap.inference.midline import track_body
 from renalmap.inference.quality import LISTED_FROM_ML, assess_quality
 from renalmap.labels import TUMOUR
 
@@ -66,43 +65,29 @@ def outcomes(material: Material, arm: str, rules: Option) -> Iterator[Outcome]:
     for fold in range(material.cohort.folds):
         part = material.part(fold)
         cascade = Cascade(rules.bundle(Bundle.open(bundle_folder(material, recipe, part))))
-        for patient, volume, reference in _held_out(material, fold):
-            yield from _called(cascade, patient, fold, volume, reference)
+        for one in held_out(material, store_of(material, recipe.plan, part), fold):
+            if one.case_id not in UNENHANCED:
+                yield from _called(cascade, one, fold)
 
 
-def _held_out(material: Material, fold: int) -> Iterator[tuple[str, Volume, NDArray[np.uint8]]]:
-    for scan in material.cohort.scans:
-        if scan.fold == fold and scan.scored and scan.case_id not in UNENHANCED:
-            volume = read_volume(material.data / scan.image, acquisition=scan.acquisition)
-            yield scan.patient, volume, read_label_map(material.mask(scan)).labels
-    whole = {scan.case_id for scan in material.cohort.scans}
-    store = store_of(material, load_recipe("base", material.shapes()).plan, material.part(fold))
-    for entry in store.part("validation"):
-        if entry.case_id not in whole:
-            for index in range(len(entry.z_indices)):
-                hu, labels = store.slices.read(entry.case_id, index)
-                yield entry.patient, slice_volume(hu, entry.case_id), labels[None]
-
-
-def _called(
-    cascade: Cascade, patient: str, fold: int, volume: Volume, reference: NDArray[np.uint8]
-) -> Iterator[Outcome]:
+def _called(cascade: Cascade, one: HeldOut, fold: int) -> Iterator[Outcome]:
+    volume, reference = one.volume, one.reference
     found = cascade.segment(volume, SegmentOptions(threads=1))
     report = assess_quality(volume, found, None)
-    track = track_body(volume)
-    truth = LabelMap(reference, volume.geometry, patient)
+    track = found.body
+    truth = LabelMap(reference, volume.geometry, one.case_id)
     true_sides = {kidney.side: kidney for kidney in find_kidneys(truth, track)}
     called_sides = {kidney.side: kidney for kidney in find_kidneys(found.label_map, track)}
     for kidney in report.kidneys:
         dice = _dice(called_sides[kidney.side], true_sides.get(kidney.side), reference.shape)
-        yield Outcome("kidney", patient, fold, kidney.raw_score, dice)
+        yield Outcome("kidney", one.patient, fold, kidney.raw_score, dice)
     voxel_ml = volume.geometry.voxel_ml
     parts = [
         part for part in find_parts(found.label_map, (TUMOUR,)) if part.size * voxel_ml >= LISTED_FROM_ML
     ]
     for part, tumour in zip(parts, report.tumours, strict=True):
         real = (reference[part.box.slices] == TUMOUR)[part.inside].any()
-        yield Outcome("tumour", patient, fold, tumour.raw_score, float(real))
+        yield Outcome("tumour", one.patient, fold, tumour.raw_score, float(real))
 
 
 def _dice(called: Kidney, true: Kidney | None, shape: tuple[int, ...]) -> float:
@@ -132,7 +117,12 @@ def cross_fitted(found: list[Outcome]) -> tuple[NDArray[np.float64], NDArray[np.
     return claimed, observed
 
 
-def _show(what: What, found: list[Outcome], console: Console) -> None:
+def _fit(what: What, found: list[Outcome], console: Console) -> CalibrationCurve | None:
+    """Show what confidences are worth, and fit them on all.
+
+    Returns:
+        None where fits of the other folds are farther off than the raw scores.
+    """
     claimed, observed = cross_fitted(found)
     raw = np.array([one.raw for one in found])
     table = Table(
@@ -143,19 +133,13 @@ def _show(what: What, found: list[Outcome], console: Console) -> None:
         limits = f"{row.from_confidence:.1f}-{row.to_confidence:.1f}"
         table.add_row(limits, str(row.n), f"{row.mean_confidence:.3f}", f"{row.observed:.3f}")
     console.print(table)
+    errors = {}
     for name, scores in (("raw", raw), ("calibrated, other folds", claimed)):
-        error = expected_calibration_error(scores, observed, bins=FIVE_BINS)
-        console.print(
-            f"{name}: calibration error {error:.3f}, Brier {brier_score(scores, observed):.3f}"
-        )
-
-
-def _curve_that_helps(found: list[Outcome]) -> CalibrationCurve | None:
-    """The curve fitted on all; None where fits of the other folds are farther off than the raw scores."""
-    claimed, observed = cross_fitted(found)
-    raw = np.array([one.raw for one in found])
-    errors = [expected_calibration_error(each, observed, bins=FIVE_BINS) for each in (raw, claimed)]
-    return fit_calibration(raw, observed) if errors[1] < errors[0] else None
+        errors[name] = expected_calibration_error(scores, observed, bins=FIVE_BINS)
+        brier = brier_score(scores, observed)
+        console.print(f"{name}: calibration error {errors[name]:.3f}, Brier {brier:.3f}")
+    helps = errors["calibrated, other folds"] < errors["raw"]
+    return fit_calibration(raw, observed) if helps else None
 
 
 def main(
@@ -166,11 +150,10 @@ def main(
     """Fit on all held-out patients, and show what fits of the other folds are worth."""
     material = load_material(work, data)
     found = list(outcomes(material, arm, Option(title="the bundle's rules", rules=True)))
-    curves = {}
-    for what in get_args(What):
-        members = [one for one in found if one.what == what]
-        _show(what, members, Console())
-        curves[what] = _curve_that_helps(members)
+    curves = {
+        what: _fit(what, [one for one in found if one.what == what], Console())
+        for what in get_args(What)
+    }
     calibration = ConfidenceCalibration(
         kidney=curves["kidney"],
         tumour=curves["tumour"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
-from experiments.cohort import Material, Scan
+from experiments.cohort import Material
 from renalmap.bundle import Bundle
-from renalmap.dataset.store import CaseEntry, Store
+from renalmap.dataset.store import Store
 from renalmap.evaluation import dice, region_mask
 from renalmap.imaging import Volume, build_geometry, read_label_map, read_volume
 from renalmap.inference.cascade import Cascade, SegmentOptions
@@ -38,6 +39,25 @@ FALSE_ALARM_PIXELS = 25
 UNENHANCED = frozenset({"unenhanced_3mm"})
 
 Segment = Callable[[Volume], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """A scan or a single slice of a patient who was not trained on.
+
+    Attributes:
+        case_id: its case.
+        patient: whose.
+        z: the slice's number in its case; None for a whole scan.
+        volume: what is segmented, axes (z, y, x).
+        reference: its labels, of the same shape.
+    """
+
+    case_id: str
+    patient: str
+    z: int | None
+    volume: Volume
+    reference: NDArray[np.uint8]
 
 
 class SliceScore(BaseModel):
@@ -120,32 +140,21 @@ def score_one_stage(material: Material, store: Store, checkpoint: Path, fold: in
     return _score(material, store, segment, fold)
 
 
-def _score(material: Material, store: Store, segment: Segment, fold: int) -> FoldScores:
-    scans = [scan for scan in material.cohort.scans if scan.fold == fold and scan.scored]
+def held_out(material: Material, store: Store, fold: int) -> Iterator[HeldOut]:
+    """What a fold's models are judged on: whole scans, then single slices."""
+    for scan in material.cohort.scans:
+        if scan.fold == fold and scan.scored:
+            volume = read_volume(material.data / scan.image, acquisition=scan.acquisition)
+            reference = read_label_map(material.mask(scan)).labels
+            yield HeldOut(scan.case_id, scan.patient, None, volume, reference)
     whole = {scan.case_id for scan in material.cohort.scans}
-    entries = [entry for entry in store.part("validation") if entry.case_id not in whole]
-    return FoldScores(
-        fold=fold,
-        slices=tuple(one for entry in entries for one in _score_slices(store, entry, segment)),
-        scans=tuple(_score_scan(material, scan, segment) for scan in scans),
-    )
-
-
-def _score_scan(material: Material, scan: Scan, segment: Segment) -> ScanScore:
-    volume = read_volume(material.data / scan.image, acquisition=scan.acquisition)
-    reference = read_label_map(material.mask(scan)).labels
-    labels = segment(volume)
-    voxel_ml = float(np.prod(volume.geometry.spacing_mm)) / 1000.0
-    called, true = region_mask(labels, "kidney"), region_mask(reference, "kidney")
-    _, count = cc3d.connected_components(called, connectivity=26, return_N=True)
-    return ScanScore(
-        case=scan.case_id,
-        kidney_dice=dice(called, true),
-        kidney_ml=float(true.sum()) * voxel_ml,
-        called_kidney_ml=float(called.sum()) * voxel_ml,
-        called_tumour_ml=float((labels == TUMOUR).sum()) * voxel_ml,
-        components=int(count),
-    )
+    for entry in store.part("validation"):
+        if entry.case_id in whole:
+            continue
+        for index, z in enumerate(entry.z_indices):
+            hu, reference = store.slices.read(entry.case_id, index)
+            volume = slice_volume(hu, entry.case_id)
+            yield HeldOut(entry.case_id, entry.patient, z, volume, reference[None])
 
 
 def slice_volume(hu: NDArray[Any], name: str) -> Volume:
@@ -155,27 +164,49 @@ def slice_volume(hu: NDArray[Any], name: str) -> Volume:
     return Volume(np.rint(hu).astype(np.int16)[None], build_geometry((1, *hu.shape), affine), name)
 
 
-def _score_slices(store: Store, entry: CaseEntry, segment: Segment) -> Iterator[SliceScore]:
-    for index, z in enumerate(entry.z_indices):
-        hu, reference = store.slices.read(entry.case_id, index)
-        labels = segment(slice_volume(hu, entry.case_id))[0]
-        called = {region: region_mask(labels, region) for region in ("kidney", "tumour")}
-        true = {region: region_mask(reference, region) for region in ("kidney", "tumour")}
-        wide = list(_wide_tumours(true["tumour"]))
-        yield SliceScore(
-            patient=entry.patient,
-            z=z,
-            kidney_dice=dice(called["kidney"], true["kidney"]),
-            tumour_dice=dice(called["tumour"], true["tumour"]),
-            kidney_pixels=int(true["kidney"].sum()),
-            tumour_pixels=int(true["tumour"].sum()),
-            called_kidney_pixels=int(called["kidney"].sum()),
-            called_tumour_pixels=int(called["tumour"].sum()),
-            wide_tumours=len(wide),
-            wide_tumours_detected=sum(
-                float(called["tumour"][one].mean()) >= DETECTED_SHARE for one in wide
-            ),
-        )
+def _score(material: Material, store: Store, segment: Segment, fold: int) -> FoldScores:
+    slices, scans = [], []
+    for one in held_out(material, store, fold):
+        labels = segment(one.volume)
+        if one.z is None:
+            scans.append(_score_scan(one, labels))
+        else:
+            slices.append(_score_slice(one, one.z, labels))
+    return FoldScores(fold=fold, slices=tuple(slices), scans=tuple(scans))
+
+
+def _score_scan(one: HeldOut, labels: NDArray[np.uint8]) -> ScanScore:
+    voxel_ml = one.volume.geometry.voxel_ml
+    called, true = region_mask(labels, "kidney"), region_mask(one.reference, "kidney")
+    _, count = cc3d.connected_components(called, connectivity=26, return_N=True)
+    return ScanScore(
+        case=one.case_id,
+        kidney_dice=dice(called, true),
+        kidney_ml=float(true.sum()) * voxel_ml,
+        called_kidney_ml=float(called.sum()) * voxel_ml,
+        called_tumour_ml=float((labels == TUMOUR).sum()) * voxel_ml,
+        components=int(count),
+    )
+
+
+def _score_slice(one: HeldOut, z: int, labels: NDArray[np.uint8]) -> SliceScore:
+    called = {region: region_mask(labels, region) for region in ("kidney", "tumour")}
+    true = {region: region_mask(one.reference, region) for region in ("kidney", "tumour")}
+    wide = list(_wide_tumours(true["tumour"][0]))
+    return SliceScore(
+        patient=one.patient,
+        z=z,
+        kidney_dice=dice(called["kidney"], true["kidney"]),
+        tumour_dice=dice(called["tumour"], true["tumour"]),
+        kidney_pixels=int(true["kidney"].sum()),
+        tumour_pixels=int(true["tumour"].sum()),
+        called_kidney_pixels=int(called["kidney"].sum()),
+        called_tumour_pixels=int(called["tumour"].sum()),
+        wide_tumours=len(wide),
+        wide_tumours_detected=sum(
+            float(called["tumour"][0][tumour].mean()) >= DETECTED_SHARE for tumour in wide
+        ),
+    )
 
 
 def _wide_tumours(tumour: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:

@@ -33,7 +33,7 @@ from renalmap.inference.probability import (
     to_bytes,
     unpack,
 )
-from renalmap.inference.rules import apply_rules
+from renalmap.inference.rules import ScanFacts, apply_rules
 from renalmap.inference.search import SliceSearch, body_window, search_pitch
 from renalmap.inference.session import Runtime, Session, available_cores, open_session
 from renalmap.inference.smoothing import (
@@ -298,8 +298,7 @@ class _Run:
             self.probability,
             self._placement(self.probability.origin_zyx),
             self.plan,
-            self._midline_x,
-            self._hu_of_box,
+            ScanFacts(self._midline_x, self._hu_of_box),
             stage1_only=self.options.stage1_only,
         )
         self.dropped, self.notes = outcome.dropped, outcome.notes

@@ -20,6 +20,19 @@ from renalmap.preprocess import Plan
 
 
 @dataclass(frozen=True)
+class ScanFacts:
+    """What the rules may ask of the scan; worked out only then.
+
+    Attributes:
+        midline_x: gives the body's midline, a column of the grid.
+        hu_of: gives the HU (y, x) of a slice of the labels' box.
+    """
+
+    midline_x: Callable[[], float]
+    hu_of: Callable[[int], NDArray[np.floating]]
+
+
+@dataclass(frozen=True)
 class RulesOutcome:
     """What the rules took for mistakes, and what a reader should know."""
 
@@ -32,8 +45,7 @@ def apply_rules(
     probability: GridProbabilities,
     placement: Placement,
     plan: Plan,
-    midline_x: Callable[[], float],
-    hu_of: Callable[[int], NDArray[np.floating]],
+    scan: ScanFacts,
     *,
     stage1_only: bool = False,
 ) -> RulesOutcome:
@@ -44,14 +56,13 @@ def apply_rules(
         probability: of the same box.
         placement: where it lies.
         plan: the rules' limits.
-        midline_x: gives the body's midline, a column of the scan; asked only if a rule needs it.
-        hu_of: gives the HU (y, x) of a slice of `labels`; asked only if a rule needs it.
+        scan: what lies about them.
         stage1_only: the labels are stage 1's, which knows no tumour and whose sizes were judged already.
     """
     dropped: list[DroppedComponent] = []
     notes: tuple[str, ...] = ()
     if plan.peel_fat_mm > 0:
-        peel_fat(labels, hu_of, placement.spacing_mm[1:], plan.peel_fat_mm)
+        peel_fat(labels, scan.hu_of, placement.spacing_mm[1:], plan.peel_fat_mm)
     if plan.fill_holes_mm2 > 0:
         labels[:] = fill_holes(labels, placement.pixel_mm2, plan.fill_holes_mm2)
     if not stage1_only:
@@ -64,7 +75,7 @@ def apply_rules(
         dropped.extend(tumours)
     if plan.keep == "two_kidneys" and labels.any():
         only_kidney = probability.kidney - probability.tumour
-        result = keep_two_kidneys(labels, only_kidney, placement, midline_x(), plan)
+        result = keep_two_kidneys(labels, only_kidney, placement, scan.midline_x(), plan)
         labels[~result.mask] = BACKGROUND
         dropped.extend(result.dropped)
         notes = result.notes
