@@ -31,7 +31,6 @@ from renalmap.imaging import LabelMap
 from renalmap.imaging.files import write_text_atomically
 from renalmap.inference.anatomy import Kidney, Part, find_kidneys, find_parts
 from renalmap.inference.cascade import Cascade, SegmentOptions
-from renalmap.inference.midline import track_body
 from renalmap.inference.quality import LISTED_FROM_ML, assess_quality
 from renalmap.labels import TUMOUR
 
@@ -75,7 +74,7 @@ def _called(cascade: Cascade, one: HeldOut, fold: int) -> Iterator[Outcome]:
     volume, reference = one.volume, one.reference
     found = cascade.segment(volume, SegmentOptions(threads=1))
     report = assess_quality(volume, found, None)
-    track = track_body(volume)
+    track = found.body
     truth = LabelMap(reference, volume.geometry, one.case_id)
     true_sides = {kidney.side: kidney for kidney in find_kidneys(truth, track)}
     called_sides = {kidney.side: kidney for kidney in find_kidneys(found.label_map, track)}

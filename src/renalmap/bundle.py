@@ -39,7 +39,8 @@ OPTIONAL_FILES = (CALIBRATION_FILE,)
 """Hashed as well where they are there."""
 
 NETWORK_INPUT = "image"
-"""Name of both graphs' input, (N, 1, H, W) float32."""
+"""Name of both graphs' input, (N, 1, H, W) float32. H and W are free multiples of 8, in a reduced stage 1 of
+8 times the Plan's reduction; graphs of older bundles take one size only."""
 NETWORK_OUTPUT = "probabilities"
 """Name of both graphs' output, (N, C, H, W) float32: foreground; or background, kidney, tumour."""
 

@@ -265,7 +265,8 @@ def test_an_empty_scan_gives_an_empty_map(cascade):
 def test_progress_counts_every_slice_of_both_stages(cascade):
     volume, labels = two_kidneys()
     told = []
-    cascade().segment(volume, progress=lambda *step: told.append(step))
+    everywhere = SegmentOptions(exhaustive=True)
+    cascade().segment(volume, everywhere, progress=lambda *step: told.append(step))
     found = int(labels.any(axis=(1, 2)).sum())
     assert told == [
         *[("stage 1", done, 7) for done in range(1, 8)],
@@ -319,6 +320,16 @@ def test_flip_averaging_sees_the_mirror_image(cascade):
     np.testing.assert_array_equal(asked.label_map.labels, both)
 
 
+def test_far_from_kidneys_only_every_third_slice_is_looked_at(cascade):
+    """Slices are 3 mm apart; two that show something are between the coarse ones and are found."""
+    volume, labels = paint((30, 128, 128), (KIDNEY, slice(13, 17), slice(50, 80), slice(15, 40)))
+    some, told = cascade(), []
+    found = some.segment(volume, progress=lambda *step: told.append(step))
+    np.testing.assert_array_equal(found.label_map.labels, labels)
+    looked = [step for step in told if step[0] == "stage 1"]
+    assert looked[-1] == ("stage 1", 16, 16)  # ten and the last; 13, 14, 16, 17 about 15; 11 about 13
+
+
 @pytest.mark.parametrize("mode", ["segmenter", "both"])
 def test_flip_averaging_changes_nothing_where_nothing_depends_on_the_side(cascade, mode):
     volume, labels = two_kidneys()
@@ -331,6 +342,7 @@ class Counted:
 
     def __init__(self, session):
         self.session, self.images = session, 0
+        self.free_size, self.prepare = session.free_size, session.prepare
 
     def run(self, images):
         self.images += len(images)

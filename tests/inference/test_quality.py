@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from renalmap.bundle import CalibrationCurve, ConfidenceCalibration
 from renalmap.imaging import LabelMap, Volume, build_geometry
 from renalmap.inference.cascade import Segmentation
+from renalmap.inference.midline import track_body
 from renalmap.inference.probability import RegionProbability
 from renalmap.inference.quality import QualityReport, assess_quality, describe_flags
 
@@ -50,6 +51,7 @@ class Case:
         affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = z_mm, -y_mm, -x_mm, 1.0
         geometry = build_geometry(self.shape, affine)
         certain = round(255 * probability)
+        volume = Volume(self.hu(), geometry)
         found = Segmentation(
             LabelMap(self.labels, geometry),
             (),
@@ -58,9 +60,10 @@ class Case:
                 "kidney": RegionProbability((0, 0, 0), (self.labels > 0).astype(np.uint8) * certain),
                 "tumour": RegionProbability((0, 0, 0), (self.labels == 2).astype(np.uint8) * certain),
             },
+            track_body(volume),
             notes=notes,
         )
-        return assess_quality(Volume(self.hu(), geometry), found, calibration)
+        return assess_quality(volume, found, calibration)
 
 
 def both_kidneys(**settings) -> Case:

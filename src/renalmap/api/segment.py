@@ -25,7 +25,7 @@ from renalmap.imaging.nifti import is_nifti_name, scan_name
 from renalmap.inference.cascade import Cascade, SegmentOptions
 from renalmap.inference.components import DroppedComponent
 from renalmap.inference.quality import QualityReport, assess_quality, describe_flags
-from renalmap.inference.session import Device
+from renalmap.inference.session import Device, Engine, Runtime
 from renalmap.labels import KIDNEY, TUMOUR
 
 logger = logging.getLogger(__name__)
@@ -98,6 +98,7 @@ class SegmentRequest:
     Attributes:
         model: the bundle's folder; None takes the one that ships with the package.
         device: `cpu` or `cuda`.
+        engine: `onnxruntime` or `openvino`; `auto` takes the faster one that is installed.
         options: how to run.
         acquisition: which acquisition of a DICOM series.
         assume_hu: do not warn of values that cannot be HU.
@@ -106,6 +107,7 @@ class SegmentRequest:
 
     model: Path | None = None
     device: Device = "cpu"
+    engine: Engine = "auto"
     options: SegmentOptions = field(default_factory=SegmentOptions)
     acquisition: int | None = None
     assume_hu: bool = False
@@ -140,7 +142,7 @@ def segment_scans(
     """
     outputs = _outputs(scans, out)
     bundle = Bundle.open(request.model or default_bundle_path())
-    cascade = Cascade(bundle, request.device)
+    cascade = Cascade(bundle, Runtime(request.engine, request.device, request.options.threads))
     if len(scans) > 1:
         out.mkdir(parents=True, exist_ok=True)
     reports = []

@@ -25,6 +25,10 @@ def segment(
     out: Annotated[Path, typer.Option(help="The file to write; for several scans, a folder.")],
     model: Annotated[Path | None, typer.Option(help="A bundle; by default the one shipped.")] = None,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to run.")] = "cpu",
+    engine: Annotated[
+        Literal["auto", "onnxruntime", "openvino"],
+        typer.Option(help="What runs the networks; auto: OpenVINO if it is installed."),
+    ] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, help="Slices in work at once; default: cores.")
     ] = None,
@@ -36,6 +40,12 @@ def segment(
     save_probabilities: Annotated[
         bool,
         typer.Option("--save-probabilities", help="Also write maps of kidney and tumour probability."),
+    ] = False,
+    exhaustive: Annotated[
+        bool,
+        typer.Option(
+            "--exhaustive", help="Look at every pixel of every slice, not only where kidneys may be."
+        ),
     ] = False,
     stage1_only: Annotated[
         bool, typer.Option("--stage1-only", help="Kidney with tumour, no stage 2.")
@@ -68,11 +78,13 @@ def segment(
     request = SegmentRequest(
         model=model,
         device=device,
+        engine=engine,
         options=SegmentOptions(
             threads,
             batch_size,
             stage1_only,
             save_probabilities,
+            exhaustive,
             flip_averaging=flip_averaging,
             smoothing_sigma_mm=smoothing_sigma_mm,
             keep="all" if keep_all else None,

@@ -1,1 +1,1 @@
-"""From a scan to a label map with a bundle; ONNX Runtime, no torch."""
+"""From a scan to a label map with a bundle; no torch."""

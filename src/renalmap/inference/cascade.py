@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -23,7 +24,7 @@ from renalmap.inference.components import (
     keep_components,
 )
 from renalmap.inference.flipping import flip_averaged
-from renalmap.inference.midline import track_body
+from renalmap.inference.midline import BodyTrack, track_body
 from renalmap.inference.placement import Placement
 from renalmap.inference.probability import (
     GridProbabilities,
@@ -33,7 +34,8 @@ from renalmap.inference.probability import (
     unpack,
 )
 from renalmap.inference.rules import ScanFacts, apply_rules
-from renalmap.inference.session import Device, OnnxSession, available_cores
+from renalmap.inference.search import SliceSearch, body_window, search_pitch
+from renalmap.inference.session import Runtime, Session, available_cores, open_session
 from renalmap.inference.smoothing import (
     gaussian_weights,
     most_probable,
@@ -62,6 +64,7 @@ class SegmentOptions:
     Attributes:
         threads: slices in work at once; None takes one a core.
         batch_size: slices given to the runtime in one call; more costs memory and gains nothing.
+        exhaustive: stage 1 looks at every pixel of every slice, not only where a body and kidneys may be.
         stage1_only: stop after the localizer; all foreground is labelled kidney.
         probabilities: probability maps are to be written. A Segmentation has them in any case.
         flip_averaging, smoothing_sigma_mm, keep: instead of the Plan's, unless None.
@@ -71,6 +74,7 @@ class SegmentOptions:
     batch_size: int = 1
     stage1_only: bool = False
     probabilities: bool = False
+    exhaustive: bool = False
     flip_averaging: FlipAveraging | None = None
     smoothing_sigma_mm: float | None = None
     keep: KeepRule | None = None
@@ -96,6 +100,7 @@ class Segmentation:
         seconds: by part: stage1, stage2, postprocess.
         probabilities: of "kidney" (kidney or tumour) and "tumour", in the box about what stage 1 kept and
             about the crops: stage 2's where it looked, elsewhere stage 1's of kidney.
+        body: where the trunk lies.
         stage1_dropped: those of `dropped` that stage 1 found.
         notes: what a reader of the labels should know, a sentence each.
     """
@@ -104,6 +109,7 @@ class Segmentation:
     dropped: tuple[DroppedComponent, ...]
     seconds: dict[str, float]
     probabilities: Mapping[str, RegionProbability]
+    body: BodyTrack
     stage1_dropped: tuple[DroppedComponent, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -118,16 +124,18 @@ class Cascade:
 
     Args:
         bundle: verified.
-        device: `cpu` or `cuda`.
+        runtime: what runs its graphs.
 
     Raises:
         ConfigError: the device is not available.
+        MissingDependencyError: the engine is not installed.
     """
 
-    def __init__(self, bundle: Bundle, device: Device = "cpu") -> None:
+    def __init__(self, bundle: Bundle, runtime: Runtime = Runtime()) -> None:
         self._bundle = bundle
-        self._localizer = OnnxSession(bundle.localizer, device)
-        self._segmenter = OnnxSession(bundle.segmenter, device)
+        self._localizer = open_session(bundle.localizer, runtime)
+        self._segmenter = open_session(bundle.segmenter, runtime)
+        self._segmenter.prepare(bundle.plan.crop_size, bundle.plan.crop_size)
 
     def segment(
         self,
@@ -184,7 +192,8 @@ class _Run:
         self.normalisation = Normalisation.from_plan(plan, self.bundle.statistics, own)
         self.depth = self.volume.geometry.shape[0]
         self.labels = np.zeros((self.depth, plan.grid_size, plan.grid_size), np.uint8)
-        self.packed: list[bytes] = []
+        self.packed: dict[int, bytes] = {}
+        self.window = Box((0, 0), (plan.grid_size, plan.grid_size))
         self.crops: dict[int, tuple[Box, ...]] = {}
         self.probability = GridProbabilities.zeros(None)
 
@@ -194,21 +203,30 @@ class _Run:
         yield
         self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
 
-    def localize(self, session: OnnxSession) -> None:
-        """Stage 1's labels: kidney, perhaps, or background."""
+    def localize(self, session: Session) -> None:
+        """Stage 1's labels: kidney, perhaps, or background, where a body and kidneys may be."""
+        search = SliceSearch(self.depth, pitch=1, near=0)
+        if not self.options.exhaustive:
+            pitch = search_pitch(self.volume.geometry.spacing_mm[0])
+            search = SliceSearch(self.depth, pitch, near=max(pitch - 1, self._reach))
+            if session.free_size:
+                self.window = body_window(self.body, self.fit)
+        session.prepare(*self.window.shape)
 
         def work(indices: Sequence[int]) -> list[tuple[NDArray[np.uint8], bytes]]:
-            images = np.stack([self._input(z)[None] for z in indices])
+            images = np.stack([self._input(z)[self.window.slices][None] for z in indices])
             mirrored = self.plan.flip_averaging == "both"
             foreground = flip_averaged(session.run, images) if mirrored else session.run(images)
             return [(self._foreground(each), pack(to_bytes(each))) for each in foreground[:, 0]]
 
-        batches = _batched(range(self.depth), self.options.batch_size)
-        for indices, slices in self._in_threads(work, batches):
-            for z, (found, packed) in zip(indices, slices, strict=True):
-                self.labels[z] = found
-                self.packed.append(packed)
-                self.progress("stage 1", z + 1, self.depth)
+        while pending := search.pending():
+            total = len(self.packed) + len(pending)
+            for indices, slices in self._in_threads(work, _batched(pending, self.options.batch_size)):
+                for z, (found, packed) in zip(indices, slices, strict=True):
+                    self.labels[z][self.window.slices] = found
+                    self.packed[z] = packed
+                    search.note(z, found=bool(found.any()))
+                    self.progress("stage 1", len(self.packed), total)
 
     def keep_foreground(self) -> None:
         """Of stage 1's foreground keep what is sure or joined to it, and large enough."""
@@ -233,13 +251,17 @@ class _Run:
         # What was dropped is no kidney, whatever stage 1 thought of it.
         dropped_from = 255 * self.plan.localizer_threshold
         span, rows, columns = self.probability.slices
+        stage1 = np.zeros(self.labels.shape[1:], np.uint8)
         for index, kidney in zip(range(span.start, span.stop), self.probability.kidney, strict=True):
-            stage1 = unpack(self.packed[index], self.labels[index].shape)[rows, columns]
-            dropped = (stage1 >= dropped_from) & (self.labels[index, rows, columns] == BACKGROUND)
-            kidney[:] = np.where(dropped, 0, stage1)
+            if index not in self.packed:
+                continue
+            stage1[self.window.slices] = unpack(self.packed[index], self.window.shape)
+            here = stage1[rows, columns]
+            dropped = (here >= dropped_from) & (self.labels[index, rows, columns] == BACKGROUND)
+            kidney[:] = np.where(dropped, 0, here)
         self.packed.clear()
 
-    def segment_crops(self, session: OnnxSession) -> None:
+    def segment_crops(self, session: Session) -> None:
         def work(z: Sequence[int]) -> list[NDArray[np.uint8]]:
             return [self._segment_slice(session, index) for index in z]
 
@@ -288,11 +310,12 @@ class _Run:
             dropped=(*self.stage1_dropped, *self.dropped),
             seconds=self.seconds,
             probabilities=self.probability.on_scan(self.fit),
+            body=self.body,
             stage1_dropped=self.stage1_dropped,
             notes=self.notes,
         )
 
-    def _segment_slice(self, session: OnnxSession, z: int) -> NDArray[np.uint8]:
+    def _segment_slice(self, session: Session, z: int) -> NDArray[np.uint8]:
         """Stage 2's labels laid over stage 1's; where crops overlap, their probabilities are added."""
         stage1 = self.labels[z]
         image = self._input(z)
@@ -345,6 +368,11 @@ class _Run:
             found[(probability >= low) & (found == BACKGROUND)] = _PERHAPS
         return found
 
+    @cached_property
+    def body(self) -> BodyTrack:
+        """Where the trunk lies."""
+        return track_body(self.volume)
+
     @property
     def _reach(self) -> int:
         return reach_slices(self.plan.smoothing_sigma_mm, self.volume.geometry.spacing_mm[0])
@@ -368,7 +396,7 @@ class _Run:
     def _midline_x(self) -> float:
         """The body's midline at the kidneys' level, a column of the grid."""
         z = self.probability.slices[0]
-        column = float(np.median(track_body(self.volume).at(np.arange(z.start, z.stop))))
+        column = float(np.median(self.body.at(np.arange(z.start, z.stop))))
         scale = self.fit.box.shape[1] / self.fit.columns
         return self.fit.box.start[1] + (column + 0.5) * scale - 0.5
 

@@ -12,7 +12,7 @@ from renalmap.imaging import LabelMap, Volume
 from renalmap.inference.anatomy import Border, Kidney, Part, Side, borders_of, find_kidneys, find_parts
 from renalmap.inference.cascade import Segmentation
 from renalmap.inference.confidence import expected_dice, tumour_score
-from renalmap.inference.midline import BodyTrack, track_body
+from renalmap.inference.midline import BodyTrack
 from renalmap.inference.phase import ContrastReport, guess_phase
 from renalmap.labels import KIDNEY, TUMOUR
 
@@ -113,7 +113,7 @@ def assess_quality(
         found: its segmentation; may be empty.
         calibration: the bundle's, or None: confidences are raw scores then.
     """
-    track = track_body(volume)
+    track = found.body
     kidneys = find_kidneys(found.label_map, track)
     tumours = find_parts(found.label_map, (TUMOUR,))
     voxel_ml = found.label_map.geometry.voxel_ml

@@ -1,20 +1,75 @@
-"""A thin wrapper of the runtime: everything else sees arrays only."""
+"""A thin wrapper of the runtimes: everything else sees arrays only.
+
+Two engines run the same graphs behind one interface: ONNX Runtime, which every installation has, and
+OpenVINO, an extra. See docs/decisions/0022-engines.md.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from threading import Lock, Thread
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.bundle import NETWORK_INPUT, NETWORK_OUTPUT
-from renalmap.errors import BundleError, ConfigError
+from renalmap.errors import BundleError, ConfigError, MissingDependencyError
 
 Device = Literal["cpu", "cuda"]
+Engine = Literal["auto", "onnxruntime", "openvino"]
+InstallableEngine = Literal["onnxruntime", "openvino"]
+FloatArray = NDArray[np.float32]
+Shape = tuple[int, ...]
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+ENGINES: Final[tuple[InstallableEngine, ...]] = ("onnxruntime", "openvino")
+
+_PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+_SIZES_COMPILED: Final = 4
+"""Compiling takes OpenVINO as long for one size as for all, and the one is a quarter faster."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What runs the graphs, and where.
+
+    Attributes:
+        engine: `auto` takes OpenVINO where it is installed and the device is the CPU.
+        device: `cpu` or `cuda`; only ONNX Runtime knows CUDA.
+        threads: slices to be in work at once; None takes one a core. More callers wait for each other
+            in OpenVINO.
+    """
+
+    engine: Engine = "auto"
+    device: Device = "cpu"
+    threads: int | None = None
+
+
+class Session(Protocol):
+    """A loaded graph. `run` may be called from several threads at once.
+
+    Each call takes one core: slices are independent, so one slice a core is faster than one slice on
+    all cores, and results cannot depend on the number of threads.
+    """
+
+    @property
+    def free_size(self) -> bool:
+        """Whether the graph takes slices of any height and width; those of older bundles do not."""
+        ...
+
+    def run(self, images: FloatArray) -> FloatArray:
+        """Probabilities (N, C, H, W) for normalised images (N, 1, H, W)."""
+        ...
+
+    def prepare(self, height: int, width: int) -> None:
+        """Say that slices of this size are about to come. Returns at once."""
+        ...
 
 
 def available_cores() -> int:
@@ -24,24 +79,46 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-class OnnxSession:
-    """A loaded graph. `run` may be called from several threads at once.
+def is_installed(engine: InstallableEngine) -> bool:
+    """Whether an engine's package can be imported; does not import it."""
+    return find_spec(engine) is not None
 
-    Each call runs on the caller's thread alone: slices are independent, so one slice a core is faster
-    than one slice on all cores, and results cannot depend on the number of threads.
+
+def open_session(path: Path, runtime: Runtime = Runtime()) -> Session:
+    """Load a graph.
+
+    Args:
+        path: the ONNX file.
+        runtime: engine and device.
+
+    Raises:
+        ConfigError: the device is not available, or the engine does not know it.
+        MissingDependencyError: the engine is not installed.
+        BundleError: the engine cannot load the graph.
+    """
+    if runtime.device == "cuda" and runtime.engine == "openvino":
+        raise ConfigError(
+            "OpenVINO does not run on CUDA", hint="Use --engine onnxruntime, or --device cpu"
+        )
+    wanted = runtime.engine
+    if wanted == "auto":
+        takes_openvino = runtime.device == "cpu" and is_installed("openvino")
+        wanted = "openvino" if takes_openvino else "onnxruntime"
+    if wanted == "openvino":
+        return OpenVinoSession(path, runtime.threads or available_cores())
+    return OnnxRuntimeSession(path, runtime.device)
+
+
+class OnnxRuntimeSession:
+    """A graph in ONNX Runtime; a call runs on the caller's thread alone.
 
     Args:
         path: the ONNX file.
         device: `cpu` or `cuda`.
-
-    Raises:
-        ConfigError: the device is not available.
-        BundleError: the runtime cannot load the graph.
     """
 
     def __init__(self, path: Path, device: Device = "cpu") -> None:
-        import onnxruntime  # noqa: PLC0415 -- 0.2 s that `renalmap --help` need not spend
-
+        onnxruntime = import_onnxruntime()
         provider = _PROVIDERS[device]
         available = onnxruntime.get_available_providers()
         if provider not in available:
@@ -58,7 +135,7 @@ class OnnxSession:
         try:
             self._session: Any = onnxruntime.InferenceSession(path, options, providers=[provider])
         except Exception as error:  # the runtime has no error class of its own to catch
-            raise BundleError("the runtime cannot load the graph", where=path, got=str(error)) from error
+            raise _unloadable(path, error) from error
         used = self._session.get_providers()
         if used[0] != provider:  # a missing driver or library: the runtime falls back without a word
             raise ConfigError(
@@ -68,7 +145,132 @@ class OnnxSession:
                 hint="Check the CUDA driver and cuDNN, or use --device cpu",
             )
 
-    def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities (N, C, H, W) for normalised images (N, 1, H, W)."""
-        outputs: list[NDArray[np.float32]] = self._session.run([NETWORK_OUTPUT], {NETWORK_INPUT: images})
+    @property
+    def free_size(self) -> bool:
+        """See Session."""
+        return not any(isinstance(size, int) for size in self._session.get_inputs()[0].shape[2:])
+
+    def run(self, images: FloatArray) -> FloatArray:
+        """See Session."""
+        outputs: list[FloatArray] = self._session.run([NETWORK_OUTPUT], {NETWORK_INPUT: images})
         return outputs[0]
+
+    def prepare(self, height: int, width: int) -> None:
+        """Nothing to do."""
+
+
+class OpenVinoSession:
+    """A graph in OpenVINO; a call runs in one of its streams, each a single thread.
+
+    The graph is compiled when a size first comes: for that size alone, or for any after
+    `_SIZES_COMPILED` of them.
+
+    Args:
+        path: the ONNX file.
+        threads: streams, as far as there are cores for them.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._openvino = import_openvino()
+        self._core = self._openvino.Core()
+        self._config = {
+            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "f32",  # where a CPU has bfloat16, it would be taken
+            "ENABLE_CPU_PINNING": False,  # two processes would be pinned to the same cores
+        }
+        self._lock = Lock()
+        self._compiled: dict[Shape | None, _Compiled] = {}
+        try:
+            self._model = self._core.read_model(path)
+        except Exception as error:  # as above
+            raise _unloadable(path, error) from error
+
+    @property
+    def free_size(self) -> bool:
+        """See Session."""
+        height, width = list(self._model.input(0).partial_shape)[2:]
+        return bool(height.is_dynamic and width.is_dynamic)
+
+    def run(self, images: FloatArray) -> FloatArray:
+        """See Session. A batch is run one by one: compiled for another batch, sums round otherwise."""
+        compiled = self._compile((1, *images.shape[1:]))
+        request = compiled.take()
+        probabilities = []
+        for image in np.ascontiguousarray(images):
+            request.set_input_tensor(self._openvino.Tensor(image[None], shared_memory=True))
+            request.infer()
+            probabilities.append(request.get_output_tensor().data.copy())
+        compiled.idle.append(request)
+        return np.concatenate(probabilities) if len(probabilities) > 1 else probabilities[0]
+
+    def prepare(self, height: int, width: int) -> None:
+        """Compile in the background, while the scan is being read."""
+        Thread(target=self._compile, args=((1, 1, height, width),), name="compile").start()
+
+    def _compile(self, shape: Shape) -> _Compiled:
+        with self._lock:
+            key = shape if shape in self._compiled or len(self._compiled) < _SIZES_COMPILED else None
+            if key not in self._compiled:
+                model = self._model.clone()
+                if key is not None:
+                    model.reshape(list(key))
+                compiled = self._core.compile_model(model, "CPU", self._config)
+                self._compiled[key] = _Compiled(compiled.create_infer_request)
+            return self._compiled[key]
+
+
+@dataclass
+class _Compiled:
+    """A compiled graph and the requests that no call is using; a list is safe between threads."""
+
+    create: Callable[[], Any]
+    idle: list[Any] = field(default_factory=list)
+
+    def take(self) -> Any:
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return self.create()
+
+
+def import_onnxruntime() -> Any:
+    """ONNX Runtime with its telemetry off.
+
+    Since 1.29 official builds note every session in `~/.cache/Microsoft` and send it to Microsoft, unless
+    the environment says otherwise before the first import.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    try:
+        import onnxruntime  # noqa: PLC0415 -- 0.2 s that `renalmap --help` need not spend
+    except ImportError as error:
+        raise _not_installed("ONNX Runtime", "onnxruntime", error) from error
+    onnxruntime.disable_telemetry_events()  # for Windows, and where somebody imported it before
+    return onnxruntime
+
+
+def import_openvino() -> Any:
+    """OpenVINO with its telemetry off.
+
+    `import openvino` imports its model converter, which tells Google Analytics so. Where the package
+    `openvino_telemetry` cannot be imported, OpenVINO uses a stand-in that does nothing.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        import openvino  # noqa: PLC0415 -- as above
+    except ImportError as error:
+        raise _not_installed("OpenVINO", "'renalmap[openvino]'", error) from error
+    return openvino
+
+
+def _not_installed(name: str, package: str, error: ImportError) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"the engine {name} is not installed",
+        got=str(error),
+        hint=f"pip install {package}, or use another --engine",
+    )
+
+
+def _unloadable(path: Path, error: Exception) -> BundleError:
+    return BundleError("the runtime cannot load the graph", where=path, got=str(error))

@@ -98,13 +98,12 @@ class ReducedNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.reduction = reduction
+        self.enlarge: nn.Module = nn.Upsample(scale_factor=reduction, mode="bilinear")
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits for a batch of slices."""
-        logits = self.network(functional.avg_pool2d(x, self.reduction))
-        return functional.interpolate(
-            logits, scale_factor=self.reduction, mode="bilinear", align_corners=False
-        )
+        logits: Tensor = self.enlarge(self.network(functional.avg_pool2d(x, self.reduction)))
+        return logits
 
 
 def _norm_act(channels: int) -> nn.Sequential:

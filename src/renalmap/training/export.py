@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from renalmap.bundle import (
     CALIBRATION_FILE,
@@ -32,12 +32,12 @@ from renalmap.config import parse_settings
 from renalmap.dataset.store import Store
 from renalmap.errors import ConfigError, ExportMismatchError, OutputExistsError, StoreError
 from renalmap.imaging.files import write_text_atomically
-from renalmap.inference.session import OnnxSession
-from renalmap.networks.enet import ENet
+from renalmap.inference.session import ENGINES, Runtime, Session, is_installed, open_session
+from renalmap.networks.enet import INPUT_MULTIPLE, ENet
 from renalmap.preprocess import Plan, crop_boxes, cut_crop
 from renalmap.preprocess.plan import LOCALIZER_FIELDS, SEGMENTER_FIELDS, TRAINING_FIELDS
 from renalmap.training.checkpoint import load_network
-from renalmap.training.settings import Stage
+from renalmap.training.graph import Probabilities, stage_of
 from renalmap.training.stages import on_grid
 
 logger = logging.getLogger(__name__)
@@ -50,36 +50,6 @@ UNDECIDED_MARGIN = 1e-3
 
 _OPSET = 18
 _CHECKED_SLICES = 7  # an odd batch: exports have been seen to fix the batch size
-
-
-class Probabilities(nn.Module):
-    """A network as the bundle's graph: normalised images to class probabilities.
-
-    A two-class network gives the foreground's only. Unpooling is written as selects, which every
-    runtime executes well.
-
-    Args:
-        network: trained.
-        plan: says whether stage 1 is reduced.
-    """
-
-    def __init__(self, network: ENet, plan: Plan) -> None:
-        super().__init__()
-        self.out_channels = network.out_channels
-        copy = ENet(network.in_channels, network.out_channels, unpooling="selects")
-        copy.load_state_dict(network.state_dict())
-        self.network = on_grid(copy, plan, stage_of(network))
-        self.eval()
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(N, 1, H, W) to (N, C, H, W)."""
-        probabilities = torch.softmax(self.network(image), dim=1)
-        return probabilities[:, 1:] if self.out_channels == 2 else probabilities
-
-
-def stage_of(network: ENet) -> Stage:
-    """Which stage a network is for, by its classes."""
-    return "localize" if network.out_channels == 2 else "segment"
 
 
 @dataclass(frozen=True)
@@ -151,16 +121,18 @@ def export_bundle(
     return Bundle.open(out)
 
 
-def export_onnx(network: ENet, plan: Plan, path: Path, edge: int) -> None:
-    """Write a network as an ONNX graph with a free batch size.
+def export_onnx(network: ENet, plan: Plan, path: Path) -> None:
+    """Write a network as an ONNX graph whose batch, height and width are free.
 
     Args:
         network: in evaluation mode.
-        plan: says whether stage 1 is reduced.
+        plan: says whether stage 1 is reduced. Height and width are to be multiples of 8, of a reduced
+            stage 1 of 8 times its reduction.
         path: the file.
-        edge: height and width of the example; the graph takes this size.
     """
+    step = INPUT_MULTIPLE * (plan.localizer_reduction if stage_of(network) == "localize" else 1)
     batch = torch.export.Dim("batch", min=1, max=4096)
+    rows, columns = (torch.export.Dim(name, min=1, max=512) for name in ("rows", "columns"))
     # It looks for torchvision, which nothing here needs, and says so four times.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -168,13 +140,13 @@ def export_onnx(network: ENet, plan: Plan, path: Path, edge: int) -> None:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             Probabilities(network, plan),
-            (torch.zeros(2, network.in_channels, edge, edge),),
+            (torch.zeros(2, network.in_channels, 4 * step, 6 * step),),
             dynamo=True,
             verbose=False,
             opset_version=_OPSET,
             input_names=[NETWORK_INPUT],
             output_names=[NETWORK_OUTPUT],
-            dynamic_shapes={"image": {0: batch}},
+            dynamic_shapes={"image": {0: batch, 2: step * rows, 3: step * columns}},
         )
     if program is None:
         raise ExportMismatchError("the exporter made no graph", where=path)
@@ -242,19 +214,21 @@ def _trained(plan: Plan) -> dict[str, Any]:
 
 
 def _export_checked(network: ENet, plan: Plan, images: NDArray[np.float32], path: Path) -> None:
-    export_onnx(network, plan, path, images.shape[-1])
-    share = compare_labels(on_grid(network, plan, stage_of(network)), OnnxSession(path), images)
-    logger.info("%s: %.2g of pixels differ from the network's", path.name, share)
-    if share > LABEL_TOLERANCE:
-        raise ExportMismatchError(
-            "the exported graph does not give the network's labels",
-            where=path.name,
-            got=f"{share:.2g} of pixels differ",
-            expected=f"at most {LABEL_TOLERANCE:g}",
-        )
+    export_onnx(network, plan, path)
+    for engine in filter(is_installed, ENGINES):
+        session = open_session(path, Runtime(engine))
+        share = compare_labels(on_grid(network, plan, stage_of(network)), session, images)
+        logger.info("%s in %s: %.2g of pixels differ from the network's", path.name, engine, share)
+        if share > LABEL_TOLERANCE:
+            raise ExportMismatchError(
+                "the exported graph does not give the network's labels",
+                where=path.name,
+                got=f"{share:.2g} of pixels differ in {engine}",
+                expected=f"at most {LABEL_TOLERANCE:g}",
+            )
 
 
-def compare_labels(network: nn.Module, session: OnnxSession, images: NDArray[np.float32]) -> float:
+def compare_labels(network: nn.Module, session: Session, images: NDArray[np.float32]) -> float:
     """Share of pixels labelled differently by a network and its graph, on (N, 1, H, W) images.
 
     Pixels whose two likeliest classes the network itself puts closer than `UNDECIDED_MARGIN` are left

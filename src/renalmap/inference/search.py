@@ -1,0 +1,106 @@
+"""Where stage 1 need not look: outside the body, and in slices far from any kidney."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalmap.imaging.volume import Box
+from renalmap.inference.midline import BodyTrack
+from renalmap.preprocess import InPlaneFit
+
+PITCH_MM: Final = 10.0
+"""A component this tall is never missed. Kidneys are ten times as tall, and stage 1's sizes are judged: what
+is thinner is dropped nearly always."""
+
+_MARGIN_PIXELS: Final = 24
+"""Kept about the trunk: its box leaves out the flanks' last pixels."""
+_SIZE_MULTIPLE: Final = 32
+"""Of the window's edges: the networks need 16, and few sizes are to be compiled."""
+_START_MULTIPLE: Final = 16
+"""Of the window's corner: pixels meet in the same pooling windows as in the whole slice."""
+
+
+@dataclass
+class SliceSearch:
+    """Which slices are looked at: every `pitch`-th, then all that lie near foreground, until none is left.
+
+    So every component that spans `pitch` slices is found, with all its slices and `near` more on either
+    side.
+
+    Attributes:
+        depth: the scan's slices.
+        pitch: 1 looks at all.
+        near: in slices, at least `pitch` - 1.
+    """
+
+    depth: int
+    pitch: int
+    near: int
+    _looked: NDArray[np.bool_] = field(init=False)
+    _hits: NDArray[np.bool_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.near < self.pitch - 1:
+            raise ValueError(f"near {self.near} is less than pitch - 1, {self.pitch - 1}")
+        self._looked = np.zeros(self.depth, np.bool_)
+        self._hits = np.zeros(self.depth, np.bool_)
+
+    def pending(self) -> tuple[int, ...]:
+        """The slices to look at next, ascending; none once the search is over."""
+        if not self._looked.any():
+            coarse = np.zeros(self.depth, np.bool_)
+            coarse[:: self.pitch] = True
+            coarse[-1:] = True  # what the scan's end cuts may be thin
+            return tuple(np.flatnonzero(coarse).tolist())
+        reach = np.ones(2 * self.near + 1, np.intp)
+        wanted = np.convolve(self._hits, reach)[self.near : self.near + self.depth] > 0
+        return tuple(np.flatnonzero(wanted & ~self._looked).tolist())
+
+    def note(self, z: int, *, found: bool) -> None:
+        """What a slice showed."""
+        self._looked[z] = True
+        self._hits[z] = found
+
+
+def search_pitch(spacing_z_mm: float) -> int:
+    """How many slices apart stage 1 looks first."""
+    return max(1, int(PITCH_MM // spacing_z_mm))
+
+
+def body_window(track: BodyTrack, fit: InPlaneFit) -> Box:
+    """The part of the network's grid that holds the trunk in every slice.
+
+    Args:
+        track: of the scan.
+        fit: how its slices lie on the grid.
+
+    Returns:
+        A box (y, x) whose edges are multiples of 32; the whole grid if the scan shows no body.
+    """
+    whole = fit.grid_size
+    if track.trunk is None:
+        return Box((0, 0), (whole, whole))
+    starts, stops = [], []
+    for low, high, offset, extent, pixels in zip(
+        track.trunk.start,
+        track.trunk.stop,
+        fit.box.start,
+        fit.box.shape,
+        (fit.rows, fit.columns),
+        strict=True,
+    ):
+        scale = extent / pixels
+        first = int(offset + low * scale) - _MARGIN_PIXELS
+        last = int(np.ceil(offset + high * scale)) + _MARGIN_PIXELS
+        start = max(0, first) // _START_MULTIPLE * _START_MULTIPLE
+        size = -(-(min(last, whole) - start) // _SIZE_MULTIPLE) * _SIZE_MULTIPLE
+        if start + size > whole:
+            start = max(0, (whole - size) // _START_MULTIPLE * _START_MULTIPLE)
+            size = whole - start
+        starts.append(start)
+        stops.append(start + size)
+    return Box(tuple(starts), tuple(stops))

@@ -1,0 +1,118 @@
+"""A trained network in the form the bundle's graphs have: the same function of cheaper operators.
+
+Which forms pay was measured in both engines (docs/performance.md). Batch norms after convolutions are
+folded by the exporter.
+"""
+
+from __future__ import annotations
+
+from math import floor
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from renalmap.networks.enet import ENet, ReducedNetwork
+from renalmap.preprocess import Plan
+from renalmap.training.settings import Stage
+from renalmap.training.stages import on_grid
+
+
+class Probabilities(nn.Module):
+    """A network as the bundle's graph: normalised images to class probabilities.
+
+    A two-class network gives the foreground's only.
+
+    Args:
+        network: trained.
+        plan: says whether stage 1 is reduced.
+    """
+
+    def __init__(self, network: ENet, plan: Plan) -> None:
+        super().__init__()
+        copy = ENet(network.in_channels, network.out_channels, unpooling="selects")
+        copy.load_state_dict(network.state_dict())
+        self.foreground_only = network.out_channels == 2
+        if self.foreground_only:
+            copy.full_convolution = _difference(copy.full_convolution)
+        _split_activations(copy)
+        self.network = on_grid(copy, plan, stage_of(network))
+        if isinstance(self.network, ReducedNetwork):
+            self.network.enlarge = BilinearConvolution(self.network.reduction)
+        self.eval()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 1, H, W) to (N, C, H, W)."""
+        logits = self.network(image)
+        if self.foreground_only:
+            return torch.sigmoid(logits)
+        # ONNX Runtime's Softmax over channels takes a tenth of the whole graph's time.
+        powers = torch.exp(logits - logits.amax(dim=1, keepdim=True))
+        return powers / powers.sum(dim=1, keepdim=True)
+
+
+def stage_of(network: ENet) -> Stage:
+    """Which stage a network is for, by its classes."""
+    return "localize" if network.out_channels == 2 else "segment"
+
+
+class SplitPReLU(nn.Module):
+    """PReLU as two ReLUs, to the same bits: ONNX Runtime's own takes three tenths of the graph's time."""
+
+    def __init__(self, activation: nn.PReLU) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(activation.weight.detach().reshape(1, -1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As `nn.PReLU`."""
+        return torch.relu(x) - self.slope * torch.relu(-x)
+
+
+class BilinearConvolution(nn.Module):
+    """Bilinear enlargement of one channel by a whole factor, as a convolution and a pixel shuffle.
+
+    Each pixel of the result lies within half a pixel of one of the input's, so it depends on that one
+    and its neighbours, with weights that repeat.
+
+    Args:
+        factor: of the enlargement.
+    """
+
+    weight: Tensor
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        taps = torch.zeros(factor, 3)
+        for place in range(factor):
+            offset = (place + 0.5) / factor - 0.5
+            left = floor(offset)
+            taps[place, left + 1] = 1 - (offset - left)
+            if offset > left:
+                taps[place, left + 2] = offset - left
+        weight = torch.einsum("pi,qj->pqij", taps, taps).reshape(factor**2, 1, 3, 3)
+        self.register_buffer("weight", weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 1, H, W) to (N, 1, factor x H, factor x W)."""
+        padded = functional.pad(x, (1, 1, 1, 1), mode="replicate")
+        return functional.pixel_shuffle(functional.conv2d(padded, self.weight), self.factor)
+
+
+def _difference(last: nn.ConvTranspose2d) -> nn.ConvTranspose2d:
+    """The foreground's logit above the background's: its sigmoid is the softmax of both."""
+    single = nn.ConvTranspose2d(last.in_channels, 1, 3, stride=2, padding=1, output_padding=1)
+    assert last.bias is not None
+    assert single.bias is not None
+    with torch.no_grad():
+        single.weight.copy_(last.weight[:, 1:] - last.weight[:, :1])
+        single.bias.copy_(last.bias[1:] - last.bias[:1])
+    return single
+
+
+def _split_activations(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.PReLU):
+            setattr(module, name, SplitPReLU(child))
+        else:
+            _split_activations(child)
