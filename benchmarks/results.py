@@ -203,3 +203,10 @@ class Results(_Record):
     floor: tuple[FloorRun, ...] = ()
     work: dict[str, Work] = {}
     sizes: tuple[Size, ...] = ()
+
+    def completed_by(self, earlier: Self) -> Self:
+        """With an earlier run's figures, if it was on the same processor with the same versions."""
+        facts = ("cpu", "cores", "system", "versions")
+        if any(getattr(self.machine, fact) != getattr(earlier.machine, fact) for fact in facts):
+            return self
+        return earlier.model_copy(update={"rounds": self.rounds, "machine": self.machine})

@@ -130,9 +130,14 @@ def main(
 def measure(
     effort: Effort, plan: Plan, parts: tuple[Part, ...], path: Path, progress: Progress
 ) -> Results:
-    """Measure the parts one after the other; what is done is on disk."""
+    """Measure the parts one after the other; what is done is on disk.
+
+    Parts that are not asked for stay as an earlier run on the same machine left them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     results = Results(name=path.stem, rounds=effort.rounds, machine=describe_machine())
+    if len(parts) < len(Part) and path.exists():
+        results = results.completed_by(Results.model_validate_json(path.read_text(encoding="utf-8")))
     for part in parts:
         results = results.model_copy(update=_MEASURES[part](effort, plan, progress))
         path.write_text(results.model_dump_json(indent=1, exclude_none=True) + "\n", encoding="utf-8")

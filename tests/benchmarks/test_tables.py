@@ -130,6 +130,17 @@ def test_a_part_that_was_not_measured_has_no_table(canned):
     assert "Floor" not in text
 
 
+def test_a_part_measured_again_keeps_the_others(canned):
+    fresh = Results(name="canned", rounds=5, machine=canned.machine)
+    assert fresh.completed_by(canned) == canned.model_copy(update={"rounds": 5})
+
+
+def test_another_machine_begins_anew(canned):
+    other = canned.machine.model_copy(update={"versions": {"numpy": "1.0"}})
+    fresh = Results(name="canned", rounds=5, machine=other)
+    assert fresh.completed_by(canned) == fresh
+
+
 def test_the_chart_is_a_picture(canned, tmp_path):
     draw_results(canned, tmp_path / "chart.png")
     with Image.open(tmp_path / "chart.png") as picture:
