@@ -109,8 +109,8 @@ def measure_networks(
             workers[entry] = stack.enter_context(WorkerProcess(entry, graphs[entry]))
             workers[entry].wait_until_ready()  # one at a time: nobody warms up beside another
         contestants: dict[str, Callable[[], Turn | FloorRun]] = {
-            f"floor, {cores} cores": partial(measure_floor, cores)
-            for cores in sorted({entry.lane.cores for entry in present})
+            f"floor, {Lane(threads=threads).title}": partial(measure_floor, threads)
+            for threads in sorted({entry.lane.threads for entry in present})
         }
         contestants |= {entry.title: partial(worker.turn, turn_s) for entry, worker in workers.items()}
         measured = interleave(contestants, rounds, progress)
@@ -129,11 +129,11 @@ def measure_networks(
     return tuple(results), tuple(floor)
 
 
-def measure_floor(cores: int) -> FloorRun:
+def measure_floor(threads: int) -> FloorRun:
     """The machine's rates on so many threads."""
-    command = [sys.executable, "-m", "benchmarks.floor", "--threads", str(cores)]
+    command = [sys.executable, "-m", "benchmarks.floor", "--threads", str(threads)]
     # NumPy's library reads its threads from here, torch from the flag.
-    _, printed = run_command(command, {"OPENBLAS_NUM_THREADS": str(cores)})
+    _, printed = run_command(command, {"OPENBLAS_NUM_THREADS": str(threads)})
     return FloorRun.model_validate(last_json(printed))
 
 

@@ -154,8 +154,11 @@ def times_enet(rows: Sequence[NetworkResult], row: NetworkResult) -> tuple[Sprea
 
 def times_floor(results: Results, row: NetworkResult) -> float | None:
     """Median seconds alone of a row over those its multiply-accumulates need at the GEMM rate."""
-    seconds = gemm_seconds(results, row.network, row.lane.cores)
-    return None if seconds is None else Spread.of(row.seconds_alone).middle / seconds
+    seconds = gemm_seconds(results, row.network, row.lane.threads)
+    if seconds is None:
+        return None
+    # Streams are single threads that do not meet: each has the rate of one.
+    return Spread.of(row.seconds_alone).middle / (seconds / row.lane.streams)
 
 
 def gemm_seconds(results: Results, network: str, threads: int) -> float | None:
