@@ -37,6 +37,10 @@ format: $(VENV)/.installed ## Format the code and apply safe lint fixes.
 bundle: $(VENV)/.installed ## Train the shipped bundle from scratch (needs ../shared/data; docs/results.md tells the time).
 	@$(VENV)/bin/python -m experiments.bundle
 
+.PHONY: bench
+bench: $(VENV)/.peers $(DEMO_VENV)/.installed ## Measure time, memory and size beside peers (BENCH=--quick: minutes, not an hour).
+	@$(VENV)/bin/python -m benchmarks.suite $(BENCH)
+
 .PHONY: clean
 clean: ## Remove environments, caches and the demo's files; stores and runs stay.
 	rm -rf $(VENV) $(DEMO_VENV) $(DEMO_OUT) dist
@@ -47,6 +51,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(call make_venv,$(VENV))
 	@$(VENV)/bin/python $(PIP_INSTALL) -e '.[dev]'
 	@touch $@
+
+# Peers that cannot be installed are skipped by name; RenalMap is measured all the same.
+$(VENV)/.peers: benchmarks/peers.txt $(VENV)/.installed
+	@$(VENV)/bin/python $(PIP_INSTALL) -r benchmarks/peers.txt && touch $@ || \
+		echo "Some peers could not be installed; the benchmarks name what they skip." >&2
 
 # Installed as a user installs it, so that the wheel's content is what the demonstration tries.
 # --no-compile: Python writes the bytecode of what is imported, a quarter of what pip would write. Python
