@@ -161,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, body: bytes, etag: str, fault: Fault) -> None:
         first = 0
         asked = self.headers.get("Range", "")
-        same = self.headers.get("If-Range", etag) == etag
+        same = self.headers.get("If-Range", etag) in {etag, fault.headers.get("Last-Modified")}
         if asked and same and not fault.ignores_range:
             first = int(asked.removeprefix("bytes=").removesuffix("-"))
             if first >= len(body):

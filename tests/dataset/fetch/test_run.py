@@ -84,9 +84,19 @@ def test_more_cases_are_added_to_those_that_are_there(mirror, fetch, folder):
     assert_whole(mirror, folder)
 
 
-def test_masks_alone(mirror, fetch, folder):
+def test_masks_alone_and_imaging_later(mirror, fetch, folder):
     assert statuses(fetch((0, 1), masks_only=True)) == ["fetched"] * 3
     assert not list(folder.rglob("imaging.nii.gz"))
+    assert statuses(fetch((0,))) == ["kept", "kept", "fetched"]
+    assert_whole(mirror, folder)
+
+
+def test_a_password_is_recorded_nowhere(mirror, fetch, folder):
+    mirror.always[IMAGING] = Fault(status=404)
+    outcomes = fetch(url=mirror.url.replace("//", "//me:secret@"))
+    assert "404" in outcomes[IMAGING].error
+    assert "secret" not in outcomes[IMAGING].error
+    assert "secret" not in (folder / "fetch.json").read_text()
 
 
 def test_a_cut_connection_is_resumed_where_it_broke(mirror, fetch, folder):
@@ -152,6 +162,18 @@ def test_without_a_strong_validator_nothing_is_joined(mirror, fetch, folder, eta
     mirror.faults[IMAGING] = [Fault(cut_at=50_000, etag=etag)]
     assert fetch()[IMAGING].status == "fetched"
     assert [asked.range for asked in mirror.gets(IMAGING)] == ["", ""]
+    assert_whole(mirror, folder)
+
+
+def test_a_date_serves_where_there_is_no_etag(mirror, fetch, folder):
+    dated = {"Last-Modified": "Fri, 01 Mar 2024 10:00:00 GMT"}
+    mirror.faults[IMAGING] = [
+        Fault(cut_at=50_000, etag="", headers=dated),
+        Fault(etag="", headers=dated),
+    ]
+    assert fetch()[IMAGING].status == "fetched"
+    assert [asked.if_range for asked in mirror.gets(IMAGING)] == ["", dated["Last-Modified"]]
+    assert [asked.range for asked in mirror.gets(IMAGING)] == ["", "bytes=50000-"]
     assert_whole(mirror, folder)
 
 
