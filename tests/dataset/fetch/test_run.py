@@ -91,12 +91,14 @@ def test_masks_alone_and_imaging_later(mirror, fetch, folder):
     assert_whole(mirror, folder)
 
 
-def test_a_password_is_recorded_nowhere(mirror, fetch, folder):
+def test_a_password_is_recorded_nowhere(mirror, fetch, folder, caplog):
+    caplog.set_level("INFO")
     mirror.always[IMAGING] = Fault(status=404)
     outcomes = fetch(url=mirror.url.replace("//", "//me:secret@"))
     assert "404" in outcomes[IMAGING].error
     assert "secret" not in outcomes[IMAGING].error
     assert "secret" not in (folder / "fetch.json").read_text()
+    assert "secret" not in caplog.text
 
 
 def test_a_cut_connection_is_resumed_where_it_broke(mirror, fetch, folder):

@@ -100,6 +100,7 @@ class Watch:
 
 def make_client(patience: Patience) -> httpx.Client:
     """A client that follows redirects and obeys the usual proxy and certificate variables."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, with their passwords
     return httpx.Client(
         follow_redirects=True,
         timeout=httpx.Timeout(patience.stall_s, connect=patience.connect_s, pool=None),
