@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from tests.mirror import Mirror
 
 from renalmap import bundle
 from renalmap.preprocess import Plan, SliceStatistics
@@ -131,3 +132,16 @@ def write_scan() -> WriteScan:
         return path
 
     return write
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+    """A mirror of a small KiTS data set, on a real socket; no proxy stands before it."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for part in ("BASE", "MASKS", "IMAGING"):
+        monkeypatch.delenv(f"RENALMAP_FETCH_{part}_URL", raising=False)
+    server = Mirror()
+    yield server
+    server.close()

@@ -19,6 +19,7 @@ HEAVY = (
     "onnx",
     "blosc2",
     "surface_distance",
+    "httpx",
 )
 
 
@@ -51,7 +52,7 @@ try:
 except SystemExit as ended:
     assert not ended.code
 """
-    for arguments in ((), ("segment",), ("train",)):
+    for arguments in ((), ("segment",), ("train",), ("fetch",)):
         assert loaded_by(program, *arguments, "--help") <= {"rich", "typer", "pydantic"}
 
 

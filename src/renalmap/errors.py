@@ -136,6 +136,26 @@ class MissingDependencyError(InputError):
     """An optional package is needed and not installed."""
 
 
+class DiskSpaceError(InputError):
+    """A disk has too little room for what was asked for."""
+
+
+class FolderInUseError(InputError):
+    """Another process is writing into a folder."""
+
+
+class NetworkError(RenalMapError):
+    """A server cannot be reached, or does not give what was asked for."""
+
+
+class ContentError(RenalMapError):
+    """What a server sent is not the file it should be: a web page, a Git LFS pointer."""
+
+
+class DamagedContentError(ContentError):
+    """A file of the right kind is cut short or damaged; sent again it may be whole."""
+
+
 class ExportMismatchError(RenalMapError):
     """The exported graph and the network disagree."""
 

@@ -5,7 +5,7 @@ import pytest
 
 from renalmap import __version__
 
-VERBS = ("segment", "overview", "evaluate", "demo", "prepare", "phantom", "train", "export")
+VERBS = ("segment", "overview", "evaluate", "demo", "fetch", "prepare", "phantom", "train", "export")
 
 
 def test_help_names_every_verb_in_whole_sentences(cli):

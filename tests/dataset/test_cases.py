@@ -58,7 +58,7 @@ def test_kits_layout_is_read_with_or_without_data(kits_root: Path, below: str, p
 
 def test_kits_case_without_imaging_says_how_to_get_it(kits_root: Path):
     (kits_root / "data" / "case_00007" / "imaging.nii.gz").unlink()
-    with pytest.raises(NoImagesError, match=r"case_00007.*get_imaging"):
+    with pytest.raises(NoImagesError, match=r"case_00007.*renalmap fetch"):
         find_cases(kits_root)
 
 

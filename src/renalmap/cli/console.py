@@ -9,12 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.text import Text
 
@@ -33,15 +35,22 @@ def show_warning(text: str) -> None:
 
 
 @contextmanager
-def progress_bar(*, quiet: bool = False) -> Iterator[ProgressBar]:
+def progress_bar(*, quiet: bool = False, in_bytes: bool = False) -> Iterator[ProgressBar]:
     """A bar with rate and time left on standard error; nothing if quiet, or where no terminal shows it."""
+    counted = (
+        (DownloadColumn(), TaskProgressColumn(), TransferSpeedColumn())
+        if in_bytes
+        else (
+            MofNCompleteColumn(),
+            TaskProgressColumn(show_speed=True),
+            TextColumn("{task.fields[rate]}"),
+        )
+    )
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TaskProgressColumn(show_speed=True),
-        TextColumn("{task.fields[rate]}"),
+        *counted,
         TimeRemainingColumn(),
     )
     hidden = quiet or not messages.is_terminal

@@ -1,4 +1,4 @@
-"""Verbs about data sets: prepare, phantom."""
+"""Verbs about data sets: fetch, prepare, phantom."""
 
 from __future__ import annotations
 
@@ -7,8 +7,65 @@ from typing import Annotated, Literal
 
 import typer
 
-from renalmap.cli.console import output, progress_bar
-from renalmap.cli.tables import table
+from renalmap.cli.console import output, progress_bar, show_error, show_warning
+from renalmap.cli.tables import fetch_table, table
+
+
+def fetch(
+    dataset: Annotated[Literal["kits19", "kits21", "kits23"], typer.Argument(help="Which data set.")],
+    out: Annotated[Path, typer.Option(help="The data set's folder.")],
+    cases: Annotated[str, typer.Option(help="Case numbers, as in 0-9,160; default: all.")] = "",
+    masks_only: Annotated[bool, typer.Option("--masks-only", help="Leave the imaging out.")] = False,
+    base_url: Annotated[
+        str | None,
+        typer.Option(envvar="RENALMAP_FETCH_BASE_URL", help="A mirror that serves such a folder."),
+    ] = None,
+    masks_url: Annotated[
+        str | None,
+        typer.Option(envvar="RENALMAP_FETCH_MASKS_URL", help="In place of the GitHub repository."),
+    ] = None,
+    imaging_url: Annotated[
+        str | None,
+        typer.Option(envvar="RENALMAP_FETCH_IMAGING_URL", help="In place of the Hugging Face data set."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=32, help="Files under way at once.")] = 4,
+    attempts: Annotated[
+        int, typer.Option(min=1, help="In a row without a byte, before a file is given up.")
+    ] = 5,
+    stall_s: Annotated[
+        float, typer.Option(min=0.1, help="Seconds without data, before a connection is dropped.")
+    ] = 30.0,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")] = False,
+) -> None:
+    """Fetch KiTS19, KiTS21 or KiTS23.
+
+    Into KiTS19's layout, which prepare takes. Files that are there are checked and kept; interrupted, the
+    same command goes on. Exit code 0: all there; 1: a file failed (the others are kept); 2: the request
+    cannot be met; 130: interrupted.
+    """
+    from renalmap.api.fetch import FetchRequest, fetch_dataset
+    from renalmap.dataset.fetch.sources import Mirrors
+
+    mirrors = Mirrors(base_url or None, masks_url or None, imaging_url or None)
+    request = FetchRequest(dataset, cases, mirrors, masks_only, jobs, attempts, stall_s)
+    try:
+        with progress_bar(quiet=quiet or json, in_bytes=True) as bar:
+            report = fetch_dataset(request, out, bar.show)
+    except KeyboardInterrupt as interrupt:
+        show_error("interrupted; what is whole is kept, and the same command goes on from here")
+        raise typer.Exit(130) from interrupt
+    if json:
+        typer.echo(report.model_dump_json(indent=2))
+    elif not quiet:
+        output.print(fetch_table(report))
+    for file in report.files:
+        if file.note:
+            show_warning(f"{out / file.path}: {file.note}: {file.status}")
+        if file.error:
+            show_error(file.error)
+    if not report.complete:
+        raise typer.Exit(1)
 
 
 def prepare(

@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from renalmap.api.fetch import FetchReport
     from renalmap.api.segment import CaseReport
     from renalmap.evaluation import CaseScore, MetricSummary, Summary
 
@@ -22,6 +23,7 @@ _REGION_TITLES: Final = {
 }
 _PHASES: Final = {"portal_or_nephrographic": "portal"}
 _TUMOURS_SHOWN: Final = 2
+_CASES_SHOWN: Final = 5
 _WORDS: Final = {"dice": "Dice", "hd95": "HD95", "kits19": "KiTS19"}
 
 
@@ -100,6 +102,24 @@ def _quality_table(cases: Sequence[CaseReport]) -> Iterator[Table]:
 
 def _confidence(value: float | None) -> str:
     return "?" if value is None else number(value, 2)
+
+
+def fetch_table(report: FetchReport) -> Table:
+    """How many files of each kind are there, and the cases that are not complete."""
+    statuses = ("kept", "fetched", "refetched", "failed", "not tried")
+    made = table(report.folder, "file", *statuses)
+    names = [Path(file.path).name for file in report.files]
+    for name in dict.fromkeys(names):
+        found: list[str] = [
+            file.status for file, own in zip(report.files, names, strict=True) if own == name
+        ]
+        made.add_row(name, *[str(found.count(status)) for status in statuses])
+    missing = sorted({file.case for file in report.files if file.status in {"failed", "not tried"}})
+    if missing:
+        more = f" and {len(missing) - _CASES_SHOWN} more" if len(missing) > _CASES_SHOWN else ""
+        made.caption = f"Not complete: {', '.join(missing[:_CASES_SHOWN])}{more}"
+        made.caption_justify = "left"
+    return made
 
 
 def score_tables(scores: Sequence[CaseScore]) -> Iterator[Table]:

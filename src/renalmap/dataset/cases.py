@@ -159,7 +159,7 @@ def _kits_cases(root: Path) -> list[Case]:
                 "a mask without imaging",
                 where=case_folder,
                 expected="imaging.nii.gz beside segmentation.nii.gz",
-                hint="Download the imaging first (KiTS19's get_imaging script)",
+                hint="Fetch the imaging first: renalmap fetch kits19 --out FOLDER",
             )
         cases.append(Case(case_folder.name, case_folder.name, image, mask))
     if not cases:

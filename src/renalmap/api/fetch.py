@@ -1,0 +1,128 @@
+"""Fetching a KiTS data set from its official places or a mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel
+
+from renalmap.dataset.fetch.manifest import MANIFEST_NAME
+from renalmap.dataset.fetch.sources import OFFICIAL, DatasetName, Mirrors, list_files, parse_cases
+from renalmap.errors import MissingDependencyError, OutputExistsError
+
+if TYPE_CHECKING:
+    from renalmap.dataset.fetch.run import Outcome
+
+
+@dataclass(frozen=True)
+class FetchRequest:
+    """What to fetch, and how.
+
+    Attributes:
+        cases: case numbers as in `0-9,160`; empty for all.
+        masks_only: leave the imaging out.
+        jobs: files under way at once.
+        attempts: in a row that bring nothing before a file is given up.
+        stall_s: seconds without data after which a connection is dropped.
+    """
+
+    dataset: DatasetName
+    cases: str = ""
+    mirrors: Mirrors = OFFICIAL
+    masks_only: bool = False
+    jobs: int = 4
+    attempts: int = 5
+    stall_s: float = 30.0
+
+
+class FileReport(BaseModel):
+    """A file's outcome: "kept" was there and whole, "refetched" was there and was not.
+
+    Attributes:
+        path: in the data set's folder, with `/`.
+        note: why it was fetched again.
+        error: why it is not there.
+    """
+
+    path: str
+    url: str
+    case: str
+    status: Literal["kept", "fetched", "refetched", "failed", "not tried"]
+    note: str = ""
+    error: str = ""
+
+
+class FetchReport(BaseModel):
+    """A run's outcome.
+
+    Attributes:
+        manifest: the file with every fetched file's SHA-256.
+        complete: whether every file is there.
+    """
+
+    dataset: DatasetName
+    folder: str
+    manifest: str
+    complete: bool
+    files: list[FileReport]
+
+
+def fetch_dataset(
+    request: FetchRequest, out: Path, progress: Callable[[str, int, int], None] = lambda *_: None
+) -> FetchReport:
+    """Fetch a data set into KiTS19's layout, or what is missing of it.
+
+    Args:
+        request: what, from where and how.
+        out: the data set's folder; made if it does not exist.
+        progress: told (what is done, bytes so far, in all), from several threads.
+
+    Returns:
+        One entry a file; those that failed are among them.
+
+    Raises:
+        InputError: the request cannot be met: a case that does not exist, a mirror that is no address, a
+            folder with another data set or in use, a disk that is too small.
+        MissingDependencyError: httpx is not installed.
+        NetworkError: a server cannot be reached at all.
+        ContentError: what comes in place of the table of cases is none.
+    """
+    numbers = parse_cases(request.cases, request.dataset)
+    files = list_files(request.dataset, numbers, request.mirrors, masks_only=request.masks_only)
+    if out.exists() and not out.is_dir():
+        raise OutputExistsError("the output is a file", where=out, expected="a folder's name")
+    try:
+        import httpx  # noqa: F401, PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            "fetching needs httpx", hint="Run: pip install 'renalmap[fetch]'"
+        ) from error
+    from renalmap.dataset.fetch.run import Run, fetch_files  # noqa: PLC0415
+    from renalmap.dataset.fetch.transfer import Patience  # noqa: PLC0415
+
+    patience = Patience(request.attempts, min(10.0, request.stall_s), request.stall_s)
+    outcomes = fetch_files(files, Run(request.dataset, out, request.jobs, patience), progress)
+    return FetchReport(
+        dataset=request.dataset,
+        folder=str(out),
+        manifest=str(out / MANIFEST_NAME),
+        complete=all(outcome.status in {"kept", "fetched", "refetched"} for outcome in outcomes),
+        files=_reports(outcomes),
+    )
+
+
+def _reports(outcomes: Sequence[Outcome]) -> list[FileReport]:
+    return [
+        FileReport(
+            path=outcome.file.path,
+            url=outcome.file.shown_url,
+            case=outcome.file.case,
+            status=outcome.status,
+            note=outcome.note,
+            error=outcome.error,
+        )
+        for outcome in outcomes
+    ]
