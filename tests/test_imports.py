@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+from renalmap.inference.session import ENGINES, is_installed
+
 HEAVY = (
     "torch",
     "monai",
@@ -23,7 +25,7 @@ HEAVY = (
 )
 
 
-WATCHED = (*HEAVY, "numpy", "onnxruntime", "nibabel", "pydicom", "pydantic", "rich", "typer")
+WATCHED = (*HEAVY, "numpy", "onnxruntime", "openvino", "nibabel", "pydicom", "pydantic", "rich", "typer")
 
 
 def loaded_by(program: str, *arguments: object) -> set[str]:
@@ -61,7 +63,10 @@ def test_the_api_loads_no_heavy_library(module):
     assert loaded_by(f"import {module}") == {"numpy", "pydantic"}
 
 
-def test_segmenting_needs_no_heavy_library(tmp_path, make_bundle, write_scan):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_segmenting_needs_no_heavy_library(tmp_path, make_bundle, write_scan, engine):
+    if not is_installed(engine):
+        pytest.skip(f"needs the extra {engine}")
     hu = np.full((3, 128, 128), -1000, np.int16)
     hu[:, 40:60, 40:60] = 200
     scan = write_scan(tmp_path / "scan.nii.gz", hu)
@@ -71,7 +76,7 @@ from pathlib import Path
 sys.modules.update(dict.fromkeys({HEAVY}))
 from renalmap.api.segment import SegmentRequest, segment_scans
 scan, out, model = map(Path, sys.argv[1:])
-assert segment_scans([scan], out, SegmentRequest(model)).cases[0].status == "ok"
+assert segment_scans([scan], out, SegmentRequest(model, engine="{engine}")).cases[0].status == "ok"
 """
     loaded = loaded_by(program, scan, tmp_path / "out.nii.gz", make_bundle())
-    assert loaded <= {"numpy", "pydantic", "onnxruntime", "nibabel", "pydicom"}
+    assert loaded <= {"numpy", "pydantic", engine, "nibabel", "pydicom"}

@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from renalmap.imaging import read_label_map
+from renalmap.inference.session import import_onnxruntime
 
-NO_CUDA = "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
+NO_CUDA = "CUDAExecutionProvider" not in import_onnxruntime().get_available_providers()
 
 
 @pytest.fixture
@@ -182,6 +182,19 @@ def test_a_device_that_is_not_there(cli, tmp_path, scan, model):
     assert finished.code == 2
     assert "the device cuda is not available" in finished.stderr
     assert not out.exists()
+
+
+def test_an_engine_can_be_asked_for(cli, tmp_path, scan, model, monkeypatch):
+    out = tmp_path / "out.nii.gz"
+    command = ("segment", scan, "--out", out, "--model", model, "--overwrite", "-q", "--engine")
+    assert cli(*command, "onnxruntime").code == 0
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert cli(*command, "auto").code == 0
+    missing = cli(*command, "openvino")
+    assert missing.code == 2
+    assert "the engine OpenVINO is not installed" in missing.stderr
+    assert "renalmap[openvino]" in missing.stderr
+    assert cli(*command, "tensorrt").code == 2
 
 
 def test_a_bundle_that_was_changed_or_is_none(cli, tmp_path, scan, make_bundle):

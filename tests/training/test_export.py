@@ -8,11 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from renalmap.bundle import HASHED_FILES, SUMS_FILE, Bundle
 from renalmap.dataset.store import Store
 from renalmap.errors import ConfigError, ExportMismatchError, OutputExistsError, StoreError
-from renalmap.inference.session import OnnxRuntimeSession
+from renalmap.inference.session import (
+    ENGINES,
+    OnnxRuntimeSession,
+    Runtime,
+    is_installed,
+    open_session,
+)
 from renalmap.preprocess import Plan
 from renalmap.training import export
 from renalmap.training.checkpoint import load_network, save_checkpoint
@@ -159,12 +166,34 @@ def test_checkpoints_of_another_store_are_refused(store: Store, segmenter, local
         )
 
 
+SIZES = [(1, 64, 64), (3, 32, 80), (1, 112, 48), (2, 16, 16)]
+
+
+def assert_graph_gives(graph: Path, network: nn.Module, *, classes: int) -> None:
+    """A graph's probabilities are the trained network's in every engine, at any size."""
+    for engine in filter(is_installed, ENGINES):
+        session = open_session(graph, Runtime(engine))
+        assert session.free_size
+        for count, height, width in SIZES:
+            generator = np.random.default_rng(height)
+            batch = generator.normal(size=(count, 1, height, width)).astype(np.float32)
+            with torch.inference_mode():
+                expected = torch.softmax(network(torch.from_numpy(batch)), dim=1)[:, -classes:]
+            np.testing.assert_allclose(session.run(batch), expected, atol=1e-4)
+
+
+def test_graphs_take_any_height_and_width(segmenter, localizer):
+    assert_graph_gives(segmenter.graph, segmenter.network, classes=3)
+    assert_graph_gives(localizer.graph, localizer.network, classes=1)
+
+
 def test_a_reduced_localizer_takes_and_gives_slices_at_full_size(
     store: Store, localizer, tmp_path: Path
 ):
     plan = Plan.model_validate(store.plan.model_dump() | {"localizer_reduction": 2})
     path = tmp_path / "reduced.onnx"
     export_onnx(localizer.network, plan, path)
+    assert_graph_gives(path, on_grid(localizer.network, plan, "localize"), classes=1)
     batch = images(3, 64)
     got = OnnxRuntimeSession(path).run(batch)
     assert got.shape == (3, 1, 64, 64)
