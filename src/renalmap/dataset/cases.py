@@ -129,7 +129,7 @@ def read_mask(case: Case) -> LabelMap:
         raise ValueError(f"{case.case_id} has no mask")
     label_map = read_label_map(case.mask)
     if not case.mask_labels:
-        _check_labels(label_map.labels, case.case_id)
+        _check_labels(label_map.labels, str(case.mask))
         return label_map
     unnamed = 255
     ours = np.full(256, unnamed, np.uint8)

@@ -109,6 +109,17 @@ def read_dataset(root: Path) -> Dataset:
     return dataset
 
 
+def kits_folder(root: Path) -> Path:
+    """The folder that holds `case_XXXXX/`: one of those KiTS's repositories have, or the one given."""
+    below = [root / name for name in _KITS_FOLDERS]
+    return next((path for path in below if path.is_dir()), root)
+
+
+def nifti_files(folder: Path) -> list[Path]:
+    """The NIfTI files in a folder, but for hidden ones; none if there is no such folder."""
+    return [path for suffix in NIFTI_SUFFIXES for path in folder.glob(f"[!.]*{suffix}")]
+
+
 def _check_ids(dataset: Dataset) -> None:
     """Ids name files of the store, so they must be plain file names, each once."""
     seen: set[str] = set()
@@ -127,8 +138,7 @@ def _sorted(cases: list[Case]) -> tuple[Case, ...]:
 
 
 def _kits_dataset(root: Path) -> Dataset:
-    below = [root / name for name in _KITS_FOLDERS]
-    folder = next((path for path in below if path.is_dir()), root)
+    folder = kits_folder(root)
     cases = []
     for case_folder in folder.glob("case_*"):
         image = case_folder / KITS_IMAGE
@@ -176,18 +186,14 @@ def _nnunet_cases(root: Path) -> tuple[Case, ...]:
     translation = read_nnunet_labels(root / "dataset.json")
     images = {
         re.sub(r"_0000$", "", scan_name(path)): path
-        for path in _nifti_files(root / "imagesTr")
+        for path in nifti_files(root / "imagesTr")
         if scan_name(path).endswith("_0000")
     }
-    masks = {scan_name(path): path for path in _nifti_files(root / "labelsTr")}
+    masks = {scan_name(path): path for path in nifti_files(root / "labelsTr")}
     return tuple(
         Case(name, name, images.get(name), masks.get(name), mask_labels=translation)
         for name in sorted(images.keys() | masks.keys())
     )
-
-
-def _nifti_files(folder: Path) -> list[Path]:
-    return [path for suffix in NIFTI_SUFFIXES for path in folder.glob(f"[!.]*{suffix}")]
 
 
 def _manifest_cases(path: Path) -> tuple[Case, ...]:
