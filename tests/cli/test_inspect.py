@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+from renalmap.errors import RenalMapError
 
 
 @pytest.fixture
@@ -54,3 +59,19 @@ def test_no_data_set_ends_with_code_2(cli, tmp_path):
     finished = cli("inspect", tmp_path)
     assert finished.code == 2
     assert "nnU-Net" in finished.stderr
+
+
+def test_a_process_that_dies_is_told():
+    from renalmap.api import inspect as module
+
+    task = SimpleNamespace(run=partial(os._exit, 1))
+    with pytest.raises(RenalMapError, match=r"died.*memory.*--jobs"):
+        list(module._in_processes([task], 2))  # type: ignore[list-item]
+
+
+def test_single_slices_are_refused(cli, tmp_path):
+    np.savez(tmp_path / "a.npz", hu=np.zeros((4, 4)), label=np.zeros((4, 4), int))
+    (tmp_path / "index.csv").write_text("name,case,z\na,a,0\n")
+    finished = cli("inspect", tmp_path)
+    assert finished.code == 2
+    assert "single slices" in finished.stderr

@@ -187,7 +187,14 @@ def test_intensities(kits, hu, labels):
     bright[0, 0, 0] = 18326
     kits.add(51, bright, labels)
     kits.add(52, (hu.clip(0, 255)).astype(np.uint8), labels)
+    padded = hu.astype(np.float32) + 0.25
+    padded[:, :3] = -3024
+    kits.add(53, padded, labels)
     report = inspect(kits.root)
+    assert findings(report, 2)["intensity"] == ["note: values down to -3024 HU: padding, or overshoot"]
+    assert report.cases[2].intensity is not None
+    assert report.cases[2].intensity.p01_hu == -3024
+    assert report.cases[2].intensity.kidney_p50_hu == pytest.approx(150, abs=3)
     assert findings(report)["intensity"][0].startswith("warning: intensities from -1020 to 18326 HU")
     assert findings(report, 1)["intensity"][0].startswith("error: the values run from 0 to ")
 
@@ -251,3 +258,13 @@ def test_no_issue_of_one_kits_is_told_of_another():
     assert of(205, "kits23") == []
     assert of(160, "kits23") == of(160, "kits19") != []
     assert of(160, None) == []
+
+
+def test_nnunets_folder_is_inspected(tmp_path, write_scan, hu, labels):
+    write_scan(tmp_path / "imagesTr" / "case_00015_0000.nii.gz", hu)
+    write_scan(tmp_path / "labelsTr" / "case_00015.nii.gz", np.array([0, 2, 1], np.uint8)[labels])
+    names = {"background": 0, "tumor": 1, "kidney": 2}
+    (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}, "labels": names}))
+    report = inspect(tmp_path)
+    assert (report.layout, report.edition, report.worst) == ("nnunet", None, None)
+    assert report.cases[0].tumour_ml == pytest.approx(600 * 1.68 / 1000, abs=0.01)

@@ -33,6 +33,7 @@ def inspect(
     from renalmap.api.inspect import inspect as inspect_all
 
     with progress_bar(quiet=quiet or json) as bar:
+        bar.show("inspecting", 0, 0)
         report = inspect_all(
             dataset,
             html=html,

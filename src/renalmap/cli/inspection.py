@@ -33,6 +33,8 @@ def _coloured(severity: str) -> Text:
 
 def _case_table(report: InspectionReport) -> Table:
     made = table(None, "case", "slices", "spacing mm", "kidney ml", "tumour ml", "found")
+    made.columns[0].min_width = 12
+    made.columns[-1].no_wrap = False
     for case in report.cases:
         spacing = case.spacing_mm
         made.add_row(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -104,9 +104,9 @@ def open_case(case: Case) -> CasePixels:
             got=f"mask {labels.geometry.shape} at {labels.geometry.affine[:3, 3].round(1).tolist()} mm",
             expected=f"{volume.geometry.shape} at {volume.geometry.affine[:3, 3].round(1).tolist()} mm",
         )
-    cysts = bool((labels.labels == CYST).any())
-    if cysts:
-        labels.labels[labels.labels == CYST] = KIDNEY
+    cysts = int(labels.labels.max()) == CYST
+    for plane in labels.labels if cysts else ():
+        plane[plane == CYST] = KIDNEY
     depth, rows, columns = volume.geometry.shape
     return CasePixels(
         shape=(rows, columns),
@@ -135,15 +135,18 @@ def read_mask(case: Case) -> LabelMap:
     ours = np.full(256, unnamed, np.uint8)
     for stored, label in case.mask_labels:
         ours[stored] = label
-    translated = ours[label_map.labels]
-    if (translated == unnamed).any():
-        raise LabelError(
-            "a mask holds values that its dataset.json does not name",
-            where=case.mask,
-            got=f"values up to {label_map.labels.max()}",
-            expected=", ".join(str(stored) for stored, _ in case.mask_labels),
-        )
-    return replace(label_map, labels=translated)
+    # Slice by slice and in place: a scan's mask is in memory once.
+    for plane in label_map.labels:
+        highest = plane.max()
+        plane[...] = ours[plane]
+        if plane.max() == unnamed:
+            raise LabelError(
+                "a mask holds values that its dataset.json does not name",
+                where=case.mask,
+                got=f"values up to {highest}",
+                expected=", ".join(str(stored) for stored, _ in case.mask_labels),
+            )
+    return label_map
 
 
 def _open_slices(case: Case) -> CasePixels:

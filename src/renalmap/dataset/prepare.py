@@ -89,7 +89,8 @@ def prepare(
         write_entry(root, survey.entry(case, pixels))
     if with_cysts:
         logger.warning(
-            "%d cases mark cysts (label 3): they are trained as kidney, as in KiTS19", with_cysts
+            "Cysts are marked (label 3) in %d of the cases: they are trained as kidney, as in KiTS19",
+            with_cysts,
         )
     _write_statistics(root, settings, split, progress)
     store = Store.open(root)

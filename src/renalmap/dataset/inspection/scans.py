@@ -14,8 +14,11 @@ from renalmap.dataset.prepare import PLAUSIBLE_HU
 from renalmap.imaging import Volume, describe_hounsfield_doubt
 from renalmap.labels import KIDNEY
 
-KIDNEY_HU: Final = (0.0, 400.0)
-"""Median of a kidney: 20 to 40 without contrast agent, below 300 at its brightest."""
+KIDNEY_HU: Final = (-20.0, 400.0)
+"""Median of a kidney: 14 to 40 without contrast agent, below 300 at its brightest; fat has -100."""
+
+PADDING_HU: Final = -3100.0
+"""Scanners write -2000, -2048, -3024 or -3071 outside their circle; resampling overshoots a little."""
 
 _INT16: Final = np.iinfo(np.int16)
 _PERCENTILES: Final = (0.01, 0.5, 0.99)
@@ -48,7 +51,8 @@ def _walk(
         silhouettes.append(silhouette(plane))
         lows.append(float(plane.min()))
         highs.append(float(plane.max()))
-        rounded = np.clip(np.rint(plane), _INT16.min, _INT16.max).astype(np.int32)
+        whole = plane if plane.dtype == np.int16 else np.rint(plane).clip(_INT16.min, _INT16.max)
+        rounded = whole.astype(np.int32)
         levels += np.bincount(rounded.ravel() - int(_INT16.min), minlength=levels.size)
     return np.stack(silhouettes), levels, (min(lows), max(highs))
 
@@ -82,13 +86,15 @@ def _check_intensity(volume: Volume, found: CaseInspection) -> None:
     doubt = describe_hounsfield_doubt(volume)
     if doubt is not None:
         found.add("intensity", "error", doubt.partition(": ")[2].partition(". ")[0])
-    elif intensity.min_hu < PLAUSIBLE_HU[0] or intensity.max_hu > PLAUSIBLE_HU[1]:
+    elif intensity.min_hu < PADDING_HU or intensity.max_hu > PLAUSIBLE_HU[1]:
         found.add(
             "intensity",
             "warning",
             f"intensities from {intensity.min_hu:g} to {intensity.max_hu:g} HU, "
             f"outside {PLAUSIBLE_HU[0]:g} to {PLAUSIBLE_HU[1]:g}",
         )
+    elif intensity.min_hu < PLAUSIBLE_HU[0]:
+        found.add("intensity", "note", f"values down to {intensity.min_hu:g} HU: padding, or overshoot")
     kidney_hu = intensity.kidney_p50_hu
     if doubt is None and kidney_hu is not None and not KIDNEY_HU[0] <= kidney_hu <= KIDNEY_HU[1]:
         found.add(
