@@ -1,4 +1,4 @@
-"""KiTS19's labels and the regions that are scored."""
+"""The labels of KiTS and the regions that are scored."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Final
 BACKGROUND: Final = 0
 KIDNEY: Final = 1
 TUMOUR: Final = 2
+CYST: Final = 3
+"""KiTS21's and KiTS23's; KiTS19 marks cysts as kidney, and so do the networks."""
 
 LABEL_NAMES: Final[Mapping[int, str]] = MappingProxyType(
-    {BACKGROUND: "background", KIDNEY: "kidney", TUMOUR: "tumour"}
+    {BACKGROUND: "background", KIDNEY: "kidney", TUMOUR: "tumour", CYST: "cyst"}
 )
 
 REGIONS: Final[Mapping[str, frozenset[int]]] = MappingProxyType(
@@ -19,6 +21,9 @@ REGIONS: Final[Mapping[str, frozenset[int]]] = MappingProxyType(
         "kidney": frozenset({KIDNEY, TUMOUR}),
         "tumour": frozenset({TUMOUR}),
         "kidney_only": frozenset({KIDNEY}),
+        "kidney_and_masses": frozenset({KIDNEY, TUMOUR, CYST}),
+        "masses": frozenset({TUMOUR, CYST}),
     }
 )
-"""A region is a union of labels. KiTS scores "kidney" as kidney + tumour."""
+"""A region is a union of labels. KiTS19 scores "kidney" as kidney + tumour; the last two and the tumour
+are the hierarchical classes of KiTS21 and KiTS23."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import sys
 
@@ -68,6 +69,36 @@ def test_predictions_find_their_references(tmp_path, pair, write_scan, labels, n
     (score,) = evaluate_predictions(tmp_path / "p", tmp_path / "r", surface=False)
     assert score.case == "case_00000"
     assert score.kidney_reference_ml > score.tumour_reference_ml > 0
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "dataset/{}/segmentation.nii.gz",
+        "data/{}/aggregated_MAJ_seg.nii.gz",
+        "kits21/data/{}/aggregated_MAJ_seg.nii.gz",
+    ],
+)
+def test_references_are_found_in_every_kits(tmp_path, pair, labels, layout):
+    put(pair[0], tmp_path / "p" / "prediction_00001.nii.gz")
+    put(pair[1], *(tmp_path / "r" / layout.format(f"case_0000{n}") for n in range(3)))
+    (score,) = evaluate_predictions(tmp_path / "p", tmp_path / "r", surface=False)
+    assert score.case == "case_00001"
+    assert score.kidney_dice == pytest.approx(expected_dice(labels))
+
+
+@pytest.mark.parametrize("below", ["", "labelsTr"])
+def test_references_are_found_in_nnunets_folder_and_translated(
+    tmp_path, pair, write_scan, labels, below
+):
+    put(pair[1], tmp_path / "p" / "KiTS-00001.nii.gz")
+    stored = np.array([0, 2, 1], np.uint8)[labels]
+    write_scan(tmp_path / "r" / "labelsTr" / "KiTS-00001.nii.gz", stored)
+    names = {"background": 0, "tumor": 1, "kidney": 2}
+    content = {"channel_names": {"0": "CT"}, "labels": names}
+    (tmp_path / "r" / "dataset.json").write_text(json.dumps(content))
+    (score,) = evaluate_predictions(tmp_path / "p", tmp_path / "r" / below, surface=False)
+    assert (score.case, score.composite_dice) == ("KiTS-00001", 1.0)
 
 
 def test_cases_come_in_the_order_of_their_names(tmp_path, pair):

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import logging
 import shutil
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from renalmap.api.score import evaluate_kits23
 from renalmap.api.segment import SegmentRequest, segment_scans, short_name
 from renalmap.bundle import CALIBRATION_FILE, CalibrationCurve, ConfidenceCalibration, write_sums
 from renalmap.errors import (
@@ -321,3 +323,43 @@ def test_two_acquisitions_are_never_mixed(tmp_path, shared_data, tiny):
     folder = shared_data / "dicom" / "HCC_002_two_acquisitions"
     with pytest.raises(AmbiguousAcquisitionError, match=r"acquisition 1: 109.*acquisition 2: 109"):
         segment_scans([folder], tmp_path / "out.nii.gz", tiny)
+
+
+# The names of a submission to KiTS.
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["case_00210/imaging.nii.gz", "case_00210.nii.gz", "master_00210.nii.gz", "case_00210_0000.nii.gz"],
+)
+def test_a_submissions_names_are_kits(tmp_path, scan, tiny, name):
+    copied = tmp_path / "kits" / name
+    copied.parent.mkdir(parents=True)
+    shutil.copy(scan, copied)
+    (case,) = segment_scans([copied], tmp_path / "new", replace(tiny, names="kits-submission")).cases
+    assert case.output == str(tmp_path / "new" / "prediction_00210.nii.gz")
+    assert read_label_map(tmp_path / "new" / "prediction_00210.nii.gz").labels.any()
+
+
+def test_a_submission_is_read_by_evaluate(tmp_path, write_scan, scan, tiny, labels):
+    scans = []
+    for number in (3, 210):
+        folder = tmp_path / "kits" / "dataset" / f"case_{number:05d}"
+        folder.mkdir(parents=True)
+        scans.append(shutil.copy(scan, folder / "imaging.nii.gz"))
+        write_scan(folder / "segmentation.nii.gz", labels)
+    segment_scans(scans, tmp_path / "new", replace(tiny, names="kits-submission"))
+    scores = evaluate_kits23(tmp_path / "new", tmp_path / "kits", surface=False)
+    assert [(score.case, score.mean_dice) for score in scores] == [
+        ("case_00003", 1.0),
+        ("case_00210", 1.0),
+    ]
+
+
+def test_a_scan_without_a_number_is_no_submission(tmp_path, scan, tiny):
+    with pytest.raises(ConfigError, match=r"case number.*got scan"):
+        segment_scans([scan], tmp_path / "new", replace(tiny, names="kits-submission"))
+    shutil.copy(scan, tmp_path / "case_00001.nii.gz")
+    with pytest.raises(ConfigError, match="need a folder"):
+        segment_scans([tmp_path / "case_00001.nii.gz"], scan, replace(tiny, names="kits-submission"))
+    assert not (tmp_path / "new").exists()

@@ -5,7 +5,7 @@ import pytest
 
 from renalmap import __version__
 
-VERBS = ("segment", "overview", "evaluate", "demo", "fetch", "prepare", "phantom", "train", "export")
+VERBS = ("segment", "overview", "evaluate", "demo", "fetch", "inspect", "prepare", "phantom", "train", "export")
 
 
 def test_help_names_every_verb_in_whole_sentences(cli):
@@ -22,7 +22,7 @@ def test_help_names_every_verb_in_whole_sentences(cli):
 def test_every_option_is_explained(cli, verb):
     finished = cli(verb, "--help")
     assert finished.code == 0
-    assert "--out" in finished.stdout or verb == "evaluate"
+    assert "--out" in finished.stdout or verb in {"evaluate", "inspect"}
     assert max(map(len, finished.stdout.splitlines())) <= 80
 
 

@@ -94,3 +94,41 @@ def test_a_label_that_is_not_scored_ends_with_code_2(cli, tmp_path, write_scan, 
     finished = cli("evaluate", cyst, folders[1] / "data/case_00000/segmentation.nii.gz")
     assert finished.code == 2
     assert "KiTS21" in finished.stderr
+
+
+@pytest.fixture
+def with_cysts(tmp_path, write_scan):
+    """Two KiTS23 cases with a cyst; the second prediction calls it tumour."""
+    truth = np.zeros((8, 64, 64), np.uint8)
+    truth[1:7, 10:40, 10:40] = 1
+    truth[2:4, 15:20, 15:20] = 2
+    truth[4:6, 25:35, 25:35] = 3
+    for number, predicted in enumerate((truth, np.where(truth == 3, 2, truth).astype(np.uint8))):
+        write_scan(tmp_path / "kits23" / "dataset" / f"case_{number:05d}" / "segmentation.nii.gz", truth)
+        write_scan(tmp_path / "predictions" / f"prediction_{number:05d}.nii.gz", predicted)
+    return tmp_path / "predictions", tmp_path / "kits23"
+
+
+def test_kits23s_protocol_keeps_the_cyst(cli, with_cysts):
+    finished = cli("evaluate", *with_cysts, "--protocol", "kits23", "--json")
+    assert (finished.code, finished.stderr) == (0, "")
+    first, second = json.loads(finished.stdout)["cases"]
+    assert (first["case"], first["mean_dice"], first["mean_surface_dice"]) == ("case_00000", 1.0, 1.0)
+    assert (second["kidney_and_masses_dice"], second["masses_dice"]) == (1.0, 1.0)
+    assert second["tumour_dice"] == pytest.approx(2 * 50 / (50 + 250))
+
+
+def test_kits23s_tables_fit_80_columns(cli, with_cysts):
+    several = cli("evaluate", *with_cysts, "--protocol", "kits23")
+    files = (
+        with_cysts[0] / "prediction_00001.nii.gz",
+        with_cysts[1] / "dataset/case_00001/segmentation.nii.gz",
+    )
+    single = cli("evaluate", *files, "--protocol", "kits23", "--no-surface")
+    for finished in (several, single):
+        assert (finished.code, finished.stderr) == (0, "")
+        assert max(map(len, finished.stdout.splitlines())) <= 80
+        assert "0.333" in finished.stdout
+    assert "masses" in several.stdout
+    assert "tumour, cyst" in single.stdout
+    assert "surface" not in single.stdout

@@ -1,4 +1,4 @@
-"""The three layouts, and what each refuses."""
+"""Cases to train on: their layouts, their pixels, and what each refuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from renalmap.dataset.cases import Case, find_cases, open_case
+from renalmap.dataset.cases import Case, find_cases, open_case, read_mask
 from renalmap.errors import (
     DatasetError,
     GeometryMismatchError,
@@ -123,11 +123,21 @@ def test_a_mask_on_another_grid_is_an_error(tmp_path: Path, write_scan, pixels):
         open_case(find_cases(tmp_path)[0])
 
 
-def test_label_3_is_unknown(tmp_path: Path, write_scan, pixels):
+def test_a_cyst_is_trained_as_kidney(tmp_path: Path, write_scan, pixels):
     hu, labels = pixels
     folder = tmp_path / "case_00000"
-    write_scan(folder / "imaging.nii.gz", folder / "segmentation.nii.gz", (hu, labels + 1))
-    with pytest.raises(LabelError, match=r"case_00000.*unknown labels.*to 3"):
+    write_scan(folder / "imaging.nii.gz", folder / "segmentation.nii.gz", (hu, labels + (labels == 2)))
+    (case,) = find_cases(tmp_path)
+    np.testing.assert_array_equal(read_mask(case).labels, np.where(labels == 2, 3, labels))
+    assert open_case(case).cysts
+    np.testing.assert_array_equal(stacked(case)[2], np.minimum(labels, 1))
+
+
+def test_label_4_is_unknown(tmp_path: Path, write_scan, pixels):
+    hu, labels = pixels
+    folder = tmp_path / "case_00000"
+    write_scan(folder / "imaging.nii.gz", folder / "segmentation.nii.gz", (hu, labels + 2))
+    with pytest.raises(LabelError, match=r"case_00000.*unknown labels.*to 4"):
         open_case(find_cases(tmp_path)[0])
 
 

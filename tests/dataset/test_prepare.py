@@ -260,3 +260,19 @@ def test_accumulator_and_store_agree(tmp_path: Path, dataset: Path):
         for index in range(len(entry.z_indices)):
             accumulator.add(clip_hu(store.slices.read(entry.case_id, index)[0], PLAN))
     np.testing.assert_array_equal(accumulator.finish().mean_hu, store.statistics.mean_hu)
+
+
+def test_cysts_are_trained_as_kidney_and_said_to_be(
+    tmp_path: Path, write_scan, draw_pixels, caplog: pytest.LogCaptureFixture
+):
+    for number in range(3):
+        hu, labels = draw_pixels(number)
+        if number == 1:
+            labels[2, 12:18, 14:20] = 3
+        folder = tmp_path / "kits" / f"case_{number:05d}"
+        write_scan(folder / "imaging.nii.gz", folder / "segmentation.nii.gz", (hu, labels))
+    cases = find_cases(tmp_path / "kits")
+    split = Split(seed=None, train=("case_00000",), validation=("case_00001",), test=("case_00002",))
+    store = prepare(cases, tmp_path / "store", settings(), split)
+    assert store.entries[1].kidney_pixels == store.entries[0].kidney_pixels
+    assert "in 1 of the cases" in caplog.text

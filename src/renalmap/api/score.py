@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from renalmap.api.segment import short_name
+from renalmap.dataset.cases import Case, read_mask
+from renalmap.dataset.layouts import KITS_MASKS, kits_folder, nifti_files, read_dataset
 from renalmap.errors import DatasetError, GeometryMismatchError, InputError, PathMissingError
-from renalmap.evaluation import CaseScore, evaluate_case, scores_to_csv
-from renalmap.imaging import read_label_map, read_volume
+from renalmap.evaluation import (
+    CaseScore,
+    Kits23Score,
+    Score,
+    evaluate_case,
+    score_kits23,
+    scores_to_csv,
+)
+from renalmap.imaging import LabelMap, read_label_map, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.imaging.nifti import scan_name
 from renalmap.report import check_charts_available, draw_dice_against_volume, draw_overview
-
-KITS_MASK_NAME = "segmentation"
 
 EvaluateProgress = Callable[[int, int, str], None]
 """Told (cases done, cases in all, the case's name)."""
@@ -29,14 +36,14 @@ def evaluate_predictions(
     plot: Path | None = None,
     progress: EvaluateProgress = lambda *_: None,
 ) -> list[CaseScore]:
-    """Score label maps against their references.
+    """Score label maps against their references, by KiTS19's rules and plainly.
 
     Args:
-        predictions: a NIfTI file, or a folder of `<case>_seg.nii.gz`, `<case>.nii.gz` or KiTS19's
+        predictions: a NIfTI file, or a folder of `<case>_seg.nii.gz`, `<case>.nii.gz` or KiTS's
             `prediction_XXXXX.nii.gz`. Beside `<case>_seg.nii.gz`, `<case>.nii.gz` is taken for the scan.
         reference: a NIfTI file, or a folder of `<case>.nii.gz`, `<case>_seg.nii.gz` or
-            `<case>_kidney.nii.gz`, or one in KiTS19's layout. References without a prediction are left
-            out.
+            `<case>_kidney.nii.gz`, or one in the layout of KiTS19, KiTS21, KiTS23 or nnU-Net. References
+            without a prediction are left out.
         surface: whether to compute surface distances, which take most of the time.
         csv: write the cases here as CSV; an existing file is replaced.
         plot: draw Dice against tumour volume here as PNG; an existing file is replaced.
@@ -50,34 +57,66 @@ def evaluate_predictions(
             cannot be written; the last is found out before the work begins.
         MissingDependencyError: a plot is wanted and matplotlib is not installed; found out as early.
     """
+    _check_outputs(csv, plot)
+    scores = [
+        evaluate_case(prediction, expected, surface=surface, case=case)
+        for case, prediction, expected in _read_pairs(_pairs(predictions, reference), progress)
+    ]
+    _write_scores(scores, csv, plot)
+    return scores
+
+
+def evaluate_kits23(
+    predictions: Path,
+    reference: Path,
+    *,
+    surface: bool = True,
+    csv: Path | None = None,
+    plot: Path | None = None,
+    progress: EvaluateProgress = lambda *_: None,
+) -> list[Kits23Score]:
+    """Score label maps against their references by KiTS23's rules; otherwise as `evaluate_predictions`."""
+    _check_outputs(csv, plot)
+    scores = [
+        score_kits23(prediction, expected, surface=surface, case=case)
+        for case, prediction, expected in _read_pairs(_pairs(predictions, reference), progress)
+    ]
+    _write_scores(scores, csv, plot)
+    return scores
+
+
+def _check_outputs(csv: Path | None, plot: Path | None) -> None:
     for path in (csv, plot):
         if path is not None:
             check_writable(path, overwrite=True)
     if plot is not None:
         _check_png_name(plot)
         check_charts_available()
-    pairs = _pairs(predictions, reference)
-    scores = []
-    for done, (case, predicted, expected) in enumerate(pairs, start=1):
-        scores.append(
-            evaluate_case(
-                read_label_map(predicted), read_label_map(expected), surface=surface, case=case
-            )
-        )
-        progress(done, len(pairs), case)
+
+
+def _write_scores(scores: Sequence[Score], csv: Path | None, plot: Path | None) -> None:
     if csv is not None:
         write_text_atomically(csv, scores_to_csv(scores))
     if plot is not None:
         draw_dice_against_volume(scores, plot)
-    return scores
 
 
-def _pairs(predictions: Path, reference: Path) -> list[tuple[str, Path, Path]]:
+def _read_pairs(
+    pairs: Sequence[tuple[str, Case, Case]], progress: EvaluateProgress
+) -> Iterator[tuple[str, LabelMap, LabelMap]]:
+    """Each pair's label maps; a pair counts as done when the next is asked for."""
+    for done, (name, predicted, expected) in enumerate(pairs, start=1):
+        yield name, read_mask(predicted), read_mask(expected)
+        progress(done, len(pairs), name)
+
+
+def _pairs(predictions: Path, reference: Path) -> list[tuple[str, Case, Case]]:
     for path in (predictions, reference):
         if not path.exists():
             raise PathMissingError("nothing to evaluate", where=path)
     if predictions.is_file() and reference.is_file():
-        return [(_case_name(predictions), predictions, reference)]
+        name = _case_name(predictions)
+        return [(name, _case(name, predictions), _case(name, reference))]
     if predictions.is_file() or reference.is_file():
         raise InputError("give two files or two folders", where=predictions, got="one of each")
     found, expected = _label_maps(predictions), _label_maps(reference)
@@ -92,11 +131,18 @@ def _pairs(predictions: Path, reference: Path) -> list[tuple[str, Path, Path]]:
     return [(case, found[case], expected[case]) for case in sorted(found)]
 
 
-def _label_maps(folder: Path) -> dict[str, Path]:
-    root = folder / "data" if (folder / "data").is_dir() else folder
-    files = [*root.glob("*.nii"), *root.glob("*.nii.gz"), *root.glob(f"*/{KITS_MASK_NAME}.nii.gz")]
+def _case(name: str, mask: Path) -> Case:
+    return Case(name, name, mask=mask)
+
+
+def _label_maps(folder: Path) -> dict[str, Case]:
+    """The label maps in a folder, by case: a data set's, or files named after their cases."""
+    if (folder / "labelsTr").is_dir() or folder.name == "labelsTr":
+        dataset = read_dataset(folder.parent if folder.name == "labelsTr" else folder)
+        return {_plain(case.case_id): case for case in dataset.cases if case.mask is not None}
+    root = kits_folder(folder)
     by_case: dict[str, list[Path]] = {}
-    for path in sorted(files):
+    for path in sorted([*nifti_files(root), *_kits_masks(root)]):
         if not scan_name(path).endswith("_probability"):
             by_case.setdefault(_case_name(path), []).append(path)
     maps = {}
@@ -110,14 +156,24 @@ def _label_maps(folder: Path) -> dict[str, Path]:
                 got=" and ".join(path.name for path in marked),
                 hint="Keep one of them in the folder",
             )
-        maps[case] = marked[0]
+        maps[case] = _case(case, marked[0])
     return maps
 
 
+def _kits_masks(root: Path) -> Iterator[Path]:
+    """In each folder the first mask that KiTS has a name for."""
+    for folder in root.iterdir():
+        masks = [folder / name for name in KITS_MASKS if (folder / name).is_file()]
+        yield from masks[:1]
+
+
 def _case_name(path: Path) -> str:
-    name = scan_name(path)
-    if name == KITS_MASK_NAME:
+    if path.name in KITS_MASKS:
         return path.absolute().parent.name
+    return _plain(scan_name(path))
+
+
+def _plain(name: str) -> str:
     return re.sub(r"^prediction_", "case_", re.sub(r"_(seg|kidney)$", "", name))
 
 

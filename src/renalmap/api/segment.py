@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,11 @@ SEGMENTATION_SUFFIX = "_seg.nii.gz"
 
 REPORTED_FROM_ML = 0.5
 """Dropped components from this volume are listed; smaller ones are counted."""
+
+OutputNames = Literal["scan", "kits-submission"]
+
+_KITS_NUMBER = re.compile(r"(?:case|master|prediction)_(\d{5})(?:_0000)?")
+"""What KiTS and nnU-Net call the scan of a case; `master_XXXXX` is how KiTS serves it."""
 
 Status = Literal["ok", "no_kidney_found", "failed"]
 
@@ -103,6 +109,8 @@ class SegmentRequest:
         acquisition: which acquisition of a DICOM series.
         assume_hu: do not warn of values that cannot be HU.
         overwrite: replace outputs that exist.
+        names: what outputs in a folder are called: `<scan's name>_seg.nii.gz`, or as KiTS wants
+            submissions, `prediction_XXXXX.nii.gz`.
     """
 
     model: Path | None = None
@@ -112,6 +120,7 @@ class SegmentRequest:
     acquisition: int | None = None
     assume_hu: bool = False
     overwrite: bool = False
+    names: OutputNames = "scan"
 
 
 ScanProgress = Callable[[Path, str, int, int], None]
@@ -130,7 +139,7 @@ def segment_scans(
         scans: NIfTI files or DICOM folders.
         out: for one scan the file to write, or a folder that exists; for several a folder, made if it
             is missing, that receives `<scan's name>_seg.nii.gz`. The name of KiTS19's
-            `case_XXXXX/imaging.nii.gz` is its folder's.
+            `case_XXXXX/imaging.nii.gz` is its folder's. For KiTS's names always a folder.
         request: bundle, device, options.
         progress: called after every slice.
 
@@ -140,10 +149,10 @@ def segment_scans(
     Raises:
         RenalMapError: before the first scan for a fault of the request; for a single scan, its own.
     """
-    outputs = _outputs(scans, out)
+    outputs = _outputs(scans, out, request.names)
     bundle = Bundle.open(request.model or default_bundle_path())
     cascade = Cascade(bundle, Runtime(request.engine, request.device, request.options.threads))
-    if len(scans) > 1:
+    if outputs != [out]:
         out.mkdir(parents=True, exist_ok=True)
     reports = []
     for scan, output in zip(scans, outputs, strict=True):
@@ -165,24 +174,26 @@ def short_name(scan: Path) -> str:
     return scan.absolute().parent.name if name == KITS_IMAGE_NAME else name
 
 
-def _outputs(scans: Sequence[Path], out: Path) -> list[Path]:
+def _outputs(scans: Sequence[Path], out: Path, names: OutputNames) -> list[Path]:
     """Where each scan's labels go; refuses what would fail after the work is done."""
     if not scans:
         raise ConfigError("no scan was given")
-    if len(scans) == 1 and not out.is_dir():
+    if len(scans) == 1 and not out.is_dir() and names == "scan":
         outputs = [out]
     else:
         if out.exists() and not out.is_dir():
-            raise ConfigError("several scans need a folder as --out", where=out, got="a file")
-        names = [short_name(scan) for scan in scans]
-        repeated = sorted({name for name in names if names.count(name) > 1})
+            raise ConfigError(
+                "several scans, and KiTS's names, need a folder as --out", where=out, got="a file"
+            )
+        files = [_output_name(scan, names) for scan in scans]
+        repeated = sorted({name for name in files if files.count(name) > 1})
         if repeated:
             raise ConfigError(
                 "scans of the same name would overwrite each other",
                 got=", ".join(repeated[:5]),
                 hint="Segment them in separate calls, with another --out",
             )
-        outputs = [out / f"{name}{SEGMENTATION_SUFFIX}" for name in names]
+        outputs = [out / name for name in files]
     for output in outputs:
         if not is_nifti_name(output):
             raise InputError(
@@ -196,6 +207,21 @@ def _outputs(scans: Sequence[Path], out: Path) -> list[Path]:
                 "the labels would replace the scan", where=output, hint="Give another --out"
             )
     return outputs
+
+
+def _output_name(scan: Path, names: OutputNames) -> str:
+    name = short_name(scan)
+    if names == "scan":
+        return f"{name}{SEGMENTATION_SUFFIX}"
+    number = _KITS_NUMBER.fullmatch(name)
+    if number is None:
+        raise ConfigError(
+            "a scan without a case number has no name in a submission to KiTS",
+            where=scan,
+            got=name,
+            expected="case_XXXXX, as case_00210/imaging.nii.gz or case_00210.nii.gz",
+        )
+    return f"prediction_{number[1]}.nii.gz"
 
 
 def _segment_scan(

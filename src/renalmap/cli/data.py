@@ -1,4 +1,4 @@
-"""Verbs about data sets: fetch, prepare, phantom."""
+"""Verbs about data sets: fetch, inspect, prepare, phantom."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from renalmap.cli.console import output, progress_bar, show_error, show_warning
+from renalmap.cli.inspection import inspection_tables
 from renalmap.cli.tables import fetch_table, table
 
 
@@ -68,10 +69,48 @@ def fetch(
         raise typer.Exit(1)
 
 
+def inspect(
+    dataset: Annotated[
+        Path,
+        typer.Argument(help="A KiTS19, KiTS21, KiTS23 or nnU-Net folder, or a table (cases.csv)."),
+    ],
+    html: Annotated[Path | None, typer.Option(help="Write a page with a picture of each case.")] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Cases at once; each takes up to 1 GB.")
+    ] = 1,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")] = False,
+) -> None:
+    """Look a data set over before training on it.
+
+    Files, grids, spacing, labels, holes, islands, borders, intensities, duplicates, second phases, and
+    what is published of single KiTS cases. Masks without imaging will do. Exit code 0: no error; 1: at
+    least one case has an error; 2: there is no data set.
+    """
+    from renalmap.api.inspect import inspect as inspect_all
+
+    with progress_bar(quiet=quiet or json) as bar:
+        bar.show("inspecting", 0, 0)
+        report = inspect_all(
+            dataset,
+            html=html,
+            jobs=jobs,
+            progress=lambda done, total, case: bar.show("inspecting", done, total, f"inspected {case}"),
+        )
+    if json:
+        typer.echo(report.model_dump_json(indent=2))
+    elif not quiet:
+        output.print(*inspection_tables(report))
+        if html is not None:
+            typer.echo(f"wrote {html}")
+    if report.worst == "error":
+        raise typer.Exit(1)
+
+
 def prepare(
     datasets: Annotated[
         list[Path],
-        typer.Argument(help="KiTS19 folders, folders of single slices, or tables of cases (cases.csv)."),
+        typer.Argument(help="KiTS or nnU-Net folders, folders of single slices, or tables (cases.csv)."),
     ],
     out: Annotated[Path, typer.Option(help="The store's folder.")],
     store: Annotated[

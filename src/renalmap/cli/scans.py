@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from renalmap.cli.console import output, progress_bar, show_error, show_warning
+from renalmap.cli.kits23 import kits23_tables
 from renalmap.cli.tables import number, score_tables, segment_tables, table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from renalmap.api.segment import SegmentReport
+    from renalmap.evaluation import Score
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -60,6 +65,10 @@ def segment(
     keep_all: Annotated[
         bool, typer.Option("--keep-all", help="Keep more than two kidneys, even if the bundle does not.")
     ] = False,
+    names: Annotated[
+        Literal["scan", "kits-submission"],
+        typer.Option(help="In a folder: SCAN_seg.nii.gz, or prediction_XXXXX.nii.gz."),
+    ] = "scan",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 if no kidney is found in a scan.")
@@ -92,6 +101,7 @@ def segment(
         acquisition=acquisition,
         assume_hu=assume_hu,
         overwrite=overwrite,
+        names=names,
     )
     with progress_bar(quiet=quiet or json) as bar:
         report = segment_scans(
@@ -125,30 +135,45 @@ def overview(
 
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="A label map, or a folder of them.")],
-    reference: Annotated[Path, typer.Argument(help="The same, or a folder in KiTS19's layout.")],
+    reference: Annotated[
+        Path, typer.Argument(help="The same, or a folder in the layout of KiTS or nnU-Net.")
+    ],
+    protocol: Annotated[
+        Literal["kits19", "kits23"],
+        typer.Option(help="kits23: kidney and masses, masses, tumour; label 3 is a cyst."),
+    ] = "kits19",
     csv: Annotated[Path | None, typer.Option(help="Write the cases as CSV.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw Dice against tumour volume as PNG.")] = None,
     surface: Annotated[bool, typer.Option(help="Surface distances; they take most of the time.")] = True,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score label maps per case in 3D, by KiTS19's rules and plainly."""
-    from renalmap.api.score import evaluate_predictions
+    """Score label maps per case in 3D.
+
+    By KiTS19's rules and plainly; or with --protocol kits23 by KiTS23's: Dice and surface Dice of its
+    three nested classes, where both empty is 1 and one empty 0.
+    """
+    from renalmap.api.score import evaluate_kits23, evaluate_predictions
     from renalmap.evaluation import scores_to_json
 
+    tables: Iterable[Table]
+    scores: Sequence[Score]
     with progress_bar(quiet=quiet or json) as bar:
-        scores = evaluate_predictions(
-            predictions,
-            reference,
-            surface=surface,
-            csv=csv,
-            plot=plot,
-            progress=lambda done, total, case: bar.show("evaluating", done, total, f"scored {case}"),
-        )
+
+        def told(done: int, total: int, case: str) -> None:
+            bar.show("evaluating", done, total, f"scored {case}")
+
+        paths = predictions, reference
+        if protocol == "kits23":
+            found = evaluate_kits23(*paths, surface=surface, csv=csv, plot=plot, progress=told)
+            scores, tables = found, kits23_tables(found)
+        else:
+            plain = evaluate_predictions(*paths, surface=surface, csv=csv, plot=plot, progress=told)
+            scores, tables = plain, score_tables(plain)
     if json:
         typer.echo(scores_to_json(scores), nl=False)
     elif not quiet:
-        output.print(*score_tables(scores))
+        output.print(*tables)
 
 
 def demo(

@@ -13,7 +13,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from renalmap.api.fetch import FetchReport
     from renalmap.api.segment import CaseReport
-    from renalmap.evaluation import CaseScore, MetricSummary, Summary
+    from renalmap.evaluation import CaseScore, MetricSummary, Score, Summary
 
 _REGION_TITLES: Final = {
     "kidney": "kidney + tumour",
@@ -130,9 +130,9 @@ def score_tables(scores: Sequence[CaseScore]) -> Iterator[Table]:
         yield _region_table(scores[0])
         return
     yield _case_table(scores)
-    yield _summary_table(summarise(scores))
+    yield summary_table(summarise(scores))
     if any(score.tumour_reference_ml > 0 for score in scores):
-        yield _volume_table(scores)
+        yield volume_table(scores)
 
 
 def _region_table(score: CaseScore) -> Table:
@@ -174,7 +174,8 @@ def _case_table(scores: Sequence[CaseScore]) -> Table:
     return made
 
 
-def _summary_table(summary: Summary) -> Table:
+def summary_table(summary: Summary) -> Table:
+    """Every metric but the volumes, over all cases."""
     made = table(f"{summary.n_cases} cases", "metric", "n", "mean", "sd", "median", "min", "max")
     for name, metric in summary.metrics.items():
         if name.endswith("_ml"):  # a mean volume says nothing of accuracy; JSON has it
@@ -193,7 +194,8 @@ def _count(metric: MetricSummary) -> str:
     return f"{metric.n} (+ {', '.join(reasons)})" if reasons else str(metric.n)
 
 
-def _volume_table(scores: Sequence[CaseScore]) -> Table:
+def volume_table(scores: Sequence[Score]) -> Table:
+    """Tumour Dice in bins of the reference's tumour volume."""
     from renalmap.evaluation import dice_by_tumour_volume
 
     made = table("Tumour Dice by tumour volume", "reference", "n", "missed", "mean", "sd")

@@ -1,12 +1,7 @@
-"""Cases and the layouts they come in.
-
-Three layouts are read: KiTS19's official folder, a `cases.csv` that names scans and masks anywhere
-on disk, and a folder of single slices (`index.csv` beside `.npz` files with `hu` and `label`).
-"""
+"""Cases to train on, and their pixels. What lies where on disk is for `renalmap.dataset.layouts`."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,39 +11,21 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.dataset.layouts import Case, read_dataset
 from renalmap.errors import (
     DatasetError,
     GeometryMismatchError,
     LabelError,
     NoImagesError,
     NonFiniteVoxelsError,
-    PathMissingError,
 )
-from renalmap.imaging import read_geometry, read_label_map, read_volume
-from renalmap.labels import LABEL_NAMES
+from renalmap.imaging import LabelMap, read_geometry, read_label_map, read_volume
+from renalmap.labels import CYST, KIDNEY, LABEL_NAMES
 
-MANIFEST_COLUMNS = ("case_id", "patient", "image", "mask", "acquisition")
+__all__ = ["Case", "CasePixels", "count_slices", "find_cases", "open_case", "read_mask"]
 
-
-@dataclass(frozen=True)
-class Case:
-    """A data set's record of one scan: no pixels.
-
-    Attributes:
-        case_id: unique in the data set.
-        patient: who was scanned; a split never separates one patient's cases.
-        image: NIfTI file or DICOM folder; None for a case of single slices.
-        mask: NIfTI label map; None likewise.
-        acquisition: which acquisition of a DICOM series.
-        slice_files: for a case of single slices, (z, file) in ascending z.
-    """
-
-    case_id: str
-    patient: str
-    image: Path | None = None
-    mask: Path | None = None
-    acquisition: int | None = None
-    slice_files: tuple[tuple[int, Path], ...] = ()
+GRID_TOLERANCE_MM = 0.1
+"""A mask's voxels may lie this far from its scan's: rounding in headers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,51 +36,42 @@ class CasePixels:
         shape: (rows, columns) of its slices.
         spacing_mm: voxel spacing (z, y, x); None where the slices do not tell it.
         z_indices: the slices there are, ascending.
-        slices: yields (z, HU, labels) in that order, arrays of `shape`.
+        slices: yields (z, HU, labels) in that order, arrays of `shape`; labels 0, 1, 2.
+        cysts: whether the mask of a scan marks cysts, which are kidney here.
     """
 
     shape: tuple[int, int]
     spacing_mm: tuple[float, float, float] | None
     z_indices: tuple[int, ...]
     slices: Iterator[tuple[int, NDArray[Any], NDArray[np.uint8]]]
+    cysts: bool = False
 
 
 def find_cases(root: Path) -> tuple[Case, ...]:
-    """The cases of a data set, sorted by id.
+    """The cases of a data set that can be trained on, sorted by id.
 
     Args:
-        root: a folder in KiTS19's layout (`case_XXXXX/` directly inside or under `data/`), a folder of
-            single slices with an `index.csv`, or a `cases.csv` file with the columns of
-            `MANIFEST_COLUMNS` (paths relative to the file; `acquisition` may be empty).
+        root: a data set in one of the layouts that `read_dataset` reads. Scans without a mask are left
+            out.
 
     Raises:
         PathMissingError: nothing is there.
-        DatasetError: it is none of these layouts, a table is faulty, or ids repeat.
-        NoImagesError: a KiTS19 case has a mask and no imaging.
+        DatasetError: it is none of these layouts, a table is faulty, ids repeat, or there is no mask.
+        NoImagesError: a case has a mask and no imaging.
     """
-    if not root.exists():
-        raise PathMissingError("the data set does not exist", where=root)
-    if root.is_file():
-        cases = _manifest_cases(root)
-    elif (root / "index.csv").is_file():
-        cases = _slice_cases(root)
-    else:
-        cases = _kits_cases(root)
-    _check_ids(cases, root)
-    return tuple(sorted(cases, key=lambda case: case.case_id))
-
-
-def _check_ids(cases: list[Case], root: Path) -> None:
-    """Ids name files of the store, so they must be plain file names, each once."""
-    seen: set[str] = set()
+    dataset = read_dataset(root)
+    cases = tuple(case for case in dataset.cases if case.slice_files or case.mask is not None)
+    if not cases:
+        raise DatasetError("no case of the data set has a mask", where=root)
     for case in cases:
-        if case.case_id in seen:
-            raise DatasetError("two cases have the same id", where=root, got=case.case_id)
-        if not case.case_id or case.case_id.startswith(".") or Path(case.case_id).name != case.case_id:
-            raise DatasetError(
-                "a case's id must be a plain file name", where=root, got=repr(case.case_id)
+        if case.image is None and not case.slice_files:
+            raise NoImagesError(
+                "a mask without imaging",
+                where=case.mask,
+                expected="the scan of the case beside it (KiTS: imaging.nii.gz)",
+                hint="Fetch the imaging first: renalmap fetch kits19 --out FOLDER",
             )
-        seen.add(case.case_id)
+    return cases
 
 
 def count_slices(case: Case) -> int:
@@ -118,117 +86,67 @@ def count_slices(case: Case) -> int:
 
 
 def open_case(case: Case) -> CasePixels:
-    """Read a case.
+    """Read a case to train on. Cysts, where a mask marks them, become kidney, as KiTS19 has them.
 
     Raises:
         GeometryMismatchError: image and mask lie on different grids.
-        LabelError: the mask holds other labels than KiTS19's 0, 1, 2.
+        LabelError: the mask holds other labels than KiTS's 0 to 3.
         InputError: any of the readers' errors.
     """
     if case.image is None or case.mask is None:
         return _open_slices(case)
     volume = read_volume(case.image, acquisition=case.acquisition)
-    labels = read_label_map(case.mask)
-    if not volume.geometry.matches(labels.geometry, tolerance_mm=0.1):
+    labels = read_mask(case)
+    if not volume.geometry.matches(labels.geometry, tolerance_mm=GRID_TOLERANCE_MM):
         raise GeometryMismatchError(
             "image and mask lie on different grids",
             where=case.case_id,
             got=f"mask {labels.geometry.shape} at {labels.geometry.affine[:3, 3].round(1).tolist()} mm",
             expected=f"{volume.geometry.shape} at {volume.geometry.affine[:3, 3].round(1).tolist()} mm",
         )
-    _check_labels(labels.labels, case.case_id)
+    cysts = int(labels.labels.max()) == CYST
+    for plane in labels.labels if cysts else ():
+        plane[plane == CYST] = KIDNEY
     depth, rows, columns = volume.geometry.shape
     return CasePixels(
         shape=(rows, columns),
         spacing_mm=volume.geometry.spacing_mm,
         z_indices=tuple(range(depth)),
         slices=((z, volume.hu[z], labels.labels[z]) for z in range(depth)),
+        cysts=cysts,
     )
 
 
-def _kits_cases(root: Path) -> list[Case]:
-    folder = root / "data" if (root / "data").is_dir() else root
-    cases = []
-    for case_folder in sorted(folder.glob("case_*")):
-        mask = case_folder / "segmentation.nii.gz"
-        image = case_folder / "imaging.nii.gz"
-        if not mask.is_file():
-            continue
-        if not image.is_file():
-            raise NoImagesError(
-                "a mask without imaging",
-                where=case_folder,
-                expected="imaging.nii.gz beside segmentation.nii.gz",
-                hint="Fetch the imaging first: renalmap fetch kits19 --out FOLDER",
+def read_mask(case: Case) -> LabelMap:
+    """A case's mask in our labels, cysts kept.
+
+    Raises:
+        LabelError: it holds other values than KiTS's 0 to 3, or than its data set names.
+        InputError: any of the readers' errors.
+        ValueError: the case has no mask.
+    """
+    if case.mask is None:
+        raise ValueError(f"{case.case_id} has no mask")
+    label_map = read_label_map(case.mask)
+    if not case.mask_labels:
+        _check_labels(label_map.labels, str(case.mask))
+        return label_map
+    unnamed = 255
+    ours = np.full(256, unnamed, np.uint8)
+    for stored, label in case.mask_labels:
+        ours[stored] = label
+    # Slice by slice and in place: a scan's mask is in memory once.
+    for plane in label_map.labels:
+        highest = plane.max()
+        plane[...] = ours[plane]
+        if plane.max() == unnamed:
+            raise LabelError(
+                "a mask holds values that its dataset.json does not name",
+                where=case.mask,
+                got=f"values up to {highest}",
+                expected=", ".join(str(stored) for stored, _ in case.mask_labels),
             )
-        cases.append(Case(case_folder.name, case_folder.name, image, mask))
-    if not cases:
-        raise DatasetError(
-            "no data set of a known layout",
-            where=root,
-            expected="case_XXXXX/{imaging,segmentation}.nii.gz, an index.csv of slices, or a cases.csv",
-        )
-    return cases
-
-
-def _manifest_cases(path: Path) -> list[Case]:
-    rows = _read_table(path, MANIFEST_COLUMNS)
-    return [
-        Case(
-            case_id=row["case_id"],
-            patient=row["patient"] or row["case_id"],
-            image=_existing(path, row["image"]),
-            mask=_existing(path, row["mask"]),
-            acquisition=_integer(path, row["acquisition"]) if row["acquisition"] else None,
-        )
-        for row in rows
-    ]
-
-
-def _slice_cases(root: Path) -> list[Case]:
-    table = root / "index.csv"
-    rows = _read_table(table, ("name", "case", "z"))
-    files: dict[str, list[tuple[int, Path]]] = {}
-    for row in rows:
-        path = _existing(table, f"{row['name']}.npz")
-        files.setdefault(row["case"], []).append((_integer(table, row["z"]), path))
-    return [Case(case, case, slice_files=tuple(sorted(found))) for case, found in files.items()]
-
-
-def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as handle:
-            reader = csv.DictReader(handle, restval="")
-            missing = set(columns) - set(reader.fieldnames or ())
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError("the table of cases is not CSV", where=path, got=str(error)) from error
-    if missing:
-        raise DatasetError(
-            "the table of cases lacks columns",
-            where=path,
-            got=f"no {', '.join(sorted(missing))}",
-            expected=", ".join(columns),
-        )
-    return rows
-
-
-def _integer(table: Path, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise DatasetError(
-            "the table of cases has text where an integer belongs", where=table, got=repr(text)
-        ) from error
-
-
-def _existing(table: Path, name: str) -> Path:
-    if not name:
-        raise DatasetError("the table of cases leaves a path empty", where=table)
-    path = (table.parent / name).resolve()
-    if not path.exists():
-        raise PathMissingError("a file that the table of cases names does not exist", where=path)
-    return path
+    return label_map
 
 
 def _open_slices(case: Case) -> CasePixels:
@@ -265,7 +183,7 @@ def _read_slice(path: Path) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     if not np.isfinite(hu).all():
         raise NonFiniteVoxelsError("a slice holds NaN or infinite pixels", where=path)
     _check_labels(labels, str(path))
-    return hu, labels.astype(np.uint8)
+    return hu, np.where(labels == CYST, KIDNEY, labels).astype(np.uint8)
 
 
 def _check_labels(labels: NDArray[Any], where: str) -> None:

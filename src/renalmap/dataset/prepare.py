@@ -75,16 +75,23 @@ def prepare(
     if waiting:
         # Statistics of fewer cases must not outlive the arrival of another.
         (root / STATISTICS_FILE).unlink(missing_ok=True)
+    with_cysts = 0
     counter = _Counter(progress, len(cases), sum(count_slices(case) for case in waiting), len(done))
     for case in waiting:
         counter.begin(case.case_id)
         survey = _CaseSurvey(settings.plan)
         pixels = open_case(case)
+        with_cysts += pixels.cysts
         walk = _on_grid(pixels, settings.plan, survey, counter)
         slices.write_case(case.case_id, walk, expected=len(pixels.z_indices))
         for _ in walk:
             """A case that was complete but not declared so is surveyed to its end."""
         write_entry(root, survey.entry(case, pixels))
+    if with_cysts:
+        logger.warning(
+            "Cysts are marked (label 3) in %d of the cases: they are trained as kidney, as in KiTS19",
+            with_cysts,
+        )
     _write_statistics(root, settings, split, progress)
     store = Store.open(root)
     _write_intensities(store)

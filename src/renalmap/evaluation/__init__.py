@@ -1,6 +1,7 @@
 """Predictions against references: metrics on masks, scored cases, tables."""
 
 from renalmap.evaluation.cases import CaseScore, evaluate_case
+from renalmap.evaluation.kits23 import KITS23_REGIONS, Kits23Score, score_kits23
 from renalmap.evaluation.metrics import Kits19Score, dice, kits19_score, region_mask, volume_ml
 from renalmap.evaluation.surface import (
     KITS_TOLERANCE_MM,
@@ -11,6 +12,7 @@ from renalmap.evaluation.surface import (
 )
 from renalmap.evaluation.table import (
     MetricSummary,
+    Score,
     Summary,
     VolumeBin,
     dice_by_tumour_volume,
@@ -20,10 +22,13 @@ from renalmap.evaluation.table import (
 )
 
 __all__ = [
+    "KITS23_REGIONS",
     "KITS_TOLERANCE_MM",
     "CaseScore",
     "Kits19Score",
+    "Kits23Score",
     "MetricSummary",
+    "Score",
     "Summary",
     "SurfaceDistances",
     "VolumeBin",
@@ -33,6 +38,7 @@ __all__ = [
     "hd95_mm",
     "kits19_score",
     "region_mask",
+    "score_kits23",
     "scores_to_csv",
     "scores_to_json",
     "summarise",

@@ -86,10 +86,10 @@ def evaluate_case(
 
     Raises:
         GeometryMismatchError: the two lie on different grids.
-        LabelError: one of them holds a value above 2, such as KiTS21's cyst.
+        LabelError: one of them holds a value above 2, such as KiTS21's cyst: see `score_kits23`.
         MissingDependencyError: `surface` was asked for and `surface-distance` is not installed.
     """
-    _check_comparable(prediction, reference)
+    check_comparable(prediction, reference, highest=TUMOUR)
     kidney = _score_region(prediction, reference, "kidney", surface=surface)
     tumour = _score_region(prediction, reference, "tumour", surface=surface)
     kidney_only = _score_region(prediction, reference, "kidney_only", surface=False)
@@ -131,7 +131,18 @@ def _score_region(
     )
 
 
-def _check_comparable(prediction: LabelMap, reference: LabelMap) -> None:
+def check_comparable(prediction: LabelMap, reference: LabelMap, *, highest: int) -> None:
+    """Refuse label maps that must not be compared.
+
+    Args:
+        prediction: a label map.
+        reference: another.
+        highest: the highest label that is scored.
+
+    Raises:
+        GeometryMismatchError: they lie on different grids.
+        LabelError: one holds a higher label.
+    """
     if not prediction.geometry.matches(reference.geometry):
         raise GeometryMismatchError(
             f"the prediction {prediction.name!r} and the reference {reference.name!r} "
@@ -142,14 +153,16 @@ def _check_comparable(prediction: LabelMap, reference: LabelMap) -> None:
             hint="Compare label maps of the same scan, each on the scan's own grid",
         )
     for role, label_map in (("prediction", prediction), ("reference", reference)):
-        highest = int(label_map.labels.max(initial=0))
-        if highest > TUMOUR:
+        found = int(label_map.labels.max(initial=0))
+        if found > highest:
+            scored = {value: name for value, name in LABEL_NAMES.items() if value <= highest}
             raise LabelError(
                 f"the {role} holds a label that is not scored",
                 where=label_map.name,
-                got=str(highest),
-                expected=", ".join(f"{value} {name}" for value, name in LABEL_NAMES.items()),
-                hint="KiTS21 and KiTS23 mark cysts as 3, KiTS19 as kidney: write 1 in place of 3",
+                got=str(found),
+                expected=", ".join(f"{value} {name}" for value, name in scored.items()),
+                hint="KiTS21 and KiTS23 mark cysts as 3, KiTS19 as kidney: score with --protocol kits23, "
+                "or write 1 in place of 3",
             )
 
 

@@ -8,6 +8,7 @@ function            both empty     one empty
 ==================  =============  ===============================================================
 `dice`              `both_empty`   0
 `kits19_score`      0              0
+`score_kits23`      1              0
 ==================  =============  ===============================================================
 """
 
@@ -47,7 +48,7 @@ def region_mask(labels: NDArray[np.uint8], region: str) -> BoolMask:
 
     Args:
         labels: uint8 labels, any shape.
-        region: "kidney" (kidney + tumour), "tumour" or "kidney_only".
+        region: its name.
     """
     return np.isin(labels, sorted(REGIONS[region]))
 
@@ -58,9 +59,10 @@ def dice(prediction: BoolMask, reference: BoolMask, *, both_empty: float = nan) 
     Args:
         prediction: boolean mask, any shape.
         reference: boolean mask of the same shape.
-        both_empty: the value of 0/0. NaN, "undefined", is the default and KiTS21's and KiTS23's
-            convention: such a case is left out of a mean and counted. 1.0 calls it agreement, which
-            lifts the mean of a data set in which many cases have no tumour; 0.0 is KiTS19's.
+        both_empty: the value of 0/0. NaN, "undefined", is the default, also of the
+            function of this name in KiTS21 and KiTS23: such a case is left out of a mean and counted. 1.0 calls it agreement, which
+            lifts the mean of a data set in which many cases have no tumour, and is what KiTS23 does
+            before it comes to this function; 0.0 is KiTS19's.
 
     Returns:
         0..1; 0.0 if exactly one mask is empty; `both_empty` if both are.

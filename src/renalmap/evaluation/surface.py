@@ -21,12 +21,17 @@ from renalmap.errors import MissingDependencyError
 from renalmap.evaluation.metrics import BoolMask
 
 KITS_TOLERANCE_MM: Final[Mapping[str, float]] = MappingProxyType(
-    {"kidney": 1.0330772532390826, "tumour": 1.1498198361434828}
+    {
+        "kidney": 1.0330772532390826,
+        "kidney_and_masses": 1.0330772532390826,
+        "masses": 1.1328796488598762,
+        "tumour": 1.1498198361434828,
+    }
 )
 """Surface Dice tolerances of KiTS21 and KiTS23, measured there between annotators.
 
 Source: `HEC_SD_TOLERANCES_MM` in `kits21/evaluation` and `kits23/configuration/labels.py` of
-github.com/neheller ("kidney_and_mass" and "tumor"; "mass", 1.1329 mm, needs the cyst label).
+github.com/neheller ("kidney_and_mass", "mass" and "tumor"). Without cysts, kidney and masses are the kidney of KiTS19.
 """
 
 

@@ -21,11 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.evaluation.cases import CaseScore
+from renalmap.evaluation.kits23 import Kits23Score
 
 COLUMNS: Final = tuple(field.name for field in fields(CaseScore))
 """Column names of the CSV and keys of the JSON, in order; units are part of the names."""
 
-METRICS: Final = tuple(name for name in COLUMNS if name != "case")
+Score = CaseScore | Kits23Score
+"""What a table holds; the fields of its cases are its columns."""
 
 TUMOUR_VOLUME_EDGES_ML: Final = (8.0, 30.0, 100.0)
 """Default edges between volume bins: KiTS19's lower quartile, its median, and a large tumour."""
@@ -90,7 +92,12 @@ class VolumeBin:
     sd: float
 
 
-def summarise(scores: Sequence[CaseScore]) -> Summary:
+def columns_of(scores: Sequence[Score]) -> tuple[str, ...]:
+    """Column names of a table of these cases; `COLUMNS` where there are none."""
+    return tuple(field.name for field in fields(scores[0])) if scores else COLUMNS
+
+
+def summarise(scores: Sequence[Score]) -> Summary:
     """Mean, standard deviation, median and range of every metric over cases.
 
     Args:
@@ -101,14 +108,15 @@ def summarise(scores: Sequence[CaseScore]) -> Summary:
     """
     computed: dict[str, list[float]] = {
         metric: [value for score in scores if (value := getattr(score, metric)) is not None]
-        for metric in METRICS
+        for metric in columns_of(scores)
+        if metric != "case"
     }
     metrics = {name: _summarise_values(values) for name, values in computed.items() if values}
     return Summary(n_cases=len(scores), metrics=metrics)
 
 
 def dice_by_tumour_volume(
-    scores: Sequence[CaseScore], edges_ml: Sequence[float] = TUMOUR_VOLUME_EDGES_ML
+    scores: Sequence[Score], edges_ml: Sequence[float] = TUMOUR_VOLUME_EDGES_ML
 ) -> tuple[VolumeBin, ...]:
     """Tumour Dice by tumour volume in the reference: small tumours are the ones that fail.
 
@@ -133,21 +141,19 @@ def dice_by_tumour_volume(
     )
 
 
-def scores_to_csv(scores: Sequence[CaseScore]) -> str:
-    """The cases as CSV text: one header row of `COLUMNS`, one row per case, in the given order.
+def scores_to_csv(scores: Sequence[Score]) -> str:
+    """The cases as CSV text: one header row of `columns_of`, one row per case, in the given order.
 
     NaN is written as `nan`, infinity as `inf`; what was not computed is an empty field.
     """
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(buffer, columns_of(scores), lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(score) for score in scores)
     return buffer.getvalue()
 
 
-def scores_to_json(
-    scores: Sequence[CaseScore], edges_ml: Sequence[float] = TUMOUR_VOLUME_EDGES_ML
-) -> str:
+def scores_to_json(scores: Sequence[Score], edges_ml: Sequence[float] = TUMOUR_VOLUME_EDGES_ML) -> str:
     """The cases, their summary and the Dice by tumour volume as strict JSON text.
 
     JSON has neither NaN nor infinity: both are null, as is what was not computed. `n_undefined` and

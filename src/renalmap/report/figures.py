@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.dataset.prepare import PLAUSIBLE_HU
-from renalmap.evaluation.cases import CaseScore
-from renalmap.evaluation.table import dice_by_tumour_volume
+from renalmap.evaluation.table import Score, dice_by_tumour_volume
 from renalmap.report.canvas import FAINT_INK, INK, new_figure, save_png, style_chart
 from renalmap.report.palette import ALARM_COLOUR, KIDNEY_COLOUR, TUMOUR_COLOUR
 
@@ -154,7 +153,7 @@ def draw_training_curve(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     save_png(figure, path)
 
 
-def draw_dice_against_volume(scores: Sequence[CaseScore], path: Path) -> None:
+def draw_dice_against_volume(scores: Sequence[Score], path: Path) -> None:
     """Draw tumour Dice against tumour volume: the paper's observation that small tumours fail.
 
     Each case with a tumour in the reference is a dot, a missed one (Dice 0) a cross; the bars are the
@@ -259,7 +258,7 @@ def _draw_curves(axes: Axes, curves: Mapping[str, NDArray[np.float64]], *, name_
         axes.text(0.5, 0.5, "nothing recorded", transform=axes.transAxes, ha="center", color=FAINT_INK)
 
 
-def _draw_volume_bins(axes: Axes, scores: Sequence[CaseScore]) -> None:
+def _draw_volume_bins(axes: Axes, scores: Sequence[Score]) -> None:
     low, high = axes.get_xlim()
     for row in dice_by_tumour_volume(scores):
         if row.n == 0:

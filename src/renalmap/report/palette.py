@@ -6,5 +6,6 @@ from typing import Final
 
 KIDNEY_COLOUR: Final = "#56B4E9"
 TUMOUR_COLOUR: Final = "#E69F00"
+CYST_COLOUR: Final = "#009E73"
 ALARM_COLOUR: Final = "#D55E00"
-"""Sky blue, orange and vermilion of Okabe & Ito (2008): told apart with any colour vision."""
+"""Sky blue, orange, bluish green and vermilion of Okabe & Ito (2008): told apart with any colour vision."""

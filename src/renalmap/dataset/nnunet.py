@@ -1,0 +1,105 @@
+"""nnU-Net's `dataset.json`: what the numbers in its label maps mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from renalmap.errors import DatasetError
+from renalmap.labels import BACKGROUND, CYST, KIDNEY, LABEL_NAMES, REGIONS, TUMOUR
+
+_LABELS: Final = {
+    "background": BACKGROUND,
+    "kidney": KIDNEY,
+    "tumor": TUMOUR,
+    "tumour": TUMOUR,
+    "kidney tumor": TUMOUR,
+    "kidney tumour": TUMOUR,
+    "cyst": CYST,
+    "kidney cyst": CYST,
+}
+_EXPECTED: Final = "labels named background, kidney, tumour (or tumor) and cyst"
+
+
+def read_nnunet_labels(path: Path) -> tuple[tuple[int, int], ...]:
+    """How the numbers in a raw data set's label maps translate into ours.
+
+    Read are version 1 (`{"1": "kidney"}`), version 2 (`{"kidney": 1}`) and version 2's regions as
+    nnU-Net's own conversion of KiTS23 writes them (`{"kidney": [1, 2, 3], "masses": [2, 3], "tumor": 2}`),
+    whose numbers are KiTS's.
+
+    Args:
+        path: the `dataset.json`.
+
+    Returns:
+        (stored value, label) in ascending order; empty if the numbers are KiTS's own.
+
+    Raises:
+        DatasetError: there is no such file, it is faulty, has several channels, or names other labels.
+    """
+    content = _read(path)
+    channels = content.get("channel_names", content.get("modality", {"0": "CT"}))
+    if len(channels) != 1:
+        raise DatasetError(
+            "the data set has several channels",
+            where=path,
+            got=", ".join(str(name) for name in channels.values()),
+            expected="one, the CT",
+        )
+    labels = content["labels"]
+    if any(isinstance(value, list) for value in labels.values()):
+        _check_regions(labels, path)
+        return ()
+    translation = {}
+    for name, value in _version_2(labels).items():
+        label = _LABELS.get(name.lower().replace("_", " ").replace("-", " "))
+        if label is None:
+            raise DatasetError("a label is unknown", where=path, got=repr(name), expected=_EXPECTED)
+        translation[value] = label
+    if all(value == label for value, label in translation.items()):
+        return ()
+    return tuple(sorted(translation.items()))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise DatasetError(
+            "nnU-Net's folders lack their dataset.json",
+            where=path,
+            hint="It says what the numbers in the label maps mean; write it, or name the files in a cases.csv",
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DatasetError("this is not JSON", where=path, got=str(error)) from error
+    if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
+        raise DatasetError("the labels are missing", where=path, expected=_EXPECTED)
+    return content
+
+
+def _version_2(labels: Mapping[str, Any]) -> dict[str, int]:
+    if all(name.isdecimal() for name in labels):
+        return {str(name): int(value) for value, name in labels.items()}
+    return {name: int(value) for name, value in labels.items()}
+
+
+def _check_regions(labels: Mapping[str, Any], path: Path) -> None:
+    known = {
+        "background": {BACKGROUND},
+        "kidney": REGIONS["kidney_and_masses"],
+        "masses": REGIONS["masses"],
+        "tumor": REGIONS["tumour"],
+        "tumour": REGIONS["tumour"],
+    }
+    for name, value in labels.items():
+        values = set(value) if isinstance(value, list) else {value}
+        if known.get(name) != values:
+            raise DatasetError(
+                "a region is not one of KiTS23's",
+                where=path,
+                got=f"{name}: {sorted(values)}",
+                expected="kidney [1, 2, 3], masses [2, 3], tumour 2 of "
+                + ", ".join(f"{number} {label}" for number, label in LABEL_NAMES.items()),
+            )

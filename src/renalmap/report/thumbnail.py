@@ -1,0 +1,95 @@
+"""A small picture of a case, to be put into a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalmap.imaging.volume import LabelMap, Volume
+from renalmap.labels import CYST, KIDNEY, TUMOUR
+from renalmap.report.palette import CYST_COLOUR, KIDNEY_COLOUR, TUMOUR_COLOUR
+from renalmap.report.panel import GreyWindow, draw_panel
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+THUMBNAIL_PX: Final = 240
+_COLOURS: Final = {KIDNEY: KIDNEY_COLOUR, CYST: CYST_COLOUR, TUMOUR: TUMOUR_COLOUR}
+_WINDOW: Final = GreyWindow(width_hu=400, level_hu=40)
+_REDUCED: Final = 2
+"""Outlines have their width in pixels; drawn larger and reduced, they are finer."""
+
+
+def draw_thumbnail(volume: Volume | None, mask: LabelMap | None) -> str | None:
+    """Draw a case: the slice with most tumour (or kidney) and outlines, or without a scan its mask from the front.
+
+    Args:
+        volume: the scan, if there is one.
+        mask: its labels; those on a grid of another shape are left out.
+
+    Returns:
+        A `data:` URI, at most `THUMBNAIL_PX` pixels a side; None if there is neither scan nor mask.
+    """
+    if volume is None:
+        return None if mask is None else _encode(_front_view(mask), "PNG")
+    if mask is not None and mask.labels.shape != volume.hu.shape:
+        mask = None
+    return _encode(_axial_slice(volume, mask), "JPEG")
+
+
+def _axial_slice(volume: Volume, mask: LabelMap | None) -> Image:
+    z = volume.hu.shape[0] // 2 if mask is None else _most_labelled(mask.labels)
+    plane = volume.hu[z]
+    labels = np.zeros(plane.shape, np.uint8) if mask is None else mask.labels[z]
+    return _draw(plane, labels, _WINDOW, volume.geometry.spacing_mm[1:])
+
+
+def _most_labelled(labels: NDArray[np.uint8]) -> int:
+    """The slice with most tumour; without tumour, with most of anything; without that, the middle."""
+    areas = [(np.count_nonzero(plane == TUMOUR), np.count_nonzero(plane)) for plane in labels]
+    best = max(range(len(areas)), key=areas.__getitem__)
+    return best if areas[best][1] else len(areas) // 2
+
+
+def _front_view(mask: LabelMap) -> Image:
+    """Seen from the front, head up: the brighter, the more is labelled behind a point."""
+    depth = np.stack([np.count_nonzero(plane, axis=0) for plane in mask.labels])[::-1]
+    labels = np.stack([_nearest(plane) for plane in mask.labels])[::-1]
+    thickest = max(1, int(depth.max()))
+    window = GreyWindow(width_hu=1.5 * thickest, level_hu=0.75 * thickest)
+    spacing_mm = mask.geometry.spacing_mm
+    return _draw(depth, labels, window, (spacing_mm[0], spacing_mm[2]))
+
+
+def _nearest(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Per column of a slice its label: tumour before cyst before kidney."""
+    seen = np.zeros(plane.shape[1], np.uint8)
+    for label in (KIDNEY, CYST, TUMOUR):
+        seen[(plane == label).any(axis=0)] = label
+    return seen
+
+
+def _draw(
+    plane: NDArray[Any],
+    labels: NDArray[np.uint8],
+    window: GreyWindow,
+    pixel_mm: tuple[float, float],
+) -> Image:
+    height_mm, width_mm = (size * step for size, step in zip(plane.shape, pixel_mm, strict=True))
+    scale = THUMBNAIL_PX / max(height_mm, width_mm)
+    size_px = [max(1, round(length * scale)) * _REDUCED for length in (width_mm, height_mm)]
+    return draw_panel(plane, labels, _COLOURS, window, (size_px[0], size_px[1])).reduce(_REDUCED)
+
+
+def _encode(picture: Image, kind: Literal["PNG", "JPEG"]) -> str:
+    buffer = io.BytesIO()
+    if kind == "PNG":
+        picture.quantize(64).save(buffer, format="PNG", optimize=True)
+    else:
+        picture.save(buffer, format="JPEG", quality=85)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/{kind.lower()};base64,{data}"

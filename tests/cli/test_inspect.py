@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+import os
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from renalmap.errors import RenalMapError
+
+
+@pytest.fixture
+def masks(tmp_path, write_scan):
+    """Three masks without imaging; the last is empty."""
+    labels = np.zeros((40, 64, 64), np.uint8)
+    labels[8:36, 10:34, 4:28] = 1
+    labels[8:36, 10:34, 36:60] = 1
+    labels[10:20, 10:20, 10:20] = 2
+    for number in range(3):
+        mask = np.roll(labels, number, axis=2) if number < 2 else np.zeros_like(labels)
+        write_scan(tmp_path / "kits" / f"case_{number:05d}" / "segmentation.nii.gz", mask)
+    return tmp_path / "kits"
+
+
+def test_an_error_ends_with_code_1_and_is_told(cli, masks):
+    finished = cli("inspect", masks)
+    assert finished.code == 1
+    assert max(map(len, finished.stdout.splitlines())) <= 80
+    for text in ("case_00001", "1 error", "the mask is empty", "no case has imaging", "By check"):
+        assert text in finished.stdout
+
+
+def test_json_is_all_there_is_on_standard_output(cli, masks):
+    finished = cli("inspect", masks, "--json")
+    assert (finished.code, finished.stderr) == (1, "")
+    report = json.loads(finished.stdout)
+    assert [case["case_id"] for case in report["cases"]] == [f"case_0000{n}" for n in range(3)]
+    assert report["cases"][2]["findings"][0]["severity"] == "error"
+
+
+def test_processes_find_the_same_and_a_page_is_written(cli, tmp_path, masks):
+    alone = cli("inspect", masks, "--json").stdout
+    page = tmp_path / "page.html"
+    together = cli("inspect", masks, "--json", "--jobs", 2, "--html", page).stdout
+    assert together == alone
+    assert page.read_text().count("data:image/png") == 3
+
+
+def test_without_errors_the_code_is_0(cli, masks):
+    (masks / "case_00002" / "segmentation.nii.gz").unlink()
+    finished = cli("inspect", masks, "--quiet")
+    assert (finished.code, finished.stdout, finished.stderr) == (0, "", "")
+
+
+def test_no_data_set_ends_with_code_2(cli, tmp_path):
+    assert cli("inspect", tmp_path / "nowhere").code == 2
+    finished = cli("inspect", tmp_path)
+    assert finished.code == 2
+    assert "nnU-Net" in finished.stderr
+
+
+def test_a_process_that_dies_is_told():
+    from renalmap.api import inspect as module
+
+    task = SimpleNamespace(run=partial(os._exit, 1))
+    with pytest.raises(RenalMapError, match=r"died.*memory.*--jobs"):
+        list(module._in_processes([task], 2))  # type: ignore[list-item]
+
+
+def test_single_slices_are_refused(cli, tmp_path):
+    np.savez(tmp_path / "a.npz", hu=np.zeros((4, 4)), label=np.zeros((4, 4), int))
+    (tmp_path / "index.csv").write_text("name,case,z\na,a,0\n")
+    finished = cli("inspect", tmp_path)
+    assert finished.code == 2
+    assert "single slices" in finished.stderr
