@@ -5,7 +5,18 @@ import pytest
 
 from renalmap import __version__
 
-VERBS = ("segment", "overview", "evaluate", "demo", "fetch", "inspect", "prepare", "phantom", "train", "export")
+VERBS = (
+    "segment",
+    "overview",
+    "evaluate",
+    "demo",
+    "fetch",
+    "inspect",
+    "prepare",
+    "phantom",
+    "train",
+    "export",
+)
 
 
 def test_help_names_every_verb_in_whole_sentences(cli):
