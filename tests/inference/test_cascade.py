@@ -342,7 +342,6 @@ class Counted:
 
     def __init__(self, session):
         self.session, self.images = session, 0
-        self.free_size, self.prepare = session.free_size, session.prepare
 
     def run(self, images):
         self.images += len(images)

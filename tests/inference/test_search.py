@@ -7,10 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renalmap.imaging.volume import Box
-from renalmap.inference.midline import BodyTrack
-from renalmap.inference.search import SliceSearch, body_window, search_pitch
-from renalmap.preprocess import InPlaneFit
+from renalmap.inference.search import SliceSearch, search_pitch
 
 
 def looked_at(shows, pitch, near):
@@ -57,31 +54,3 @@ def test_a_margin_below_the_pitch_would_leave_gaps():
 @pytest.mark.parametrize(("spacing_mm", "slices"), [(0.5, 20), (2.5, 4), (3.0, 3), (8.0, 1), (20.0, 1)])
 def test_the_pitch_is_a_centimetre_at_most(spacing_mm, slices):
     assert search_pitch(spacing_mm) == slices
-
-
-def track(trunk):
-    nowhere = np.full(1, np.nan)
-    return BodyTrack(np.zeros(1, np.intp), nowhere, nowhere, 512, trunk)
-
-
-@pytest.mark.parametrize("start", [0, 7, 100, 200])
-@pytest.mark.parametrize("size", [20, 256, 300])
-def test_the_window_holds_the_trunk(start, size):
-    trunk = Box((start, start), (start + size, min(512, start + size + 11)))
-    window = body_window(track(trunk), InPlaneFit(512, 512, (0.8, 0.8), 512))
-    for axis in (0, 1):
-        low, high = window.start[axis], window.stop[axis]
-        assert 0 <= low <= max(0, trunk.start[axis] - 24)
-        assert min(512, trunk.stop[axis] + 24) <= high <= 512
-        assert (high - low) % 16 == low % 16 == 0
-
-
-def test_the_window_lies_on_the_grid_not_on_the_scan():
-    """A scan of 256x192 pixels fills the grid's height, and its middle from column 64 to 448."""
-    fit = InPlaneFit(256, 192, (1.0, 1.0), 512)
-    window = body_window(track(Box((50, 96), (200, 180))), fit)
-    assert window == Box((64, 224), (448, 448))
-
-
-def test_without_a_body_the_window_is_everything():
-    assert body_window(track(None), InPlaneFit(512, 512, (1.0, 1.0), 512)) == Box((0, 0), (512, 512))

@@ -48,9 +48,7 @@ def segment(
     ] = False,
     exhaustive: Annotated[
         bool,
-        typer.Option(
-            "--exhaustive", help="Look at every pixel of every slice, not only where kidneys may be."
-        ),
+        typer.Option("--exhaustive", help="Look at every slice, not only where kidneys may be."),
     ] = False,
     stage1_only: Annotated[
         bool, typer.Option("--stage1-only", help="Kidney with tumour, no stage 2.")

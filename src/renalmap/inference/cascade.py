@@ -34,7 +34,7 @@ from renalmap.inference.probability import (
     unpack,
 )
 from renalmap.inference.rules import ScanFacts, apply_rules
-from renalmap.inference.search import SliceSearch, body_window, search_pitch
+from renalmap.inference.search import SPECK_MM2, SliceSearch, search_pitch
 from renalmap.inference.session import Runtime, Session, available_cores, open_session
 from renalmap.inference.smoothing import (
     gaussian_weights,
@@ -64,7 +64,7 @@ class SegmentOptions:
     Attributes:
         threads: slices in work at once; None takes one a core.
         batch_size: slices given to the runtime in one call; more costs memory and gains nothing.
-        exhaustive: stage 1 looks at every pixel of every slice, not only where a body and kidneys may be.
+        exhaustive: stage 1 looks at every slice, not only where the search finds kidneys.
         stage1_only: stop after the localizer; all foreground is labelled kidney.
         probabilities: probability maps are to be written. A Segmentation has them in any case.
         flip_averaging, smoothing_sigma_mm, keep: instead of the Plan's, unless None.
@@ -135,7 +135,11 @@ class Cascade:
         self._bundle = bundle
         self._localizer = open_session(bundle.localizer, runtime)
         self._segmenter = open_session(bundle.segmenter, runtime)
-        self._segmenter.prepare(bundle.plan.crop_size, bundle.plan.crop_size)
+        for session, edge in (
+            (self._localizer, bundle.plan.grid_size),
+            (self._segmenter, bundle.plan.crop_size),
+        ):
+            session.prepare(edge, edge)
 
     def segment(
         self,
@@ -193,7 +197,6 @@ class _Run:
         self.depth = self.volume.geometry.shape[0]
         self.labels = np.zeros((self.depth, plan.grid_size, plan.grid_size), np.uint8)
         self.packed: dict[int, bytes] = {}
-        self.window = Box((0, 0), (plan.grid_size, plan.grid_size))
         self.crops: dict[int, tuple[Box, ...]] = {}
         self.probability = GridProbabilities.zeros(None)
 
@@ -204,28 +207,26 @@ class _Run:
         self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
 
     def localize(self, session: Session) -> None:
-        """Stage 1's labels: kidney, perhaps, or background, where a body and kidneys may be."""
+        """Stage 1's labels: kidney, perhaps, or background, in all slices that may show a kidney."""
         search = SliceSearch(self.depth, pitch=1, near=0)
         if not self.options.exhaustive:
             pitch = search_pitch(self.volume.geometry.spacing_mm[0])
             search = SliceSearch(self.depth, pitch, near=max(pitch - 1, self._reach))
-            if session.free_size:
-                self.window = body_window(self.body, self.fit)
-        session.prepare(*self.window.shape)
 
         def work(indices: Sequence[int]) -> list[tuple[NDArray[np.uint8], bytes]]:
-            images = np.stack([self._input(z)[self.window.slices][None] for z in indices])
+            images = np.stack([self._input(z)[None] for z in indices])
             mirrored = self.plan.flip_averaging == "both"
             foreground = flip_averaged(session.run, images) if mirrored else session.run(images)
             return [(self._foreground(each), pack(to_bytes(each))) for each in foreground[:, 0]]
 
+        pixel_mm2 = self._placement((0, 0, 0)).pixel_mm2
         while pending := search.pending():
             total = len(self.packed) + len(pending)
             for indices, slices in self._in_threads(work, _batched(pending, self.options.batch_size)):
                 for z, (found, packed) in zip(indices, slices, strict=True):
-                    self.labels[z][self.window.slices] = found
+                    self.labels[z] = found
                     self.packed[z] = packed
-                    search.note(z, found=bool(found.any()))
+                    search.note(z, found=np.count_nonzero(found) * pixel_mm2 >= SPECK_MM2)
                     self.progress("stage 1", len(self.packed), total)
 
     def keep_foreground(self) -> None:
@@ -251,14 +252,12 @@ class _Run:
         # What was dropped is no kidney, whatever stage 1 thought of it.
         dropped_from = 255 * self.plan.localizer_threshold
         span, rows, columns = self.probability.slices
-        stage1 = np.zeros(self.labels.shape[1:], np.uint8)
         for index, kidney in zip(range(span.start, span.stop), self.probability.kidney, strict=True):
-            if index not in self.packed:
+            if index not in self.packed:  # far from all that was found
                 continue
-            stage1[self.window.slices] = unpack(self.packed[index], self.window.shape)
-            here = stage1[rows, columns]
-            dropped = (here >= dropped_from) & (self.labels[index, rows, columns] == BACKGROUND)
-            kidney[:] = np.where(dropped, 0, here)
+            stage1 = unpack(self.packed[index], self.labels[index].shape)[rows, columns]
+            dropped = (stage1 >= dropped_from) & (self.labels[index, rows, columns] == BACKGROUND)
+            kidney[:] = np.where(dropped, 0, stage1)
         self.packed.clear()
 
     def segment_crops(self, session: Session) -> None:

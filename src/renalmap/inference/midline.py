@@ -1,4 +1,4 @@
-"""Where the trunk lies, its middle in each slice and its spine: the patient need not lie in the middle."""
+"""Where the body's middle lies in each slice, and its spine: the patient need not lie in the middle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.imaging import Volume
-from renalmap.imaging.volume import Box
 
 FloatArray = NDArray[np.float64]
 
@@ -40,14 +39,12 @@ class BodyTrack:
         middle_x: the body's midline in voxels; the spine's where there is one. NaN where neither is.
         spine_y: the spine's median row in voxels; NaN where no bone was found.
         columns: the scan's width in voxels.
-        trunk: the box (y, x) about the trunk in all these slices; None where no body was seen.
     """
 
     z: NDArray[np.intp]
     middle_x: FloatArray
     spine_y: FloatArray
     columns: int
-    trunk: Box | None
 
     def at(self, z: NDArray[Any]) -> FloatArray:
         """The midline in voxels at any slices; the scan's own middle where no body was seen at all."""
@@ -74,25 +71,16 @@ def track_body(volume: Volume) -> BodyTrack:
     body_from_hu = BODY_FROM_CLIPPED_HU if lowest_hu >= 0.0 else BODY_FROM_HU
     outline = np.full(chosen.size, np.nan)
     spine = np.full((chosen.size, 2), np.nan)
-    trunks = []
     for index, z in enumerate(chosen):
         hu = volume.hu[z]
         box = _trunk_box(hu > body_from_hu)
         if box is not None:
             rows, columns = box
-            trunks.append((rows.start, columns.start, rows.stop, columns.stop))
             outline[index] = (columns.start + columns.stop - 1) / 2.0
             spine[index] = _spine(hu, rows, outline[index], spacing_mm)
     spine = _running_median(spine)
     middle_x = np.where(np.isfinite(spine[:, 1]), spine[:, 1], outline)
-    return BodyTrack(chosen, middle_x, spine[:, 0], volume.hu.shape[2], _around(trunks))
-
-
-def _around(trunks: list[tuple[int, int, int, int]]) -> Box | None:
-    if not trunks:
-        return None
-    top, left, bottom, right = zip(*trunks, strict=True)
-    return Box((min(top), min(left)), (max(bottom), max(right)))
+    return BodyTrack(chosen, middle_x, spine[:, 0], volume.hu.shape[2])
 
 
 def _trunk_box(body: NDArray[np.bool_]) -> tuple[slice, slice] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,7 +116,7 @@ def pack(values: ByteArray) -> bytes:
     return zlib.compress(values.tobytes(), _FASTEST)
 
 
-def unpack(packed: bytes, shape: Sequence[int]) -> ByteArray:
+def unpack(packed: bytes, shape: tuple[int, int]) -> ByteArray:
     """The slice (y, x) that was packed; read-only."""
     return np.frombuffer(zlib.decompress(packed), np.uint8).reshape(shape)
 

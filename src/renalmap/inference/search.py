@@ -1,4 +1,4 @@
-"""Where stage 1 need not look: outside the body, and in slices far from any kidney."""
+"""Where stage 1 need not look: in slices far from any kidney."""
 
 from __future__ import annotations
 
@@ -8,20 +8,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.imaging.volume import Box
-from renalmap.inference.midline import BodyTrack
-from renalmap.preprocess import InPlaneFit
-
 PITCH_MM: Final = 10.0
 """A component this tall is never missed. Kidneys are ten times as tall, and stage 1's sizes are judged: what
 is thinner is dropped nearly always."""
 
-_MARGIN_PIXELS: Final = 24
-"""Kept about the trunk: its box leaves out the flanks' last pixels."""
-_SIZE_MULTIPLE: Final = 32
-"""Of the window's edges: the networks need 16, and few sizes are to be compiled."""
-_START_MULTIPLE: Final = 16
-"""Of the window's corner: pixels meet in the same pooling windows as in the whole slice."""
+SPECK_MM2: Final = 50.0
+"""A slice with less foreground is no hit. A component whose largest section is below twice this is dropped."""
 
 
 @dataclass
@@ -69,38 +61,3 @@ class SliceSearch:
 def search_pitch(spacing_z_mm: float) -> int:
     """How many slices apart stage 1 looks first."""
     return max(1, int(PITCH_MM // spacing_z_mm))
-
-
-def body_window(track: BodyTrack, fit: InPlaneFit) -> Box:
-    """The part of the network's grid that holds the trunk in every slice.
-
-    Args:
-        track: of the scan.
-        fit: how its slices lie on the grid.
-
-    Returns:
-        A box (y, x) whose edges are multiples of 32; the whole grid if the scan shows no body.
-    """
-    whole = fit.grid_size
-    if track.trunk is None:
-        return Box((0, 0), (whole, whole))
-    starts, stops = [], []
-    for low, high, offset, extent, pixels in zip(
-        track.trunk.start,
-        track.trunk.stop,
-        fit.box.start,
-        fit.box.shape,
-        (fit.rows, fit.columns),
-        strict=True,
-    ):
-        scale = extent / pixels
-        first = int(offset + low * scale) - _MARGIN_PIXELS
-        last = int(np.ceil(offset + high * scale)) + _MARGIN_PIXELS
-        start = max(0, first) // _START_MULTIPLE * _START_MULTIPLE
-        size = -(-(min(last, whole) - start) // _SIZE_MULTIPLE) * _SIZE_MULTIPLE
-        if start + size > whole:
-            start = max(0, (whole - size) // _START_MULTIPLE * _START_MULTIPLE)
-            size = whole - start
-        starts.append(start)
-        stops.append(start + size)
-    return Box(tuple(starts), tuple(stops))
