@@ -277,9 +277,7 @@ def markdown_table(results: Mapping[str, Sequence[FoldScores]]) -> str:
 
 def _write_result(recipe: Recipe, scores: Sequence[FoldScores]) -> None:
     RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(
-        {"title": recipe.title, "folds": [fold.model_dump(mode="json") for fold in scores]}, indent=1
-    )
+    text = json.dumps({"folds": [fold.model_dump(mode="json") for fold in scores]}, indent=1)
     write_text_atomically(RESULTS / f"{recipe.name}.json", text + "\n")
 
 
@@ -290,7 +288,7 @@ def _read_results() -> dict[str, list[FoldScores]]:
         if not path.is_file():
             continue
         content = json.loads(path.read_text(encoding="utf-8"))
-        found[content["title"]] = [FoldScores.model_validate(fold) for fold in content["folds"]]
+        found[_read_arm(arm.stem).title] = [FoldScores.model_validate(fold) for fold in content["folds"]]
     return found
 
 
