@@ -84,11 +84,9 @@ def test_the_report_says_what_was_found(tmp_path, scan, tiny, labels):
 
 
 def test_two_runs_write_the_same_bytes(tmp_path, scan, make_bundle):
-    for number, options in enumerate(
-        (SegmentOptions(1, 1, probabilities=True), SegmentOptions(4, 3, probabilities=True))
-    ):
+    for number, options in enumerate((SegmentOptions(1, 1), SegmentOptions(4, 3))):
         (tmp_path / str(number)).mkdir()
-        request = SegmentRequest(model=make_bundle(), options=options)
+        request = SegmentRequest(model=make_bundle(), options=options, save_probabilities=True)
         segment_scans([scan], tmp_path / str(number), request)
     first, second = (sorted((tmp_path / name).iterdir()) for name in "01")
     assert [path.name for path in first] == [
@@ -101,7 +99,7 @@ def test_two_runs_write_the_same_bytes(tmp_path, scan, make_bundle):
 
 def test_probability_maps_run_from_0_to_1_on_the_scans_grid(tmp_path, write_scan, make_bundle, hu):
     scan = write_scan(tmp_path / "scan.nii.gz", hu, axcodes="IPL")
-    request = SegmentRequest(model=make_bundle(), options=SegmentOptions(probabilities=True))
+    request = SegmentRequest(model=make_bundle(), save_probabilities=True)
     (case,) = segment_scans([scan], tmp_path / "out.nii.gz", request).cases
     labels = np.asarray(nib.Nifti1Image.from_filename(tmp_path / "out.nii.gz").dataobj)
     for region, inside in (("kidney", labels > 0), ("tumour", labels == 2)):
@@ -232,13 +230,13 @@ def test_an_output_in_a_folder_that_is_missing_is_refused(tmp_path, scan, tiny):
 @pytest.mark.parametrize("name", ["out.nii.gz", "out_kidney_probability.nii.gz"])
 def test_an_output_that_exists_is_left_alone(tmp_path, scan, make_bundle, name):
     (tmp_path / name).write_bytes(b"kept")
-    options = SegmentOptions(probabilities=True)
+    request = SegmentRequest(make_bundle(), save_probabilities=True)
     with pytest.raises(OutputExistsError, match="--overwrite"):
-        segment_scans([scan], tmp_path / "out.nii.gz", SegmentRequest(make_bundle(), options=options))
+        segment_scans([scan], tmp_path / "out.nii.gz", request)
     assert (tmp_path / name).read_bytes() == b"kept"
     assert {path.name for path in tmp_path.iterdir()} == {"scan.nii.gz", name}
 
-    again = SegmentRequest(make_bundle(), options=options, overwrite=True)
+    again = SegmentRequest(make_bundle(), save_probabilities=True, overwrite=True)
     segment_scans([scan], tmp_path / "out.nii.gz", again)
     assert (tmp_path / name).read_bytes() != b"kept"
 

@@ -265,8 +265,7 @@ def test_an_empty_scan_gives_an_empty_map(cascade):
 def test_progress_counts_every_slice_of_both_stages(cascade):
     volume, labels = two_kidneys()
     told = []
-    everywhere = SegmentOptions(exhaustive=True)
-    cascade().segment(volume, everywhere, progress=lambda *step: told.append(step))
+    cascade().segment(volume, progress=lambda *step: told.append(step))
     found = int(labels.any(axis=(1, 2)).sum())
     assert told == [
         *[("stage 1", done, 7) for done in range(1, 8)],
@@ -322,12 +321,16 @@ def test_flip_averaging_sees_the_mirror_image(cascade):
 
 def test_far_from_kidneys_only_every_third_slice_is_looked_at(cascade):
     """Slices are 3 mm apart; two that show something are between the coarse ones and are found."""
-    volume, labels = paint((30, 128, 128), (KIDNEY, slice(13, 17), slice(50, 80), slice(15, 40)))
+    volume, labels = paint((40, 128, 128), (KIDNEY, slice(13, 17), slice(50, 80), slice(15, 40)))
     some, told = cascade(), []
     found = some.segment(volume, progress=lambda *step: told.append(step))
     np.testing.assert_array_equal(found.label_map.labels, labels)
     looked = [step for step in told if step[0] == "stage 1"]
-    assert looked[-1] == ("stage 1", 16, 16)  # ten and the last; 13, 14, 16, 17 about 15; 11 about 13
+    assert looked[-1] == (
+        "stage 1",
+        19,
+        19,
+    )  # every third, with the last; 13, 14, 16, 17 about 15; 11 about 13
 
 
 @pytest.mark.parametrize("mode", ["segmenter", "both"])

@@ -51,6 +51,10 @@ def test_a_margin_below_the_pitch_would_leave_gaps():
         SliceSearch(10, pitch=4, near=2)
 
 
-@pytest.mark.parametrize(("spacing_mm", "slices"), [(0.5, 20), (2.5, 4), (3.0, 3), (8.0, 1), (20.0, 1)])
-def test_the_pitch_is_a_centimetre_at_most(spacing_mm, slices):
-    assert search_pitch(spacing_mm) == slices
+@pytest.mark.parametrize(("spacing_mm", "pitch"), [(0.5, 20), (2.5, 4), (3.0, 3), (8.0, 1), (20.0, 1)])
+def test_the_pitch_is_a_centimetre_at_most(spacing_mm, pitch):
+    assert search_pitch(200, spacing_mm) == pitch
+
+
+def test_a_short_scan_is_looked_at_everywhere():
+    assert (search_pitch(49, 2.0), search_pitch(50, 2.0)) == (1, 5)

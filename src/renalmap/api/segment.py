@@ -106,6 +106,7 @@ class SegmentRequest:
         device: `cpu` or `cuda`.
         engine: `onnxruntime` or `openvino`; `auto` takes the faster one that is installed.
         options: how to run.
+        save_probabilities: write maps of kidney and tumour probability beside the labels.
         acquisition: which acquisition of a DICOM series.
         assume_hu: do not warn of values that cannot be HU.
         overwrite: replace outputs that exist.
@@ -117,6 +118,7 @@ class SegmentRequest:
     device: Device = "cpu"
     engine: Engine = "auto"
     options: SegmentOptions = field(default_factory=SegmentOptions)
+    save_probabilities: bool = False
     acquisition: int | None = None
     assume_hu: bool = False
     overwrite: bool = False
@@ -232,7 +234,7 @@ def _segment_scan(
     progress: ScanProgress,
 ) -> CaseReport:
     scan, output = paths
-    maps = _probability_paths(output) if request.options.probabilities else {}
+    maps = _probability_paths(output) if request.save_probabilities else {}
     for path in (output, *maps.values()):
         check_writable(path, overwrite=request.overwrite)
     start = time.perf_counter()

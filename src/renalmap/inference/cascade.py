@@ -34,7 +34,7 @@ from renalmap.inference.probability import (
     unpack,
 )
 from renalmap.inference.rules import ScanFacts, apply_rules
-from renalmap.inference.search import SPECK_MM2, SliceSearch, search_pitch
+from renalmap.inference.search import HIT_SHARE, SliceSearch, search_pitch
 from renalmap.inference.session import Runtime, Session, available_cores, open_session
 from renalmap.inference.smoothing import (
     gaussian_weights,
@@ -64,16 +64,14 @@ class SegmentOptions:
     Attributes:
         threads: slices in work at once; None takes one a core.
         batch_size: slices given to the runtime in one call; more costs memory and gains nothing.
-        exhaustive: stage 1 looks at every slice, not only where the search finds kidneys.
         stage1_only: stop after the localizer; all foreground is labelled kidney.
-        probabilities: probability maps are to be written. A Segmentation has them in any case.
+        exhaustive: stage 1 looks at every slice, not only where the search finds kidneys.
         flip_averaging, smoothing_sigma_mm, keep: instead of the Plan's, unless None.
     """
 
     threads: int | None = None
     batch_size: int = 1
     stage1_only: bool = False
-    probabilities: bool = False
     exhaustive: bool = False
     flip_averaging: FlipAveraging | None = None
     smoothing_sigma_mm: float | None = None
@@ -210,7 +208,7 @@ class _Run:
         """Stage 1's labels: kidney, perhaps, or background, in all slices that may show a kidney."""
         search = SliceSearch(self.depth, pitch=1, near=0)
         if not self.options.exhaustive:
-            pitch = search_pitch(self.volume.geometry.spacing_mm[0])
+            pitch = search_pitch(self.depth, self.volume.geometry.spacing_mm[0])
             search = SliceSearch(self.depth, pitch, near=max(pitch - 1, self._reach))
 
         def work(indices: Sequence[int]) -> list[tuple[NDArray[np.uint8], bytes]]:
@@ -219,14 +217,15 @@ class _Run:
             foreground = flip_averaged(session.run, images) if mirrored else session.run(images)
             return [(self._foreground(each), pack(to_bytes(each))) for each in foreground[:, 0]]
 
-        pixel_mm2 = self._placement((0, 0, 0)).pixel_mm2
+        least_mm2 = HIT_SHARE * self.plan.component_min_area_mm2
+        least = max(1.0, least_mm2 / self._placement((0, 0, 0)).pixel_mm2)
         while pending := search.pending():
             total = len(self.packed) + len(pending)
             for indices, slices in self._in_threads(work, _batched(pending, self.options.batch_size)):
                 for z, (found, packed) in zip(indices, slices, strict=True):
                     self.labels[z] = found
                     self.packed[z] = packed
-                    search.note(z, found=np.count_nonzero(found) * pixel_mm2 >= SPECK_MM2)
+                    search.note(z, found=bool(np.count_nonzero(found) >= least))
                     self.progress("stage 1", len(self.packed), total)
 
     def keep_foreground(self) -> None:

@@ -12,8 +12,11 @@ PITCH_MM: Final = 10.0
 """A component this tall is never missed. Kidneys are ten times as tall, and stage 1's sizes are judged: what
 is thinner is dropped nearly always."""
 
-SPECK_MM2: Final = 50.0
-"""A slice with less foreground is no hit. A component whose largest section is below twice this is dropped."""
+SHORT_MM: Final = 100.0
+
+HIT_SHARE: Final = 0.5
+"""A slice is no hit with less foreground than this share of the Plan's `component_min_area_mm2`: specks are
+everywhere, and a component whose largest section is below that area is dropped."""
 
 
 @dataclass
@@ -58,6 +61,8 @@ class SliceSearch:
         self._hits[z] = found
 
 
-def search_pitch(spacing_z_mm: float) -> int:
-    """How many slices apart stage 1 looks first."""
+def search_pitch(depth: int, spacing_z_mm: float) -> int:
+    """How many slices apart stage 1 looks first; 1 in a short scan, where little could be saved."""
+    if depth * spacing_z_mm < SHORT_MM:
+        return 1
     return max(1, int(PITCH_MM // spacing_z_mm))
