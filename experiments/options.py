@@ -75,19 +75,31 @@ def score_option(material: Material, arm: str, option: Option) -> list[FoldScore
     return scores
 
 
+def _read_results() -> dict[str, list[FoldScores]]:
+    plain = json.loads(RESULT.read_text(encoding="utf-8"))
+    return {title: [FoldScores.model_validate(fold) for fold in folds] for title, folds in plain.items()}
+
+
 def main(
     arm: Annotated[str, typer.Option(help="Whose networks.")] = JUDGED_ARM,
     work: Annotated[Path, typer.Option(help="Where `crossval run` was.")] = WORK,
     data: Annotated[Path, typer.Option(help="The data's folder.")] = DATA,
     jobs: Annotated[int, typer.Option(min=1, help="Rows in work at once.")] = 2,
+    only: Annotated[
+        str, typer.Option(help="Rows whose title holds this; the others' results stay.")
+    ] = "",
 ) -> None:
     """Score every row, print the table, write `experiments/results/options.json`."""
     logging.basicConfig(level=logging.WARNING)
     material = load_material(work, data)
     options = load_settings(Options, OPTIONS).options
+    wanted = [option for option in options if only in option.title]
     with ThreadPoolExecutor(jobs) as pool:
-        scores = list(pool.map(lambda option: score_option(material, arm, option), options))
-    results = {option.title: found for option, found in zip(options, scores, strict=True)}
+        scores = list(pool.map(lambda option: score_option(material, arm, option), wanted))
+    known = {option.title: found for option, found in zip(wanted, scores, strict=True)}
+    if only and RESULT.is_file():
+        known = _read_results() | known
+    results = {option.title: known[option.title] for option in options if option.title in known}
     plain = {title: [fold.model_dump(mode="json") for fold in found] for title, found in results.items()}
     RESULTS.mkdir(exist_ok=True)
     write_text_atomically(RESULT, json.dumps(plain, indent=1) + "\n")
