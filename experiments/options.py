@@ -42,11 +42,11 @@ class Option(BaseModel):
     title: str
     plan: dict[str, Any] = {}
     rules: bool = False
-    """Whether it takes the bundle's rules."""
+    """Whether it takes the bundle's rules, with `plan` over them."""
 
     def bundle(self, bundle: Bundle) -> Bundle:
         """A bundle with this row's Plan."""
-        changes = read_toml(RULES) if self.rules else self.plan
+        changes = (read_toml(RULES) if self.rules else {}) | self.plan
         values = {**bundle.plan.model_dump(), **changes}
         return dataclasses.replace(bundle, plan=parse_settings(Plan, values, where=OPTIONS))
 
@@ -61,7 +61,8 @@ class Options(BaseModel):
 
 def rules_title() -> str:
     """The title of the row with the bundle's rules."""
-    return next(option.title for option in load_settings(Options, OPTIONS).options if option.rules)
+    options = load_settings(Options, OPTIONS).options
+    return next(option.title for option in options if option.rules and not option.plan)
 
 
 def score_option(material: Material, arm: str, option: Option) -> list[FoldScores]:
