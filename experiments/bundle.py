@@ -32,7 +32,8 @@ def main(
 ) -> None:
     """Train both networks on everybody, and export them."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("renalmap").setLevel(logging.ERROR)
+    for noisy in ("renalmap", "onnx_ir", "onnxscript"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     began = time.perf_counter()
     material = load_material(work, data)
     recipe = load_recipe("bundle", material.shapes())

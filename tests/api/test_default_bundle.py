@@ -61,7 +61,8 @@ def test_the_search_finds_what_looking_everywhere_finds(shared_data):
     assert sum(what == "stage 1" for what, *_ in looked) < 0.8 * volume.hu.shape[0]
 
 
-def test_a_scan_clipped_to_eight_bits_gets_the_same_labels():
+def test_a_scan_clipped_to_eight_bits_gets_the_same_labels_but_for_the_fat():
+    """Fat is peeled off the border only where it can be seen."""
     config = DEMO_PHANTOM.model_copy(
         update={"shape_zyx": (6, 512, 512), "spacing_mm_zyx": (15.0, 0.78, 0.78)}
     )
@@ -70,4 +71,8 @@ def test_a_scan_clipped_to_eight_bits_gets_the_same_labels():
     cascade = Cascade(Bundle.open(default_bundle_path()))
     labels = cascade.segment(scan).label_map.labels
     assert labels.any()
-    np.testing.assert_array_equal(cascade.segment(clipped).label_map.labels, labels)
+    of_clipped = cascade.segment(clipped).label_map.labels
+    differ = of_clipped != labels
+    assert not labels[differ].any()
+    assert (scan.hu[differ] < 0).all()
+    assert differ.sum() < 0.05 * labels.astype(bool).sum()

@@ -131,7 +131,11 @@ def test_an_interrupted_run_keeps_what_it_has_and_goes_on(mirror, fetch, out, nu
     mirror.faults[f"/{LAST}"] = [Fault(stall_at=30_000)]
     command = [sys.executable, "-m", "renalmap.cli", "fetch", "kits19", "--out", out, "--cases", "0-1"]
     process = subprocess.Popen(
-        [*command, "--base-url", mirror.url, "--jobs", "1"], stderr=subprocess.PIPE, text=True
+        [*command, "--base-url", mirror.url, "--jobs", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that run in a shell's background ignore Ctrl-C, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     part = out / f"{LAST}.part"
     until = time.monotonic() + 30
@@ -140,7 +144,10 @@ def test_an_interrupted_run_keeps_what_it_has_and_goes_on(mirror, fetch, out, nu
         assert time.monotonic() < until
         time.sleep(0.01)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=10)
+    try:
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == code
     assert "Traceback" not in errors
     assert ("goes on from here" in errors) == (code == 130)
