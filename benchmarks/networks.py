@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from benchmarks import peers
 
@@ -26,7 +26,7 @@ class Network:
         shape: of one input.
         calls: how many inputs 100 slices of 512x512 make.
         package: what must be importable besides torch.
-        build_for_export: makes the form that other runtimes get, if it is another.
+        build_for_export: makes the graph that other runtimes get, if it is written otherwise.
     """
 
     title: str
@@ -43,21 +43,23 @@ class Network:
         return f"{absent[0]} is not installed" if absent else None
 
 
-def _enet(classes: int, unpooling: str) -> Callable[[], nn.Module]:
+def _enet(classes: int, reduction: int = 1) -> Callable[[], nn.Module]:
     def build() -> nn.Module:
-        from renalmap.networks.enet import ENet  # noqa: PLC0415
+        from renalmap.networks.enet import ENet, ReducedNetwork  # noqa: PLC0415
 
-        return ENet(1, classes, unpooling="selects" if unpooling == "selects" else "indices")
+        network = ENet(1, classes)
+        return network if reduction == 1 else ReducedNetwork(network, reduction)
 
     return build
 
 
-def _half_enet(unpooling: str) -> Callable[[], nn.Module]:
+def _graph_of_enet(classes: int, reduction: Literal[1, 2] = 1) -> Callable[[], nn.Module]:
     def build() -> nn.Module:
-        from renalmap.networks.enet import ENet, ReducedNetwork  # noqa: PLC0415
+        from renalmap.networks.enet import ENet  # noqa: PLC0415
+        from renalmap.preprocess import Plan  # noqa: PLC0415
+        from renalmap.training.graph import Probabilities  # noqa: PLC0415
 
-        network = ENet(1, 2, unpooling="selects" if unpooling == "selects" else "indices")
-        return ReducedNetwork(network, 2)
+        return Probabilities(ENet(1, classes), Plan(localizer_reduction=reduction))
 
     return build
 
@@ -66,17 +68,17 @@ _PATCH: Final = (128, 128, 128)
 _CROP: Final = (1, 1, 256, 256)
 
 NETWORKS: Final = {
-    "enet": Network("ENet", _enet(2, "indices"), build_for_export=_enet(2, "selects")),
+    "enet": Network("ENet", _enet(2), build_for_export=_graph_of_enet(2)),
     "enet_half": Network(
         "ENet, stage 1 as shipped",
-        _half_enet("indices"),
-        build_for_export=_half_enet("selects"),
+        _enet(2, reduction=2),
+        build_for_export=_graph_of_enet(2, reduction=2),
     ),
     "enet_crop": Network(
         "ENet, a crop of stage 2",
-        _enet(3, "indices"),
+        _enet(3),
         _CROP,
-        build_for_export=_enet(3, "selects"),
+        build_for_export=_graph_of_enet(3),
     ),
     "monai_unet": Network("MONAI UNet 16..256", peers.monai_unet, package="monai"),
     "monai_basicunet": Network("MONAI BasicUNet", peers.monai_basicunet, package="monai"),

@@ -58,8 +58,9 @@ def _eager(network: Network, lane: Lane) -> Callable[[Image], object]:
 
 
 def _onnxruntime(graph: Path, lane: Lane) -> Callable[[Image], object]:
-    import onnxruntime  # noqa: PLC0415
+    from renalmap.inference.session import import_onnxruntime  # noqa: PLC0415
 
+    onnxruntime = import_onnxruntime()  # without telemetry
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = lane.threads
     options.log_severity_level = 3
@@ -68,8 +69,9 @@ def _onnxruntime(graph: Path, lane: Lane) -> Callable[[Image], object]:
 
 
 def _openvino(graph: Path, lane: Lane) -> Callable[[Image], object]:
-    import openvino  # noqa: PLC0415
+    from renalmap.inference.session import import_openvino  # noqa: PLC0415
 
+    openvino = import_openvino()  # without telemetry
     properties = {
         "INFERENCE_NUM_THREADS": lane.threads * lane.streams,
         "NUM_STREAMS": lane.streams,
