@@ -2,6 +2,8 @@
 
 Both networks are trained on every patient at hand with the recipe of `experiments/arms/bundle.toml`, exported
 with the rules of `rules.toml` and the calibration of `calibration.json`. Interrupted, it continues.
+
+    python -m experiments.bundle --weights experiments/weights    # the shipped networks, exported again
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -20,6 +22,7 @@ from experiments.options import RULES
 from renalmap.bundle import default_bundle_path
 from renalmap.config import read_toml
 from renalmap.training.export import BundleExtras, export_bundle
+from renalmap.training.settings import Stage
 
 CARD = HERE / "MODEL_CARD.md"
 
@@ -29,6 +32,9 @@ def main(
     work: Annotated[Path, typer.Option(help="Receives stores and runs.")] = Path("runs/bundle"),
     data: Annotated[Path, typer.Option(help="The data's folder.")] = DATA,
     jobs: Annotated[int, typer.Option(min=1, help="Networks trained at once.")] = 2,
+    weights: Annotated[
+        Path | None, typer.Option(help="Export the networks in this folder; train none.")
+    ] = None,
 ) -> None:
     """Train both networks on everybody, and export them."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -37,7 +43,13 @@ def main(
     began = time.perf_counter()
     material = load_material(work, data)
     recipe = load_recipe("bundle", material.shapes())
-    train_all(material, [recipe], [ALL], jobs)
+    if weights is None:
+        train_all(material, [recipe], [ALL], jobs)
+        localizer, segmenter = (
+            run_folder(work, recipe, stage, ALL) / CHECKPOINT for stage in get_args(Stage)
+        )
+    else:
+        localizer, segmenter = weights / "localizer.safetensors", weights / "segmenter.safetensors"
     extras = BundleExtras(
         card=CARD.read_text(encoding="utf-8"),
         rules=read_toml(RULES),
@@ -45,8 +57,8 @@ def main(
     )
     bundle = export_bundle(
         store_of(material, recipe.plan, ALL),
-        run_folder(work, recipe, "localize", ALL) / CHECKPOINT,
-        run_folder(work, recipe, "segment", ALL) / CHECKPOINT,
+        localizer,
+        segmenter,
         out or default_bundle_path(),
         extras,
         overwrite=True,
