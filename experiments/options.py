@@ -76,7 +76,8 @@ def score_option(material: Material, arm: str, option: Option) -> list[FoldScore
     return scores
 
 
-def _read_results() -> dict[str, list[FoldScores]]:
+def read_results() -> dict[str, list[FoldScores]]:
+    """The rows that were scored, by title."""
     plain = json.loads(RESULT.read_text(encoding="utf-8"))
     return {title: [FoldScores.model_validate(fold) for fold in folds] for title, folds in plain.items()}
 
@@ -99,7 +100,7 @@ def main(
         scores = list(pool.map(lambda option: score_option(material, arm, option), wanted))
     known = {option.title: found for option, found in zip(wanted, scores, strict=True)}
     if only and RESULT.is_file():
-        known = _read_results() | known
+        known = read_results() | known
     results = {option.title: known[option.title] for option in options if option.title in known}
     plain = {title: [fold.model_dump(mode="json") for fold in found] for title, found in results.items()}
     RESULTS.mkdir(exist_ok=True)

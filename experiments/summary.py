@@ -5,12 +5,11 @@ python -m experiments.summary       # reads experiments/results/options.json
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from experiments.options import RESULT, rules_title
+from experiments.options import read_results, rules_title
 from experiments.scoring import FALSE_ALARM_PIXELS, FoldScores, SliceScore
 
 
@@ -81,8 +80,7 @@ def _is_kits(one: SliceScore) -> bool:
 
 def main() -> None:
     """Print all three."""
-    plain = json.loads(RESULT.read_text(encoding="utf-8"))[rules_title()]
-    folds = [FoldScores.model_validate(fold) for fold in plain]
+    folds = read_results()[rules_title()]
     for text in (scans_table(folds), slices_table(folds), calls_text(folds)):
         print(text, end="\n\n")  # noqa: T201 -- this is its purpose
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from renalmap.imaging.masks import contour
 from renalmap.training.synthesis import LesionShapes, Synthesiser, SynthesisSettings
-from renalmap.training.synthesis.fields import contour
 from renalmap.training.synthesis.tissue import draw_cyst_tissue, draw_tumour_tissue
 
 SPACING_MM = (0.8, 0.8)

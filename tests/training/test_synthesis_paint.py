@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from renalmap.imaging.masks import contour
 from renalmap.training.synthesis.enhancement import MARGIN_PX, Phase, change_phase
-from renalmap.training.synthesis.fields import contour, gaussian_blur, sample_linear, smooth_field
+from renalmap.training.synthesis.fields import gaussian_blur, sample_linear, smooth_field
 from renalmap.training.synthesis.lesion import Lesion
 from renalmap.training.synthesis.paint import paint_lesion, reach_px
 from renalmap.training.synthesis.shapes import contact_share

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from renalmap.api.segment import short_name
 from renalmap.dataset.cases import Case, read_mask
@@ -13,7 +15,6 @@ from renalmap.errors import DatasetError, GeometryMismatchError, InputError, Pat
 from renalmap.evaluation import (
     CaseScore,
     Kits23Score,
-    Score,
     evaluate_case,
     score_kits23,
     scores_to_csv,
@@ -22,6 +23,8 @@ from renalmap.imaging import LabelMap, read_label_map, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.imaging.nifti import scan_name
 from renalmap.report import check_charts_available, draw_dice_against_volume, draw_overview
+
+AnyScore = TypeVar("AnyScore", CaseScore, Kits23Score)
 
 EvaluateProgress = Callable[[int, int, str], None]
 """Told (cases done, cases in all, the case's name)."""
@@ -57,13 +60,8 @@ def evaluate_predictions(
             cannot be written; the last is found out before the work begins.
         MissingDependencyError: a plot is wanted and matplotlib is not installed; found out as early.
     """
-    _check_outputs(csv, plot)
-    scores = [
-        evaluate_case(prediction, expected, surface=surface, case=case)
-        for case, prediction, expected in _read_pairs(_pairs(predictions, reference), progress)
-    ]
-    _write_scores(scores, csv, plot)
-    return scores
+    score = partial(evaluate_case, surface=surface)
+    return _score_all(score, (predictions, reference), csv, plot, progress)
 
 
 def evaluate_kits23(
@@ -76,29 +74,33 @@ def evaluate_kits23(
     progress: EvaluateProgress = lambda *_: None,
 ) -> list[Kits23Score]:
     """Score label maps against their references by KiTS23's rules; otherwise as `evaluate_predictions`."""
-    _check_outputs(csv, plot)
-    scores = [
-        score_kits23(prediction, expected, surface=surface, case=case)
-        for case, prediction, expected in _read_pairs(_pairs(predictions, reference), progress)
-    ]
-    _write_scores(scores, csv, plot)
-    return scores
+    score = partial(score_kits23, surface=surface)
+    return _score_all(score, (predictions, reference), csv, plot, progress)
 
 
-def _check_outputs(csv: Path | None, plot: Path | None) -> None:
+def _score_all(
+    score: Callable[..., AnyScore],
+    paths: tuple[Path, Path],
+    csv: Path | None,
+    plot: Path | None,
+    progress: EvaluateProgress,
+) -> list[AnyScore]:
+    """Score every pair of predictions and reference; outputs that cannot be written are found out first."""
     for path in (csv, plot):
         if path is not None:
             check_writable(path, overwrite=True)
     if plot is not None:
         _check_png_name(plot)
         check_charts_available()
-
-
-def _write_scores(scores: Sequence[Score], csv: Path | None, plot: Path | None) -> None:
+    scores = [
+        score(prediction, expected, case=case)
+        for case, prediction, expected in _read_pairs(_pairs(*paths), progress)
+    ]
     if csv is not None:
         write_text_atomically(csv, scores_to_csv(scores))
     if plot is not None:
         draw_dice_against_volume(scores, plot)
+    return scores
 
 
 def _read_pairs(

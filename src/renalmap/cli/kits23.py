@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 
-from renalmap.cli.tables import number, summary_table, table, volume_table
+from renalmap.cli.tables import number, table, tables_of_cases
 
 if TYPE_CHECKING:
     from renalmap.evaluation import Kits23Score
@@ -22,15 +22,7 @@ _TITLES: Final = {
 
 def kits23_tables(scores: Sequence[Kits23Score]) -> Iterator[Table]:
     """One case by region; or several, with their summary and tumour Dice by tumour volume."""
-    from renalmap.evaluation import summarise
-
-    if len(scores) == 1:
-        yield _region_table(scores[0])
-        return
-    yield _case_table(scores)
-    yield summary_table(summarise(scores))
-    if any(score.tumour_reference_ml > 0 for score in scores):
-        yield volume_table(scores)
+    return tables_of_cases(scores, _region_table, _case_table)
 
 
 def _region_table(score: Kits23Score) -> Table:

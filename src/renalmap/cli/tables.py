@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from renalmap.api.fetch import FetchReport
     from renalmap.api.segment import CaseReport
     from renalmap.evaluation import CaseScore, MetricSummary, Score, Summary
+
+AnyScore = TypeVar("AnyScore", bound="Score")
 
 _REGION_TITLES: Final = {
     "kidney": "kidney + tumour",
@@ -124,15 +126,24 @@ def fetch_table(report: FetchReport) -> Table:
 
 def score_tables(scores: Sequence[CaseScore]) -> Iterator[Table]:
     """One case by region; or several, with their summary and tumour Dice by tumour volume."""
+    return tables_of_cases(scores, _region_table, _case_table)
+
+
+def tables_of_cases(
+    scores: Sequence[AnyScore],
+    region_table: Callable[[AnyScore], Table],
+    case_table: Callable[[Sequence[AnyScore]], Table],
+) -> Iterator[Table]:
+    """One case's table; or that of several, with their summary and tumour Dice by tumour volume."""
     from renalmap.evaluation import summarise
 
     if len(scores) == 1:
-        yield _region_table(scores[0])
+        yield region_table(scores[0])
         return
-    yield _case_table(scores)
-    yield summary_table(summarise(scores))
+    yield case_table(scores)
+    yield _summary_table(summarise(scores))
     if any(score.tumour_reference_ml > 0 for score in scores):
-        yield volume_table(scores)
+        yield _volume_table(scores)
 
 
 def _region_table(score: CaseScore) -> Table:
@@ -174,7 +185,7 @@ def _case_table(scores: Sequence[CaseScore]) -> Table:
     return made
 
 
-def summary_table(summary: Summary) -> Table:
+def _summary_table(summary: Summary) -> Table:
     """Every metric but the volumes, over all cases."""
     made = table(f"{summary.n_cases} cases", "metric", "n", "mean", "sd", "median", "min", "max")
     for name, metric in summary.metrics.items():
@@ -194,7 +205,7 @@ def _count(metric: MetricSummary) -> str:
     return f"{metric.n} (+ {', '.join(reasons)})" if reasons else str(metric.n)
 
 
-def volume_table(scores: Sequence[Score]) -> Table:
+def _volume_table(scores: Sequence[Score]) -> Table:
     """Tumour Dice in bins of the reference's tumour volume."""
     from renalmap.evaluation import dice_by_tumour_volume
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.inference.components import BoolArray
+from renalmap.imaging.masks import BoolPlane, bounding_slices, contour
 from renalmap.labels import BACKGROUND
 
 FAT_HU = -100.0
@@ -37,12 +37,11 @@ def peel_fat(
     steps = max(1, round(depth_mm / float(np.mean(pixel_mm))))
     for z in np.flatnonzero(labels.any(axis=(1, 2))):
         called = labels[z] > BACKGROUND
-        rows, columns = (np.flatnonzero(called.any(axis=axis)) for axis in (1, 0))
-        about = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        about = bounding_slices(called)
         called, hu = called[about], hu_of(int(z))[about]
         fat = hu < _threshold_hu(hu, called & (hu >= 0), pixel_mm)
         for _ in range(steps):
-            peeled = called & fat & ~_inner(called)
+            peeled = contour(called) & fat
             if not peeled.any():
                 break
             called &= ~peeled
@@ -50,7 +49,7 @@ def peel_fat(
 
 
 def _threshold_hu(
-    hu: NDArray[np.floating], tissue: BoolArray, pixel_mm: Sequence[float]
+    hu: NDArray[np.floating], tissue: BoolPlane, pixel_mm: Sequence[float]
 ) -> NDArray[np.floating]:
     """Midway between fat and the mean of the tissue about each pixel, at most 0; -50 HU where none is."""
     window = [2 * round(WINDOW_MM / each / 2) + 1 for each in pixel_mm]
@@ -67,9 +66,3 @@ def _box_sum(values: NDArray[np.float64], window: Sequence[int]) -> NDArray[np.f
         total = np.moveaxis(np.pad(values, pad).cumsum(axis=axis), axis, 0)
         values = np.moveaxis(total[size:] - total[:-size], 0, axis)
     return values
-
-
-def _inner(mask: BoolArray) -> BoolArray:
-    """What of a mask has all four neighbours in it."""
-    padded = np.pad(mask, 1)
-    return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.imaging.masks import contour
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -77,15 +79,8 @@ def _outline(mask: NDArray[np.bool_], size_px: tuple[int, int]) -> Image:
     height, width = mask.shape
     inside_box = 1, 1, width + 1, height + 1
     level = padded.resize(fine_px, Image.Resampling.BILINEAR, box=inside_box)
-    line = _thicken(_edges(np.asarray(level) >= 128), round(_OUTLINE_PX * _OVERSAMPLING / 2))
+    line = _thicken(contour(np.asarray(level) >= 128), round(_OUTLINE_PX * _OVERSAMPLING / 2))
     return Image.fromarray(line.astype(np.uint8) * 255).reduce(_OVERSAMPLING)
-
-
-def _edges(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels inside that have a neighbour outside; beyond the border is outside."""
-    padded = np.pad(inside, 1)
-    surrounded = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return inside & ~surrounded
 
 
 def _thicken(line: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.imaging.masks import BoolPlane, bounding_slices
 from renalmap.labels import TUMOUR
-from renalmap.training.synthesis.fields import BoolPlane, FloatPlane, bounding_slices, gaussian_blur
+from renalmap.training.synthesis.fields import FloatPlane, gaussian_blur
 
 CORTEX_MM = 4.5
 TUMOUR_SHARE = 0.4

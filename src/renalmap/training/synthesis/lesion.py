@@ -8,15 +8,9 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.imaging.masks import BoolPlane, bounding_slices, contour
 from renalmap.labels import KIDNEY, TUMOUR
-from renalmap.training.synthesis.fields import (
-    BoolPlane,
-    FloatPlane,
-    bounding_slices,
-    contour,
-    gaussian_blur,
-    sample_linear,
-)
+from renalmap.training.synthesis.fields import FloatPlane, gaussian_blur, sample_linear
 from renalmap.training.synthesis.settings import Range, SynthesisSettings
 from renalmap.training.synthesis.shapes import SPACING_MM, LesionShapes, Section
 from renalmap.training.synthesis.surroundings import FAT_CEILING_HU, Noise, estimate_noise, spared_tissue

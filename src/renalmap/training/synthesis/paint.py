@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.imaging.masks import BoolPlane
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.training.synthesis.fields import (
-    BoolPlane,
     FloatPlane,
     gaussian_blur,
     sample_linear,

@@ -7,15 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.imaging.masks import BoolPlane, bounding_slices
 from renalmap.inference import enhancement
 from renalmap.labels import BACKGROUND, KIDNEY
-from renalmap.training.synthesis.fields import (
-    BoolPlane,
-    FloatPlane,
-    bounding_slices,
-    gaussian_blur,
-    smooth_field,
-)
+from renalmap.training.synthesis.fields import FloatPlane, gaussian_blur, smooth_field
 from renalmap.training.synthesis.surroundings import estimate_noise, find_kidneys
 
 EXCRETED_SHARE = 0.25

@@ -14,14 +14,9 @@ from numpy.typing import NDArray
 from renalmap.errors import DatasetError, PathMissingError
 from renalmap.imaging import read_label_map
 from renalmap.imaging.files import replace_atomically
+from renalmap.imaging.masks import BoolPlane, bounding_slices, contour
 from renalmap.labels import KIDNEY, TUMOUR
-from renalmap.training.synthesis.fields import (
-    BoolPlane,
-    bounding_slices,
-    contour,
-    gaussian_blur,
-    sample_linear,
-)
+from renalmap.training.synthesis.fields import gaussian_blur, sample_linear
 
 SPACING_MM = 1.0
 """In-plane spacing of all sections, both ways."""

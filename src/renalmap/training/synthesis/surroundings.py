@@ -8,14 +8,9 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.imaging.masks import BoolPlane, contour
 from renalmap.labels import KIDNEY, TUMOUR
-from renalmap.training.synthesis.fields import (
-    BoolPlane,
-    FloatPlane,
-    contour,
-    gaussian_blur,
-    upsample_blocks,
-)
+from renalmap.training.synthesis.fields import FloatPlane, gaussian_blur, upsample_blocks
 
 JOINED_PX = 4
 """Lips of one kidney that are nearer than about two of these blocks count as one kidney."""

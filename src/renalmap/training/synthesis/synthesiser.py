@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.imaging.masks import BoolPlane, bounding_slices
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.training.synthesis.enhancement import change_phase, draw_phase
-from renalmap.training.synthesis.fields import BoolPlane, FloatPlane, bounding_slices
+from renalmap.training.synthesis.fields import FloatPlane
 from renalmap.training.synthesis.lesion import Site, draw_lesion
 from renalmap.training.synthesis.paint import paint_lesion
 from renalmap.training.synthesis.pelvis import draw_pelvis, fill_pelvis
