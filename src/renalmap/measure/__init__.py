@@ -1,0 +1,1 @@
+"""Numbers a surgeon reads: volumes, diameters, intensities, sides."""
