@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.imaging import LabelMap
+from renalmap.imaging.connected import connected_parts
 from renalmap.imaging.volume import Box
-from renalmap.inference.components import find_box, find_components
 from renalmap.inference.midline import BodyTrack
-from renalmap.inference.placement import Placement
 from renalmap.labels import KIDNEY, TUMOUR
 
 Side = Literal["left", "right"]
@@ -101,22 +100,8 @@ def find_parts(label_map: LabelMap, labels: tuple[int, ...]) -> list[Part]:
         label_map: on the scan's canonical grid.
         labels: the region's: kidney and tumour, or tumour.
     """
-    around = find_box(label_map.labels)
-    if around is None:
-        return []
-    region = np.isin(label_map.labels[around.slices], labels)
-    geometry = label_map.geometry
-    z, y, x = around.start
-    _, components = find_components(region, Placement((z, y, x), geometry.shape[0], geometry.spacing_mm))
-    found = []
-    for component in components:
-        spans = list(zip(component.box, around.start, strict=True))
-        box = Box(
-            tuple(int(span.start) + low for span, low in spans),
-            tuple(int(span.stop) + low for span, low in spans),
-        )
-        found.append(Part(box, component.inside))
-    return sorted(found, key=lambda part: -part.size)
+    parts = connected_parts(label_map.labels, labels)
+    return sorted((Part(box, inside) for box, inside in parts), key=lambda part: -part.size)
 
 
 def find_kidneys(label_map: LabelMap, track: BodyTrack) -> tuple[Kidney, ...]:
