@@ -10,6 +10,8 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.imaging.connected import connected_blobs
+from renalmap.imaging.masks import bounding_slices
 from renalmap.imaging.volume import Box
 from renalmap.preprocess.plan import Plan
 
@@ -139,16 +141,22 @@ def crop_boxes(foreground: BoolArray, plan: Plan) -> tuple[Box, ...]:
         return ()
     if plan.crop == "slice":
         rows, columns = np.nonzero(foreground)
-        extent = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-        return (_crop_about((float(rows.mean()), float(columns.mean())), extent, plan),)
-    blobs, count = cc3d.connected_components(foreground, connectivity=8, return_N=True)
+        centre = float(rows.mean()), float(columns.mean())
+        return (_crop_about(centre, bounding_slices(foreground), plan),)
+    around = bounding_slices(foreground)
+    top, left = (span.start for span in around)
+    blobs, count = connected_blobs(foreground[around])
     statistics = cc3d.statistics(blobs)
     order = np.argsort(-statistics["voxel_counts"][1 : count + 1], kind="stable") + 1
     boxes: list[Box] = []
     for blob in order:
-        extent = statistics["bounding_boxes"][blob]
+        rows, columns = statistics["bounding_boxes"][blob]
+        extent = (
+            slice(rows.start + top, rows.stop + top),
+            slice(columns.start + left, columns.stop + left),
+        )
         if not any(_holds(box, extent, plan) for box in boxes):
-            y, x = statistics["centroids"][blob]
+            y, x = statistics["centroids"][blob] + (top, left)
             boxes.append(_crop_about((float(y), float(x)), extent, plan))
     return tuple(boxes)
 
@@ -171,13 +179,7 @@ def _holds(box: Box, extent: tuple[slice, ...], plan: Plan) -> bool:
 
 
 def cut_crop(values: NDArray[Any], box: Box) -> NDArray[Any]:
-    """The crop of an array whose last two axes are (y, x); a view."""
+    """The crop of an array whose last two axes are (y, x); a view, through which it is laid back."""
     index: tuple[Any, ...] = (..., *box.slices)
     cropped: NDArray[Any] = values[index]
     return cropped
-
-
-def paste_crop(target: NDArray[Any], crop: NDArray[Any], box: Box) -> None:
-    """Write a crop back where `cut_crop` took it from, in place."""
-    index: tuple[Any, ...] = (..., *box.slices)
-    target[index] = crop
