@@ -9,6 +9,7 @@ from pydicom.uid import JPEGLosslessSV1, generate_uid
 from renalmap.errors import (
     AffineError,
     AmbiguousAcquisitionError,
+    AmbiguousSeriesError,
     ColourImageError,
     DimensionError,
     MissingSliceError,
@@ -179,7 +180,7 @@ def test_other_files_and_scouts_are_skipped_and_logged(write_series, tmp_path, w
     with caplog.at_level(logging.INFO):
         volume = read_volume(folder)
     assert volume.hu.shape[0] == 3
-    assert "skipped 5 files" in caplog.text
+    assert "skipped 5 files that are no slices of it" in caplog.text
 
 
 # Bad input.
@@ -205,13 +206,21 @@ def test_rounded_positions_are_no_missing_slice(write_series):
     assert volume.geometry.spacing_mm[0] == pytest.approx(0.625)
 
 
-def test_two_series_in_one_folder_are_refused_and_listed(write_series):
-    write_series([0.0, 1.0], name="first")
+def test_two_series_alike_in_one_folder_are_refused_and_listed(write_series):
+    write_series([0.0, 1.0, 2.0], name="first", SeriesNumber=2)
     folder = write_series(
-        [5.0, 6.0, 7.0], name="second", SeriesInstanceUID="1.2.3", SeriesDescription="Bone"
+        [5.0, 6.0, 7.0],
+        name="second",
+        SeriesInstanceUID="1.2.3",
+        SeriesNumber=3,
+        SeriesDescription="Later",
     )
-    with pytest.raises(MixedSeriesError, match=r"2 slices.*'Abdomen'.*1\.2\.3.*3 slices.*'Bone'"):
+    found = r"series 2 'Abdomen': 3 slices.*\(--series 2\); series 3 'Later': 3 slices.*\(--series 3\)"
+    with pytest.raises(AmbiguousSeriesError, match=found) as caught:
         read_volume(folder)
+    assert caught.value.exit_code == 2
+    assert read_volume(folder, series="1.2.3").hu[:, 0, 0].tolist() == [5, 6, 7]
+    assert read_volume(folder, series="2").hu[:, 0, 0].tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

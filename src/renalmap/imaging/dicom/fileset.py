@@ -76,7 +76,9 @@ def find_files(path: Path) -> FileSet:
         )
     if is_directory_name(path.name):
         root = path.absolute().parent
-        files = {_relative(file, root): DicomFile(path.parent / _relative(file, root)) for file in _walk(root)}
+        files = {
+            _relative(file, root): DicomFile(path.parent / _relative(file, root)) for file in _walk(root)
+        }
         return _as_listed(path, files)
     return FileSet(path, (DicomFile(path),), single=True)
 

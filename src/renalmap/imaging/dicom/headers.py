@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.errors import TruncatedFileError
+from renalmap.imaging.dicom.archive import check_deflated
 from renalmap.imaging.dicom.files import DicomFile
 from renalmap.imaging.dicom.kinds import why_no_ct_image, why_no_ct_slice
 
@@ -22,10 +23,23 @@ logger = logging.getLogger(__name__)
 
 _TAGS: Final = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
-    *("PatientName", "PatientID", "StudyDescription", "SeriesDescription", "SeriesNumber", "ProtocolName"),
+    *(
+        "PatientName",
+        "PatientID",
+        "StudyDescription",
+        "SeriesDescription",
+        "SeriesNumber",
+        "ProtocolName",
+    ),
     *("Modality", "ImageType", "AcquisitionNumber", "ConvolutionKernel", "ContrastBolusAgent"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PixelSpacing", "SliceThickness"),
-    *("ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "RescaleType"),
+    *(
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "RescaleSlope",
+        "RescaleIntercept",
+        "RescaleType",
+    ),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 _SHORTEST_NAME: Final = 3
@@ -176,6 +190,7 @@ def _read_tags(file: DicomFile) -> Dataset | None:
 
     try:
         with file.open() as stream:
+            check_deflated(stream, str(file))
             return dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
     except (InvalidDicomError, EOFError):
         logger.debug("%s: skipped, no DICOM file", file)
