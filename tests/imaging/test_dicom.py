@@ -28,20 +28,6 @@ from renalmap.imaging import (
 )
 from renalmap.imaging.dicom.catalogue import read_catalogue
 
-
-@pytest.fixture
-def write_series(tmp_path, write_slice):
-    """A function that writes slices at the given heights into one folder."""
-
-    def write(heights_mm, name="slice", **tags):
-        for number, height_mm in enumerate(heights_mm):
-            pixels = np.full((4, 6), round(height_mm), dtype=np.int16)
-            write_slice(tmp_path / "series" / f"{name}{number:03}.dcm", height_mm, pixels, **tags)
-        return tmp_path / "series"
-
-    return write
-
-
 # Acceptance: series as hospitals send them.
 
 
