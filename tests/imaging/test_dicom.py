@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 import pytest
-from pydicom.uid import generate_uid
+from pydicom.uid import BasicTextSRStorage, generate_uid
 
 from renalmap.errors import (
     AffineError,
@@ -154,7 +154,7 @@ def test_other_files_and_scouts_are_skipped_and_logged(write_series, tmp_path, w
     folder = write_series([0.0, 1.0, 2.0])
     (folder / "readme.txt").write_text("not DICOM")
     (folder / "short").write_bytes(b"")
-    write_slice(folder / "report.dcm", 0.0, Rows=None, Columns=None)
+    write_slice(folder / "report.dcm", 0.0, SOPClassUID=BasicTextSRStorage, Rows=None, Columns=None)
     write_slice(folder / "screenshot.dcm", 0.0, ImagePositionPatient=None)
     write_slice(
         folder / "scout.dcm",
@@ -223,6 +223,15 @@ def test_slices_that_do_not_stack_are_refused(write_series, write_slice, tags):
     folder = write_series([0.0, 1.0, 3.0])
     write_slice(folder / "odd.dcm", 2.0, **tags)
     with pytest.raises(MixedSeriesError, match=r"odd\.dcm"):
+        read_volume(folder)
+
+
+@pytest.mark.parametrize("length", [150, 500])
+def test_a_header_cut_short_is_refused(write_series, length):
+    folder = write_series([0.0, 1.0, 2.0])
+    path = folder / "slice002.dcm"
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(TruncatedFileError, match=r"slice002\.dcm.*cut short in its DICOM header"):
         read_volume(folder)
 
 

@@ -110,14 +110,15 @@ def test_a_compression_without_decoder_is_named(stored, syntax):
     assert caught.value.exit_code == 2
 
 
-def test_a_damaged_compressed_slice_is_named(stored):
-    folder = stored(lambda dataset: dataset.compress(JPEGLSLossless, generate_instance_uid=False))
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless, RLELossless])
+def test_a_damaged_compressed_slice_is_named(stored, syntax):
+    folder = stored(lambda dataset: dataset.compress(syntax, generate_instance_uid=False))
     path = folder / "1.dcm"
     dataset = pydicom.dcmread(path)
     frame = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
     dataset.PixelData = pydicom.encaps.encapsulate([frame[: len(frame) // 2]])
     dataset.save_as(path)
-    with pytest.raises(TruncatedFileError, match=r"1\.dcm.*cannot be decoded"):
+    with pytest.raises(TruncatedFileError, match=r"/1\.dcm.*cannot be decoded"):
         read_volume(folder)
 
 
