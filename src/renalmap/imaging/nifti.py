@@ -40,15 +40,25 @@ def is_nifti_name(path: Path) -> bool:
 
 
 def scan_name(path: Path) -> str:
-    """A scan's short name: the file's name without `.nii` or `.nii.gz`, or the folder's name.
+    """A scan's short name: the file's name without `.nii`, `.nii.gz` or `.zip`, or the folder's name.
 
     A link has its own name, not its target's: stores of large files link to names that mean nothing.
     """
     name = path.resolve().name if path.name in {"", ".."} else path.name
-    for suffix in NIFTI_SUFFIXES:
+    if name.upper() == "DICOMDIR":
+        return path.absolute().parent.name
+    for suffix in (*NIFTI_SUFFIXES, ".zip"):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name
+
+
+def stored_orientation(geometry: Geometry) -> str:
+    """Where a stored grid's axes point, in NIfTI's letters, as `RAS`."""
+    from nibabel.orientations import aff2axcodes  # noqa: PLC0415  (slow import)
+
+    codes: Any = aff2axcodes(geometry.source.affine)  # type: ignore[no-untyped-call]
+    return "".join(codes)
 
 
 def read_nifti_geometry(path: Path) -> Geometry:
