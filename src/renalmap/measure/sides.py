@@ -126,8 +126,8 @@ def assemble_kidneys(
             for half_side, half in halves.items():
                 pieces[half_side].append((half, halves_ml[half_side]))
         else:
-            side = "left" if halves_ml["left"] > halves_ml["right"] else "right"
-            pieces[side].append((part, own_ml))
+            more: Side = "left" if halves_ml["left"] > halves_ml["right"] else "right"
+            pieces[more].append((part, own_ml))
     if midline.basis == "field_of_view" and not crosses:
         pieces = _doubt_sides(pieces, label_map, midline)
     return tuple(
