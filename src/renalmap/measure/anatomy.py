@@ -104,7 +104,17 @@ def find_parts(label_map: LabelMap, labels: tuple[int, ...]) -> list[Part]:
     around = find_box(label_map.labels)
     if around is None:
         return []
-    region = np.isin(label_map.labels[around.slices], labels)
+    return connected_parts(np.isin(label_map.labels[around.slices], labels), around.start)
+
+
+def connected_parts(region: NDArray[np.bool_], origin_zyx: tuple[int, ...]) -> list[Part]:
+    """The 26-connected parts of a region of the scan, largest first; none of an empty one.
+
+    Args:
+        region: bool, axes (z, y, x); best no larger than needed: its components take up to four bytes a
+            voxel.
+        origin_zyx: the voxel of the scan that it starts with.
+    """
     if not region.any():
         return []
     numbers = cc3d.connected_components(region, connectivity=26)
@@ -113,8 +123,8 @@ def find_parts(label_map: LabelMap, labels: tuple[int, ...]) -> list[Part]:
         if number == 0:
             continue
         box = Box(
-            tuple(int(span.start) + low for span, low in zip(spans, around.start, strict=True)),
-            tuple(int(span.stop) + low for span, low in zip(spans, around.start, strict=True)),
+            tuple(int(span.start) + low for span, low in zip(spans, origin_zyx, strict=True)),
+            tuple(int(span.stop) + low for span, low in zip(spans, origin_zyx, strict=True)),
         )
         found.append(Part(box, numbers[spans] == number))
     return sorted(found, key=lambda part: -part.size)
