@@ -12,7 +12,7 @@ import numpy as np
 from renalmap.errors import GeometryMismatchError, LabelError
 from renalmap.imaging import LabelMap, Volume
 from renalmap.labels import CYST, KIDNEY, LABEL_NAMES, TUMOUR
-from renalmap.measure.anatomy import BORDERS, Part, Side, borders_of, connected_parts
+from renalmap.measure.anatomy import BORDERS, Part, Side, borders_of
 from renalmap.measure.exophytic import exophytic_share
 from renalmap.measure.flags import raise_flags
 from renalmap.measure.lines import axial_lines, centroid_mm, longest_line
@@ -35,7 +35,6 @@ from renalmap.measure.sides import (
     foreground_parts,
     gap_mm,
     locate_midline,
-    only,
 )
 
 SIZE_LIMITS_MM: Final[tuple[tuple[float, SizeClass], ...]] = (
@@ -113,7 +112,7 @@ def measure_label_map(label_map: LabelMap, volume: Volume | None = None) -> Meas
     parts = foreground_parts(label_map)
     midline = locate_midline(label_map, parts, volume)
     kidneys = assemble_kidneys(label_map, parts, midline)
-    own = tuple([only(part, label_map, KIDNEY) for part in kidney.parts] for kidney in kidneys)
+    own = tuple([part.only(label_map, KIDNEY) for part in kidney.parts] for kidney in kidneys)
     scene = _Scene(label_map, volume, midline, kidneys, own, Placer(label_map.geometry))
     found, specks = _find_lesions(scene, parts)
     lesions = [
@@ -163,12 +162,12 @@ def _find_lesions(scene: _Scene, parts: Sequence[Part]) -> tuple[list[_Lesion], 
     lesions, specks = [], []
     for part in parts:
         for label, kind in _KINDS:
-            for found in connected_parts(only(part, scene.label_map, label).inside, part.box.start):
+            for found in part.only(scene.label_map, label).connected():
                 if found.size * scene.voxel_ml < SPECK_BELOW_ML:
                     specks.append(_speck(kind, found, scene))
                 else:
                     lesions.append(_Lesion(kind, found, *_owner(found, part, scene)))
-        own = only(part, scene.label_map, KIDNEY)
+        own = part.only(scene.label_map, KIDNEY)
         if 0 < own.size * scene.voxel_ml < SPECK_BELOW_ML:
             specks.append(_speck("kidney", own, scene))
     lesions.sort(key=lambda lesion: (lesion.kind != "tumour", -lesion.part.size))
