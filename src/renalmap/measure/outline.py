@@ -18,13 +18,14 @@ Centres (0) are all inside a convex body, so lines between them are too short. H
 On ellipsoids of known size the middle of the two is the least biased (docs/measurements.md)."""
 
 
-def border_points(mask: BoolArray) -> FloatArray:
+def border_points(mask: BoolArray, border_voxels: float = BORDER_VOXELS) -> FloatArray:
     """Places on the border where lines of voxels enter a mask for the first time and leave it at last.
 
     They hold every corner of the mask's convex outline. Beyond the array is outside.
 
     Args:
         mask: any number of dimensions.
+        border_voxels: how far beyond the outermost centres.
 
     Returns:
         (n, dimensions) places in voxels of the mask, those of the first axis' lines first; (0, dimensions)
@@ -35,7 +36,7 @@ def border_points(mask: BoolArray) -> FloatArray:
         hit = mask.any(axis=axis)
         lines = np.argwhere(hit).astype(np.float64)
         voxels = np.moveaxis(mask, axis, -1)[hit]
-        first = voxels.argmax(axis=-1) - BORDER_VOXELS
-        last = mask.shape[axis] - 1 - voxels[:, ::-1].argmax(axis=-1) + BORDER_VOXELS
+        first = voxels.argmax(axis=-1) - border_voxels
+        last = mask.shape[axis] - 1 - voxels[:, ::-1].argmax(axis=-1) + border_voxels
         points += [np.insert(lines, axis, ends, axis=1) for ends in (first, last)]
     return np.concatenate(points)
