@@ -79,6 +79,6 @@ def test_across_a_rectangle_a_triangle_and_a_turned_ellipse():
 def test_border_points_of_one_voxel_lie_about_it():
     mask = np.zeros((3, 4, 5), bool)
     mask[1, 2, 3] = True
-    offsets = border_points(mask) - np.array([1.0, 2.0, 3.0])
+    offsets = border_points(mask, BORDER_VOXELS) - np.array([1.0, 2.0, 3.0])
     assert np.abs(offsets).sum(axis=1) == pytest.approx(np.full(6, BORDER_VOXELS))
-    assert border_points(np.zeros((2, 2), bool)).shape == (0, 2)
+    assert border_points(np.zeros((2, 2), bool), 0.25).shape == (0, 2)

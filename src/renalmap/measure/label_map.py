@@ -13,6 +13,7 @@ from renalmap.errors import GeometryMismatchError, LabelError
 from renalmap.imaging import LabelMap, Volume
 from renalmap.labels import CYST, KIDNEY, LABEL_NAMES, TUMOUR
 from renalmap.measure.anatomy import BORDERS, Part, Side, borders_of
+from renalmap.measure.diameters import Chord
 from renalmap.measure.exophytic import exophytic_share
 from renalmap.measure.flags import raise_flags
 from renalmap.measure.lines import axial_lines, centroid_mm, longest_line
@@ -203,6 +204,10 @@ def _measure_lesion(number: int, lesion: _Lesion, scene: _Scene) -> LesionMeasur
     height_mm = lines.slice * geometry.spacing_mm[0]
     centroid = centroid_mm([part], geometry.spacing_mm)
     in_space = longest_line([part], geometry.spacing_mm)
+    if (
+        lines.longest.length_mm > in_space.length_mm
+    ):  # of a flat lesion, whose borders are placed otherwise
+        in_space = Chord(np.insert(lines.longest.ends, 0, height_mm, axis=1))
     mean_hu, sd_hu = scene.hu([part])
     borders = borders_of([part], geometry.shape)
     own = None if lesion.kidney is None else _whole_kidney(lesion.kidney, scene)

@@ -11,14 +11,17 @@ BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
 
 BORDER_VOXELS: Final = 0.25
-"""How far beyond the outermost voxel centres the border is taken to lie.
+"""How far beyond the outermost voxel centres the border is taken to lie in a slice.
 
 Centres (0) are all inside a convex body, so lines between them are too short. Half-way to the next centre
 (0.5) is where the border passes on average, but a longest line picks the places where that is too far.
 On ellipsoids of known size the middle of the two is the least biased (docs/measurements.md)."""
 
+BORDER_IN_SPACE_VOXELS: Final = 0.125
+"""The same in space, where a longest line has far more places to pick from."""
 
-def border_points(mask: BoolArray, border_voxels: float = BORDER_VOXELS) -> FloatArray:
+
+def border_points(mask: BoolArray, border_voxels: float) -> FloatArray:
     """Places on the border where lines of voxels enter a mask for the first time and leave it at last.
 
     They hold every corner of the mask's convex outline. Beyond the array is outside.
