@@ -78,7 +78,9 @@ def test_a_scan_gives_hu(cli, two_kidneys_with_a_tumour, label_map, write_scan, 
     measured = json.loads(done.stdout)["cases"][0]["measurements"]
     assert (measured["side_basis"], measured["with_scan"]) == ("scan", True)
     assert measured["lesions"][0]["mean_hu"] == 90.0
-    assert "90 ± 0" in cli("measure", label_map, "--scan", scan).stdout
+    shown = cli("measure", label_map, "--scan", scan).stdout
+    assert "90 ± 0" in shown
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_a_folder_goes_on_after_a_broken_label_map(cli, labels, write_scan, tmp_path):
