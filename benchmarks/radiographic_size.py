@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from renalmap.dataset.layouts import KITS_MASKS
 from renalmap.imaging import read_label_map
 from renalmap.measure import LesionMeasurement, measure_label_map
+from renalmap.measure.label_map import size_class
 from renalmap.report.canvas import FAINT_INK, INK, new_figure, save_png, style_chart
 
 FloatArray = NDArray[np.float64]
@@ -144,11 +145,26 @@ def format_tables(rows: Sequence[Row]) -> str:
             f"| {tumour.short_axis_mm:.1f} | {sizes[SIZES[0]]:.0f} | {sizes.get(SIZES[1], np.nan):.0f} "
             f"| {row.tumours} |"
         )
+    lines += ["", *_size_classes(rows)]
     seconds = np.array([row.seconds for row in rows])
     spent = (
         f"{seconds.sum():.0f} s in all, median {np.median(seconds):.2f} s, most {seconds.max():.2f} s"
     )
     return "\n".join([*lines, "", f"Processor time, reading included: {spent}."])
+
+
+def _size_classes(rows: Sequence[Row]) -> Iterator[str]:
+    """How often two measures put a tumour into one size class."""
+    having = [row for row in rows if SIZES[0] in row.sizes_mm]
+    written = [size_class(row.sizes_mm[SIZES[0]]) for row in having]
+    for title, measure in MEASURES.items():
+        found = [size_class(getattr(row.tumour, measure)) for row in having]
+        same = sum(one == other for one, other in zip(found, written, strict=True))
+        yield f"Size class by {title}: that of `{SIZES[0]}` in {same} of {len(having)}."
+    higher = sum(
+        size_class(row.tumour.largest_3d_diameter_mm) != row.tumour.size_class for row in having
+    )
+    yield f"The 3D diameter's class differs from the axial one's in {higher} of {len(having)}."
 
 
 def outliers(rows: Sequence[Row]) -> list[Row]:

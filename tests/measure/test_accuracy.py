@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmarks.diameters import Spacing, ellipsoid_mask, true_diameters_mm, turned_form
+from benchmarks.diameters import ellipsoid_mask, true_diameters_mm, turned_form
 from tests.measure.scene import make_geometry
 
 from renalmap.imaging import LabelMap
 from renalmap.measure import LesionMeasurement, measure_label_map
+from renalmap.measure.lines import Spacing
 
 GRIDS: tuple[Spacing, ...] = (
     (0.5, 0.8, 0.8),

@@ -34,7 +34,7 @@ def test_two_kidneys_are_measured_and_raise_no_flag(two_kidneys):
         assert kidney.length_mm == pytest.approx(110.0, abs=1.5)
         assert (kidney.tumour_ml, kidney.cyst_ml, kidney.pieces, kidney.lesions) == (0.0, 0.0, 1, [])
         assert (kidney.incomplete, kidney.borders, kidney.mean_hu) == (False, [], None)
-        # Voxel (0, 0, 0) lies at (40, 60, -300) mm; world x runs to the patient's right... of RAS+.
+        # Voxel (0, 0, 0) lies at (40, 60, -300) mm; world x grows to the right side of the picture: RAS+.
         assert kidney.centroid.world_mm == pytest.approx((40.0 - x_mm, -20.0, -200.0), abs=0.3)
 
 
@@ -107,6 +107,15 @@ def test_a_kidney_in_pieces_is_one_kidney(two_kidneys):
     assert sides(measured) == ["left", "right"]
     assert [kidney.pieces for kidney in measured.kidneys] == [1, 2]
     assert measured.kidneys[1].length_mm == pytest.approx(110.0, abs=1.5)
+
+
+def test_a_far_island_is_counted_but_makes_no_kidney_longer(two_kidneys):
+    clean = two_kidneys.measure().kidneys[1]
+    two_kidneys.labels[2:6, 10:14, 20:24] = 1  # 0.4 ml
+    right = two_kidneys.measure().kidneys[1]
+    assert right.pieces == 2
+    assert right.parenchyma_ml == pytest.approx(clean.parenchyma_ml + 64 * 0.0064, abs=0.002)
+    assert right.length == clean.length
 
 
 def test_labels_in_any_stored_orientation_measure_the_same(two_kidneys, tmp_path):
@@ -254,7 +263,7 @@ def test_a_kidney_cut_by_the_first_slice_is_measured_and_flagged(two_kidneys):
     assert right.parenchyma_ml + right.tumour_ml == pytest.approx(KIDNEY_ML / 2, rel=0.05)
     (lesion,) = measured.lesions
     assert (lesion.incomplete, lesion.borders) == (True, ["feet"])
-    assert lesion.polar_position is lesion.exophytic_share is None
+    assert (lesion.polar_position, lesion.exophytic_share) == (None, None)
     assert codes(measured) == ["kidney_incomplete", "lesion_incomplete"]
     assert measured.flags[0].text == (
         "the right kidney is cut off (first slice): its measures are lower bounds"
