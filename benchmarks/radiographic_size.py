@@ -188,7 +188,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     axes = figure.add_axes((0.11, 0.10, 0.86, 0.82))
     style_chart(
         axes,
-        title=f"Longest axial diameter of {found.n} KiTS19 tumours: r = {found.pearson:.3f}, "
+        title=f"{found.n} tumours of KiTS19: Pearson {found.pearson:.3f}, "
         f"mean absolute error {found.mean_absolute_mm:.1f} mm",
         xlabel="radiographic size in kits.json (mm)",
         ylabel="longest axial diameter of the reference mask (mm)",
@@ -196,10 +196,19 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     end = 10.0 * np.ceil(max(written.max(), measured.max()) / 10.0) + 5.0
     axes.plot((0, end), (0, end), color=FAINT_INK, linewidth=1.0)
     axes.scatter(written, measured, s=26, color="#0072B2", alpha=0.75, linewidths=0, zorder=3)
-    for row in outliers(rows):
+    for index, row in enumerate(outliers(rows)):
+        left = bool(index % 2)  # neighbours' names would lie upon each other
         place = (row.sizes_mm[SIZES[0]], row.tumour.longest_axial_diameter_mm)
         name = row.case.removeprefix("case_").lstrip("0") or "0"
-        axes.annotate(name, place, (5, 3), textcoords="offset points", fontsize=8, color=INK)
+        axes.annotate(
+            name,
+            place,
+            (-5 if left else 5, 3),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            fontsize=8,
+            color=INK,
+        )
     axes.set_xlim(0, end)
     axes.set_ylim(0, end)
     save_png(figure, path)

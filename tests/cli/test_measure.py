@@ -15,7 +15,7 @@ SPACING_MM = (2.5, 1.6, 1.6)
 
 
 @pytest.fixture
-def labels(two_kidneys_with_a_tumour) -> np.ndarray:
+def labels(two_kidneys_with_a_tumour):
     return two_kidneys_with_a_tumour.labels
 
 

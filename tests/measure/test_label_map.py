@@ -131,12 +131,12 @@ def test_labels_in_any_stored_orientation_measure_the_same(two_kidneys, tmp_path
         nib.save(canonical.as_reoriented(turn), path)
         measured = measure_label_map(read_label_map(path))
         end = measured.lesions[0].longest_axial_diameter.end
-        stored = nib.load(path).affine @ [*end.stored_ijk, 1.0]
+        stored = nib.Nifti1Image.from_filename(path).affine @ [*end.stored_ijk, 1.0]
         assert stored[:3] == pytest.approx(end.world_mm, abs=0.05)
         found[axcodes] = measured.model_dump(exclude={"name"})
-    for measured in found.values():
-        drop_stored(measured)
-    assert all(measured == found["SPL"] for measured in found.values())
+    for told in found.values():
+        drop_stored(told)
+    assert all(told == found["SPL"] for told in found.values())
     assert found["SPL"]["lesions"][0]["side"] == "left"
 
 
