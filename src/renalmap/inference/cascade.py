@@ -25,7 +25,6 @@ from renalmap.inference.components import (
     drop_unconnected,
 )
 from renalmap.inference.flipping import flip_averaged
-from renalmap.inference.midline import BodyTrack, track_body
 from renalmap.inference.placement import Placement
 from renalmap.inference.probability import (
     GridProbabilities,
@@ -44,6 +43,7 @@ from renalmap.inference.smoothing import (
     smooth_across_slices,
 )
 from renalmap.labels import BACKGROUND, KIDNEY
+from renalmap.measure.midline import BodyTrack, track_body
 from renalmap.preprocess import InPlaneFit, Normalisation, Plan, crop_boxes, cut_crop
 from renalmap.preprocess.intensity import volume_mean_deviation_hu
 from renalmap.preprocess.plan import FlipAveraging, KeepRule

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from renalmap.imaging import LabelMap
 from renalmap.imaging.connected import connected_parts
 from renalmap.imaging.volume import Box
-from renalmap.inference.midline import BodyTrack
 from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.measure.midline import BodyTrack
 
 Side = Literal["left", "right"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
@@ -52,7 +52,22 @@ class Part:
 
     def voxels(self, label_map: LabelMap, label: int) -> int:
         """How many of its voxels have a label."""
-        return int(np.count_nonzero(self.inside & (label_map.labels[self.box.slices] == label)))
+        return self.only(label_map, label).size
+
+    def only(self, label_map: LabelMap, label: int) -> Part:
+        """What of it has a label; may be nothing."""
+        return replace(self, inside=self.inside & (label_map.labels[self.box.slices] == label))
+
+    def connected(self) -> list[Part]:
+        """Its 26-connected parts, largest first."""
+        found = []
+        for box, inside in connected_parts(self.inside):
+            start, stop = (
+                tuple(low + each for low, each in zip(self.box.start, ends, strict=True))
+                for ends in (box.start, box.stop)
+            )
+            found.append(Part(Box(start, stop), inside))
+        return sorted(found, key=lambda part: -part.size)
 
     def touches(self, shape: tuple[int, int, int]) -> set[Border]:
         """Which borders of a grid of this shape it touches."""
