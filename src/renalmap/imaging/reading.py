@@ -7,6 +7,7 @@ from pathlib import Path
 
 from renalmap.errors import PathMissingError, UnreadableImageError
 from renalmap.imaging.dicom import read_dicom_geometry, read_dicom_volume
+from renalmap.imaging.dicom_seg.reading import DICOM_SUFFIX, read_dicom_seg
 from renalmap.imaging.nifti import (
     is_nifti_name,
     read_nifti_geometry,
@@ -40,6 +41,8 @@ def read_volume(path: Path, *, acquisition: int | None = None) -> Volume:
 
 def read_geometry(path: Path, *, acquisition: int | None = None) -> Geometry:
     """Read where a scan's or label map's voxels lie, without the voxels; otherwise as `read_volume`."""
+    if _is_dicom_file(path):
+        return read_dicom_seg(path).geometry
     if _is_dicom_folder(path):
         return read_dicom_geometry(path, acquisition=acquisition)
     _note_unused(acquisition, path)
@@ -47,23 +50,33 @@ def read_geometry(path: Path, *, acquisition: int | None = None) -> Geometry:
 
 
 def read_label_map(path: Path) -> LabelMap:
-    """Read a label map from a NIfTI file and canonicalise it.
+    """Read a label map from a NIfTI file or a DICOM SEG and canonicalise it.
 
     Args:
-        path: a `.nii` or `.nii.gz` file.
+        path: a `.nii` or `.nii.gz` file, or a `.dcm` file.
 
     Returns:
         uint8 labels, axes (z, y, x). A map without any label is all 0.
 
     Raises:
         LabelError: a value is no whole number from 0 to 255.
-        InputError: another of its children that names the trouble; see `read_nifti_volume`.
+        InputError: another of its children that names the trouble; see `read_nifti_volume` and
+            `read_dicom_seg`.
     """
+    if _is_dicom_file(path):
+        return read_dicom_seg(path)
     if _is_dicom_folder(path):
         raise UnreadableImageError(
-            "a label map must be a NIfTI file", where=path, got="a folder", expected="a .nii.gz file"
+            "a label map must be a file",
+            where=path,
+            got="a folder",
+            expected="a .nii.gz file, or a DICOM SEG (.dcm)",
         )
     return read_nifti_label_map(path)
+
+
+def _is_dicom_file(path: Path) -> bool:
+    return path.name.lower().endswith(DICOM_SUFFIX) and path.is_file()
 
 
 def _is_dicom_folder(path: Path) -> bool:
