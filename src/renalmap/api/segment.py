@@ -29,8 +29,7 @@ from renalmap.imaging import (
     write_label_map,
     write_probability_map,
 )
-from renalmap.imaging.dicom_seg.reading import DICOM_SUFFIX
-from renalmap.imaging.dicom_seg.writing import SegmentationType
+from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX, SegmentationType
 from renalmap.imaging.files import check_writable
 from renalmap.imaging.nifti import is_nifti_name, scan_name
 from renalmap.inference.cascade import Cascade, Segmentation, SegmentOptions

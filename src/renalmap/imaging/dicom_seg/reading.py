@@ -30,10 +30,9 @@ from renalmap.labels import CYST, KIDNEY, TUMOUR
 
 logger = logging.getLogger(__name__)
 
-DICOM_SUFFIX: Final = ".dcm"
-
 _SEG_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.4"
 _LABELMAP_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.7"
+_STORAGE: Final = frozenset({_SEG_STORAGE, _LABELMAP_STORAGE})
 _PAINTED: Final = (KIDNEY, CYST, TUMOUR)
 """Where segments overlap, the later of these wins: others' kidneys include their tumours."""
 _OFF_STEP: Final = 0.2
@@ -102,7 +101,15 @@ def read_dicom_seg(path: Path) -> LabelMap:
         )
         plane = stored[:, :, slots[index]]
         plane[...] = np.where(rank[found.T] > rank[plane], found.T, plane)
-    return LabelMap(labels, geometry, path.name[: -len(DICOM_SUFFIX)])
+    return LabelMap(labels, geometry, path.stem)
+
+
+def is_dicom_seg(path: Path) -> bool:
+    """Whether a DICOM file is a segmentation, by its header."""
+    from pydicom import dcmread  # noqa: PLC0415  (slow import)
+
+    header = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
+    return header.get("SOPClassUID") in _STORAGE
 
 
 def _read(path: Path) -> Any:
@@ -113,9 +120,9 @@ def _read(path: Path) -> Any:
         dataset = dcmread(path)
     except (InvalidDicomError, EOFError) as error:
         raise UnreadableImageError(
-            "the file's name is a DICOM file's, and it is none", where=path, got=str(error).split(".")[0]
+            "the DICOM file cannot be read", where=path, got=str(error).split(".")[0]
         ) from error
-    if dataset.get("SOPClassUID") not in {_SEG_STORAGE, _LABELMAP_STORAGE}:
+    if dataset.get("SOPClassUID") not in _STORAGE:
         raise UnreadableImageError(
             "a label map must be a DICOM SEG or a NIfTI file",
             where=path,
@@ -262,16 +269,15 @@ def _extent_beyond(dataset: Any, frames: Sequence[_Frame], slots: NDArray[np.int
     listed = {str(each.ReferencedSOPInstanceUID): index for index, each in enumerate(instances)}
     places = [listed[each.source_uid] for each in frames if each.source_uid in listed]
     if len(places) == len(frames) and slots.max() > 0:
-        offsets = np.unique(np.array(places) - slots)
-        if offsets.size == 1:
-            below = int(offsets[0])
+        below = places[0] - int(slots[0])
+        if ((np.array(places) - slots) == below).all():
             return below, len(listed) - below - int(slots.max()) - 1
     logger.info("the DICOM SEG does not tell how far its scan reaches beyond its frames")
     return 0, 0
 
 
 def _decoded(dataset: Any, path: Path) -> Iterator[tuple[int, NDArray[Any]]]:
-    from pydicom.pixels import iter_pixels  # noqa: PLC0415  (slow import)
+    from pydicom.pixels.utils import iter_pixels  # noqa: PLC0415  (slow import)
 
     try:
         yield from enumerate(iter_pixels(dataset))
@@ -286,8 +292,9 @@ def _decoded(dataset: Any, path: Path) -> Iterator[tuple[int, NDArray[Any]]]:
 
 def _translated(pixels: NDArray[Any], labels_of: Mapping[int, int]) -> NDArray[np.uint8]:
     """A label map's pixels, which are segment numbers, as our labels."""
-    table = np.zeros(int(pixels.max()) + 1, np.uint8)
+    table: NDArray[np.uint8] = np.zeros(int(pixels.max()) + 1, np.uint8)
     for number, label in labels_of.items():
         if number < table.size:
             table[number] = label
-    return table[pixels]
+    found: NDArray[np.uint8] = table[pixels]
+    return found

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 SegmentationType = Literal["binary", "labelmap"]
 
+DICOM_SUFFIX: Final = ".dcm"
+
 _SERIES_NUMBER_STEP: Final = 1000
 
 
