@@ -264,14 +264,14 @@ def _extent_beyond(dataset: Any, frames: Sequence[_Frame], slots: NDArray[np.int
     Told by the list of referenced instances, if the frames' stand in it in order of their height, each as
     far from the other as they are apart; otherwise none.
     """
-    series = dataset.get("ReferencedSeriesSequence") or ()
+    series: Sequence[Any] = dataset.get("ReferencedSeriesSequence") or ()
     instances = series[0].get("ReferencedInstanceSequence") or () if len(series) == 1 else ()
     listed = {str(each.ReferencedSOPInstanceUID): index for index, each in enumerate(instances)}
     places = [listed[each.source_uid] for each in frames if each.source_uid in listed]
     if len(places) == len(frames) and slots.max() > 0:
-        below = places[0] - int(slots[0])
-        if ((np.array(places) - slots) == below).all():
-            return below, len(listed) - below - int(slots.max()) - 1
+        below = [place - slot for place, slot in zip(places, slots.tolist(), strict=True)]
+        if min(below) == max(below):
+            return below[0], len(listed) - below[0] - int(slots.max()) - 1
     logger.info("the DICOM SEG does not tell how far its scan reaches beyond its frames")
     return 0, 0
 

@@ -134,12 +134,12 @@ def _pixels(structures: LabelMap, source: DicomSource, datasets: Sequence[Datase
     """(frames, rows, columns): a slice's structures for every source slice, or frame of a multi-frame file."""
     placed = source.labels_on_instances(structures)
     if not source.resampled:
-        voxels = np.bincount(structures.labels.ravel(), minlength=256)[1:]
-        if not np.array_equal(np.bincount(placed.ravel(), minlength=256)[1:], voxels):
+        voxels, found = _counts(structures.labels), _counts(placed)
+        if not np.array_equal(voxels, found):
             raise GeometryMismatchError(
                 "the labels do not lie on the series' slices",
                 where=structures.name,
-                got=f"{int(voxels.sum())} labelled voxels, {int(np.count_nonzero(placed))} pixels",
+                got=f"{int(voxels.sum())} labelled voxels, {int(found.sum())} pixels",
                 expected="each voxel as one pixel",
                 hint="Give the series that the labels were drawn on",
             )
@@ -152,8 +152,13 @@ def _pixels(structures: LabelMap, source: DicomSource, datasets: Sequence[Datase
     return pixels
 
 
+def _counts(labels: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """(256,) how often each number is there, but for 0."""
+    return np.bincount(labels[labels > 0], minlength=256)
+
+
 def _structures_in(structures: LabelMap) -> list[Structure]:
-    present = np.flatnonzero(np.bincount(structures.labels.ravel())[1:]) + 1
+    present = np.flatnonzero(_counts(structures.labels))
     known = {each.number: each for each in STRUCTURES}
     if not present.size:
         raise LabelError(
