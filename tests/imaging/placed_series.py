@@ -131,4 +131,5 @@ def frame_places(seg: Dataset, frame: int) -> NDArray[np.float64]:
     corner = np.array(own.PlanePositionSequence[0].ImagePositionPatient, dtype=np.float64)
     rows, columns = np.meshgrid(np.arange(seg.Rows), np.arange(seg.Columns), indexing="ij")
     lps = corner + columns[..., None] * along_mm * cosines[:3] + rows[..., None] * down_mm * cosines[3:]
-    return lps * LPS_TO_RAS
+    places_mm: NDArray[np.float64] = lps * LPS_TO_RAS
+    return places_mm

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import highdicom
 import numpy as np
@@ -48,7 +49,7 @@ def axial(tmp_path, write_slice):
     return place_series(tmp_path / "series", write_slice, *ORIENTATIONS["axial"])
 
 
-def written(series, path: Path, segmentation_type="binary") -> Dataset:
+def written(series, path: Path, segmentation_type: Any = "binary") -> Dataset:
     write_dicom_seg(
         build_dicom_seg(series.structures, series.source, ALGORITHM, segmentation_type), path
     )
@@ -91,18 +92,8 @@ def test_every_pixel_lies_where_the_ball_is(tmp_path, write_slice, name, segment
         number: int(np.count_nonzero(series.structures.labels == number)) for number in marked
     }
     assert min(marked.values()) > 20
-
-
-@pytest.mark.parametrize("segmentation_type", ["binary", "labelmap"])
-@pytest.mark.parametrize("name", [*ORIENTATIONS, "oblique"])
-def test_what_is_written_reads_back_on_the_same_grid(tmp_path, write_slice, name, segmentation_type):
-    row, column = ORIENTATIONS.get(name) or oblique()
-    series = place_series(tmp_path / "series", write_slice, row, column)
-    written(series, tmp_path / "seg.dcm", segmentation_type)
-
+    # Our own reader finds the whole grid again, also where the first and the last slices have no frame.
     label_map = read_label_map(tmp_path / "seg.dcm")
-
-    # Also where no frame was written: the first and the last slices are empty.
     assert label_map.geometry.matches(series.structures.geometry, tolerance_mm=1e-4)
     np.testing.assert_array_equal(label_map.labels, LABEL_OF_STRUCTURE[series.structures.labels])
     assert label_map.name == "seg"
@@ -222,7 +213,7 @@ def test_two_files_of_the_same_labels_are_two_instances(axial, tmp_path):
 def test_only_what_the_standard_requires_is_taken_from_the_patient(tmp_path, write_slice):
     private = Dataset()
     private.add_new((0x0011, 0x0010), "LO", "HIDDEN creator")
-    kept = {
+    kept: dict[str, Any] = {
         "PatientName": "Doe^Jane",
         "PatientID": "4711",
         "PatientBirthDate": "19500102",
@@ -232,7 +223,7 @@ def test_only_what_the_standard_requires_is_taken_from_the_patient(tmp_path, wri
         "PatientIdentityRemoved": "YES",
         "DeidentificationMethod": "by hand",
     }
-    dropped = {
+    dropped: dict[str, Any] = {
         "PatientAge": "070Y",
         "PatientWeight": "66.125",
         "PatientComments": "HIDDEN comment",
@@ -248,7 +239,7 @@ def test_only_what_the_standard_requires_is_taken_from_the_patient(tmp_path, wri
         "RequestAttributesSequence": DicomSequence([private]),
     }
     series = place_series(
-        tmp_path / "HIDDEN_patient", write_slice, *ORIENTATIONS["axial"], **kept, **dropped
+        tmp_path / "HIDDEN_patient", write_slice, [1, 0, 0], [0, 1, 0], **kept, **dropped
     )
     seg = written(series, tmp_path / "seg.dcm")
     assert {name: str(seg[name].value) for name in kept} == kept
@@ -330,7 +321,6 @@ def _enhanced(series, path: Path, *, frames_before: int):
     first = dcmread(series.source.instances[0].file.path)
     enhanced = Dataset()
     enhanced.update(first)
-    enhanced.SOPClassUID = enhanced.file_meta = None
     enhanced.file_meta = first.file_meta
     enhanced.SOPClassUID = EnhancedCTImageStorage
     enhanced.SOPInstanceUID = generate_uid()
