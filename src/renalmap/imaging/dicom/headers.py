@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.errors import TruncatedFileError
+from renalmap.imaging.dicom.archive import check_deflated
 from renalmap.imaging.dicom.files import DicomFile
 from renalmap.imaging.dicom.kinds import why_no_ct_image, why_no_ct_slice
 
@@ -167,6 +168,7 @@ def read_headers(files: Iterable[DicomFile]) -> Headers:
     slices: list[SliceHeader] = []
     skipped: list[SkippedImage] = []
     others: list[DicomFile] = []
+    seen: set[tuple[Any, ...]] = set()
     for file in files:
         dataset = _read_tags(file)
         if dataset is None:
@@ -178,8 +180,23 @@ def read_headers(files: Iterable[DicomFile]) -> Headers:
             skipped.append(SkippedImage(shared, reason))
             continue
         for found in _slices(shared, dataset):
-            (slices if isinstance(found, SliceHeader) else skipped).append(found)  # type: ignore[arg-type]
+            if isinstance(found, SkippedImage):
+                skipped.append(found)
+            elif _is_new(found, seen):
+                slices.append(found)
+            else:
+                skipped.append(SkippedImage(shared, "copy of another file"))
     return Headers(tuple(slices), tuple(skipped), tuple(others))
+
+
+def _is_new(header: SliceHeader, seen: set[tuple[Any, ...]]) -> bool:
+    """Whether no file before was the same object; by its place too, as some anonymise all UIDs to one."""
+    uid = header.of.sop_instance_uid
+    key = (uid, header.frame, header.acquisition, *header.position_mm.tolist())
+    if not uid or key not in seen:
+        seen.add(key)
+        return True
+    return False
 
 
 def _read_tags(file: DicomFile) -> Dataset | None:
@@ -189,6 +206,7 @@ def _read_tags(file: DicomFile) -> Dataset | None:
 
     try:
         with file.open() as stream:
+            check_deflated(stream, str(file))
             return dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
     except (InvalidDicomError, EOFError):
         logger.debug("%s: skipped, no DICOM file", file)

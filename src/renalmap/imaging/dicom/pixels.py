@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.errors import DimensionError, TruncatedFileError, UnreadableImageError, UnsafeArchiveError
+from renalmap.errors import DimensionError, TruncatedFileError, UnreadableImageError
 from renalmap.imaging.dicom.files import DicomFile
 from renalmap.imaging.dicom.headers import SliceHeader
 
@@ -66,7 +64,7 @@ def _decode(file: DicomFile, frames: Sequence[int | None]) -> Iterator[NDArray[A
 
 def _undecodable(file: DicomFile, dataset: Dataset, error: Exception) -> Exception:
     syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if _lacks_decoder(syntax):
+    if not has_decoder(syntax):
         return UnreadableImageError(
             "no decoder for this kind of compressed DICOM is installed",
             where=str(file),
@@ -81,10 +79,12 @@ def _undecodable(file: DicomFile, dataset: Dataset, error: Exception) -> Excepti
     )
 
 
-def _lacks_decoder(syntax: Any) -> bool:
+def has_decoder(transfer_syntax_uid: str | None) -> bool:
+    """Whether pixels stored in this way can be decoded with what is installed."""
     from pydicom.pixels.decoders.base import get_decoder  # noqa: PLC0415  (slow import)
+    from pydicom.uid import UID  # noqa: PLC0415
 
     try:
-        return not get_decoder(syntax).is_available
+        return bool(get_decoder(UID(transfer_syntax_uid or "")).is_available)
     except NotImplementedError:
-        return True
+        return False
