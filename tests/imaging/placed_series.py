@@ -13,7 +13,7 @@ from pydicom import Dataset, dcmread
 
 from renalmap.imaging import DicomFile, DicomSource, LabelMap, SourceInstance, build_geometry
 
-ROWS, COLUMNS, SLICES = 35, 29, 17
+ROWS, COLUMNS, SLICES = 35, 33, 17
 """Odd, so that a slice of single bits ends within a byte."""
 SPACING_MM, GAP_MM = (2.0, 3.0), 4.0
 
