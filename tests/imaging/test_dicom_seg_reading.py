@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import highdicom
@@ -30,6 +33,9 @@ from renalmap.imaging.dicom_seg.sources import source_datasets
 from renalmap.imaging.dicom_seg.writing import SegAlgorithm, build_dicom_seg, write_dicom_seg
 
 ALGORITHM = SegAlgorithm("1.2.3", "0" * 64)
+DCMQI = shutil.which(
+    "segimage2itkimage", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+)
 KIDNEY_CODE = Code("64033007", "SCT", "Kidney")
 
 
@@ -189,15 +195,13 @@ def test_a_seg_beside_its_slices_is_no_slice(series, tmp_path, seg):
     assert read_volume(tmp_path / "series").geometry.matches(series.structures.geometry)
 
 
-@pytest.mark.skipif(
-    shutil.which("segimage2itkimage") is None, reason="needs segimage2itkimage (pip install dcmqi)"
-)
+@pytest.mark.skipif(DCMQI is None, reason="needs segimage2itkimage (pip install dcmqi)")
 def test_dcmqi_finds_the_same_places(series, seg, tmp_path):
     """A second reader, in C++, on DCMTK and ITK."""
     (tmp_path / "itk").mkdir()
     subprocess.run(
         [
-            *("segimage2itkimage", "--mergeSegments", "--outputType", "nii"),
+            *(str(DCMQI), "--mergeSegments", "--outputType", "nii"),
             *("--inputDICOM", tmp_path / "own.dcm", "--outputDirectory", tmp_path / "itk"),
         ],
         check=True,

@@ -31,12 +31,13 @@ from tests.imaging.placed_series import (
 )
 
 from renalmap.errors import (
+    AffineError,
     DicomReferenceError,
     GeometryMismatchError,
     LabelError,
     OutputExistsError,
 )
-from renalmap.imaging import DicomFile, LabelMap, read_label_map
+from renalmap.imaging import DicomFile, LabelMap, read_label_map, read_volume
 from renalmap.imaging.dicom_seg.writing import SegAlgorithm, build_dicom_seg, write_dicom_seg
 
 ALGORITHM = SegAlgorithm("1.2.3", "0123456789abcdef" * 4)
@@ -119,6 +120,46 @@ def test_dciodvfy_finds_no_error(axial, tmp_path):
     )
     assert "Segmentation" in finished.stderr.splitlines()
     assert "Error" not in finished.stderr
+
+
+def test_labels_of_a_resampled_volume_return_to_the_tilted_slices(tmp_path, write_slice):
+    """A gantry tilted by 12 degrees. Each pixel takes the nearest voxel, half a voxel away at most."""
+    for index in range(SLICES):
+        height_mm = GAP_MM * index
+        write_slice(
+            tmp_path / "series" / f"{index}.dcm",
+            0.0,
+            np.zeros((60, 60), np.int16),
+            ImagePositionPatient=[-60.0, -60.0 + np.tan(np.radians(12.0)) * height_mm, height_mm],
+            PixelSpacing=[2.0, 2.0],
+        )
+    volume = read_volume(tmp_path / "series", resample=True)
+    affine, source = volume.geometry.affine, volume.source
+    assert source is not None
+    assert source.resampled
+    grid = np.stack(np.meshgrid(*map(np.arange, volume.geometry.shape), indexing="ij"), axis=-1)
+    centre_mm, radius_mm = np.array([3.0, -4.0, 31.0]), 22.0
+    distance_mm = np.linalg.norm(grid @ affine[:3, :3].T + affine[:3, 3] - centre_mm, axis=-1)
+    ball = LabelMap((distance_mm <= radius_mm).astype(np.uint8), volume.geometry)
+
+    write_dicom_seg(build_dicom_seg(ball, source, ALGORITHM), tmp_path / "seg.dcm")
+
+    seg = dcmread(tmp_path / "seg.dcm")
+    half_mm = np.linalg.norm(volume.geometry.spacing_mm) / 2
+    stored = {each.position_mm for each in source.instances}
+    inner = 0
+    for index, pixels in enumerate(seg.pixel_array):
+        position = seg.PerFrameFunctionalGroupsSequence[index].PlanePositionSequence[0]
+        assert (
+            min(np.abs(np.subtract(position.ImagePositionPatient, each)).max() for each in stored) < 1e-6
+        )
+        away_mm = np.linalg.norm(frame_places(seg, index) - centre_mm, axis=-1)
+        assert (away_mm[pixels > 0] <= radius_mm + half_mm).all()
+        assert (pixels[away_mm <= radius_mm - half_mm] == 1).all()
+        inner += int(np.count_nonzero(away_mm <= radius_mm - half_mm))
+    assert inner > 1000
+    with pytest.raises(AffineError, match="sheared"):  # a label map has no place for tilted slices
+        read_label_map(tmp_path / "seg.dcm")
 
 
 # What it says.
