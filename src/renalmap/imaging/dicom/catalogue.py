@@ -88,8 +88,8 @@ class Series:
 
     @property
     def kernel_kind(self) -> Kernel:
-        """What its kernel is meant for; without a kernel, what its description says."""
-        return kernel_kind(self.kernel or self.of.description)
+        """What its kernel is meant for; see `kernel_kind`."""
+        return kernel_kind(self.kernel, self.of.description)
 
     @property
     def is_original(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 Kernel = Literal["soft tissue", "unknown", "sharp"]
 
-_CT_CLASSES: Final = {
+CT_CLASSES: Final = {
     "1.2.840.10008.5.1.4.1.1.2",
     "1.2.840.10008.5.1.4.1.1.2.1",
     "1.2.840.10008.5.1.4.1.1.2.2",
@@ -33,7 +33,7 @@ def why_no_ct_image(dataset: Any) -> str | None:
     sop_class = str(dataset.get("SOPClassUID") or "")
     modality = str(dataset.get("Modality") or "").upper()
     described = f"{dataset.get('SeriesDescription') or ''} {dataset.get('ImageType') or ''}".upper()
-    known_other = sop_class != "" and sop_class not in _CT_CLASSES
+    known_other = sop_class != "" and sop_class not in CT_CLASSES
     many = int(dataset.get("NumberOfFrames") or 1) > 1
     rules = (
         (sop_class == _DOSE_REPORT_CLASS or (known_other and "DOSE" in described), "dose report"),
@@ -76,7 +76,12 @@ _SIEMENS_SHARP_FROM: Final = 50
 _CANON_SHARP: Final = (*range(30, 40), *range(50, 60), *range(80, 90))
 
 
-def kernel_kind(kernel: str) -> Kernel:
+_DESCRIBED: Final = re.compile(
+    r"\b(?:(?P<sharp>LUNG|BONE|SHARP|LUNGE|KNOCHEN)|(?P<soft>SOFT|WEICH\w*))\b"
+)
+
+
+def kernel_kind(kernel: str, description: str = "") -> Kernel:
     """Whether a reconstruction kernel is meant for soft tissue.
 
     By makers' naming: GE's words; Siemens's and UIH's number, which grows with sharpness (B30f, Br40d,
@@ -84,6 +89,8 @@ def kernel_kind(kernel: str) -> Kernel:
 
     Args:
         kernel: ConvolutionKernel; of several values the first decides.
+        description: SeriesDescription, whose words for lung, bone and soft tissue count if the kernel's
+            name explains nothing.
 
     Returns:
         `unknown` for a name that none of these explains, and for none at all.
@@ -95,7 +102,12 @@ def kernel_kind(kernel: str) -> Kernel:
         return "sharp" if int(siemens[1]) >= _SIEMENS_SHARP_FROM else "soft tissue"
     if _SHARP_WORDS.search(name):
         return "sharp"
-    return "soft tissue" if _SOFT_WORDS.search(name) else "unknown"
+    if _SOFT_WORDS.search(name):
+        return "soft tissue"
+    described = _DESCRIBED.search(description.upper().replace("_", " "))
+    if described is None:
+        return "unknown"
+    return "sharp" if described["sharp"] else "soft tissue"
 
 
 _PHASES: Final = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from numpy.typing import NDArray
 
@@ -13,6 +13,9 @@ from renalmap.imaging.dicom.headers import SliceHeader
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+_JPEG_LS: Final = {"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"}
+_END_OF_IMAGE: Final = b"\xff\xd9"
 
 
 def decode_slices(slices: Sequence[SliceHeader]) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -52,6 +55,7 @@ def _decode(file: DicomFile, frames: Sequence[int | None]) -> Iterator[NDArray[A
 
     dataset = file.read_dataset()
     try:
+        _check_ends(dataset)
         # Decoders hold the interpreter's lock: a pool of threads was measured to gain nothing.
         if frames == [None]:
             yield pixel_array(dataset)
@@ -60,6 +64,13 @@ def _decode(file: DicomFile, frames: Sequence[int | None]) -> Iterator[NDArray[A
             yield from iter_pixels(dataset, indices=wanted)
     except (ValueError, RuntimeError, EOFError, AttributeError, NotImplementedError) as error:
         raise _undecodable(file, dataset, error) from error
+
+
+def _check_ends(dataset: Dataset) -> None:
+    """Refuse a cut JPEG-LS stream, which its decoder takes half a minute to give up."""
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax in _JPEG_LS and not dataset.PixelData.rstrip(b"\0").endswith(_END_OF_IMAGE):
+        raise ValueError("the compressed image has no end")
 
 
 def _undecodable(file: DicomFile, dataset: Dataset, error: Exception) -> Exception:

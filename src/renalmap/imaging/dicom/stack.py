@@ -70,8 +70,8 @@ class Stack:
 
     @cached_property
     def spacing_mm(self) -> float:
-        """The median gap."""
-        return float(np.median(self.gaps_mm))
+        """The median gap; of an even number the lower one of the middle, which is a real gap."""
+        return float(np.sort(self.gaps_mm)[(len(self.gaps_mm) - 1) // 2])
 
     @cached_property
     def tilt_degrees(self) -> float:
