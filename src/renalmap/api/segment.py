@@ -37,6 +37,7 @@ from renalmap.inference.components import DroppedComponent
 from renalmap.inference.quality import QualityReport, assess_quality, describe_flags
 from renalmap.inference.session import Device, Engine, Runtime
 from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.measure import Measurements, measure_label_map
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,8 @@ class CaseReport(BaseModel):
     """Dropped components too small to be listed one by one."""
     quality: QualityReport | None = None
     """What to know before trusting it; None where the scan failed."""
+    measurements: Measurements | None = None
+    """Kidneys and lesions measured, if that was asked for."""
     error: str | None = None
 
 
@@ -127,6 +130,7 @@ class SegmentRequest:
         acquisition: which acquisition of a DICOM series.
         resample: correct a tilted gantry or a varying slice distance instead of refusing it.
         assume_hu: do not warn of values that cannot be HU.
+        measure: also measure kidneys and lesions.
         overwrite: replace outputs that exist.
         names: what outputs in a folder are called: `<scan's name>_seg.nii.gz`, or as KiTS wants
             submissions, `prediction_XXXXX.nii.gz`.
@@ -143,6 +147,7 @@ class SegmentRequest:
     acquisition: int | None = None
     resample: bool = False
     assume_hu: bool = False
+    measure: bool = False
     overwrite: bool = False
     names: OutputNames = "scan"
     format: OutputFormat | None = None
@@ -304,6 +309,12 @@ def _segment_scan(
         write_probability_map(values, volume.geometry, path, overwrite=request.overwrite)
     write_s = time.perf_counter() - start
     seconds = {"read": read_s, **found.seconds, "quality": quality_s, "write": write_s}
+    measurements = None
+    if request.measure:
+        start = time.perf_counter()
+        named_labels = replace(found.label_map, name=short_name(scan))
+        measurements = measure_label_map(named_labels, volume)
+        seconds["measure"] = time.perf_counter() - start
     cautions = [*volume.notes, *(f"{scan}: {text}" for text in describe_flags(quality))]
     return CaseReport(
         scan=str(scan),
@@ -322,6 +333,7 @@ def _segment_scan(
         ],
         dropped_specks=sum(component.volume_ml < REPORTED_FROM_ML for component in found.dropped),
         quality=quality,
+        measurements=measurements,
     )
 
 
@@ -339,7 +351,7 @@ def _write_labels(
         return True
     if found.kidney_found:
         save_dicom_seg(
-            name_structures(found.label_map, found.body),
+            name_structures(found.label_map, volume),
             dicom_source_of(volume, scan),
             output,
             bundle_sha256,
