@@ -49,7 +49,7 @@ def read(cli, *arguments):
 def test_info_says_what_would_be_taken_and_why(cli, study):
     result = cli("info", study)
     assert result.code == 0, said(result)
-    assert "segment would take 2 Abd portal ***: axial CT, soft tissue kernel" in said(result)
+    assert "segment would take series 2 Abd portal ***: axial CT, soft tissue" in said(result)
     assert "not taken by itself: localizer" in said(result)
     assert "Explicit VR Little Endian" in said(result)
     assert "left out: 1 files that are no DICOM" in said(result)
