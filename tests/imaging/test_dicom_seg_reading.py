@@ -196,8 +196,11 @@ def test_a_seg_beside_its_slices_is_no_slice(series, tmp_path, seg):
 
 
 @pytest.mark.skipif(DCMQI is None, reason="needs segimage2itkimage (pip install dcmqi)")
-def test_dcmqi_finds_the_same_places(series, seg, tmp_path):
+@pytest.mark.parametrize("segmentation_type", ["binary", "labelmap"])
+def test_dcmqi_finds_the_same_places(series, tmp_path, segmentation_type):
     """A second reader, in C++, on DCMTK and ITK."""
+    seg = build_dicom_seg(series.structures, series.source, ALGORITHM, segmentation_type)
+    write_dicom_seg(seg, tmp_path / "own.dcm")
     (tmp_path / "itk").mkdir()
     subprocess.run(
         [
