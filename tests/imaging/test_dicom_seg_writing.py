@@ -292,6 +292,23 @@ def test_only_what_the_standard_requires_is_taken_from_the_patient(tmp_path, wri
     assert b"66.125" not in raw
 
 
+@pytest.mark.parametrize(
+    ("character_set", "written_as", "name"),
+    [
+        ("ISO_IR 100", "ISO_IR 100", "Müller^Jörg"),
+        ("ISO_IR 192", "ISO_IR 192", "山田^太郎"),
+        (["", "ISO 2022 IR 87"], "ISO_IR 192", "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        (None, None, "Doe^Jane"),
+    ],
+)
+def test_names_in_any_script_are_kept(tmp_path, write_slice, character_set, written_as, name):
+    tags = {"SpecificCharacterSet": character_set, "PatientName": name}
+    series = place_series(tmp_path / "series", write_slice, [1, 0, 0], [0, 1, 0], **tags)
+    seg = written(series, tmp_path / "seg.dcm")
+    assert str(seg.PatientName) == name
+    assert seg.get("SpecificCharacterSet") == written_as
+
+
 def test_what_the_standard_requires_and_the_scan_lacks_is_empty(axial, tmp_path):
     seg = written(axial, tmp_path / "seg.dcm")  # the series has no patient at all
     for name in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber"):
