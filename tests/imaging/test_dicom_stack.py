@@ -121,6 +121,17 @@ def test_an_even_scan_is_not_touched(scan):
     assert volume.notes == ()
 
 
+@pytest.mark.parametrize("orientation", [EVEN, HEAD_FIRST], ids=["even", "head_first"])
+def test_labels_return_exactly_where_nothing_was_resampled(scan, orientation):
+    volume = read_volume(scan([6.0, 0.0, 3.0], orientation))
+    label_map = LabelMap((volume.hu > 20).astype(np.uint8), volume.geometry)
+
+    returned = source_of(volume).labels_on_instances(label_map)
+
+    scanned = [each.file.read_dataset().pixel_array for each in source_of(volume).instances]
+    np.testing.assert_array_equal(returned, np.array(scanned) > 20)
+
+
 @pytest.mark.parametrize("degrees", [TILT_DEGREES, -TILT_DEGREES])
 def test_a_tilted_gantry_is_refused_with_its_angle(scan, degrees):
     folder = scan(np.arange(10) * 4.0, tilted(degrees))
