@@ -128,6 +128,10 @@ class GeometryMismatchError(InputError):
     """Two images that must share a grid do not."""
 
 
+class DicomReferenceError(InputError):
+    """A scan has no identifiers by which a DICOM SEG could refer to it."""
+
+
 class OutputExistsError(InputError):
     """An output would overwrite a file and `--overwrite` was not given."""
 

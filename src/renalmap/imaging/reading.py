@@ -9,6 +9,7 @@ from renalmap.errors import PathMissingError, UnreadableImageError
 from renalmap.imaging.dicom.choice import DicomChoice
 from renalmap.imaging.dicom.fileset import is_archive_name, is_dicom_file, is_directory_name
 from renalmap.imaging.dicom.reading import read_dicom_geometry, read_dicom_volume
+from renalmap.imaging.dicom_seg.reading import is_dicom_seg, read_dicom_seg
 from renalmap.imaging.nifti import (
     is_nifti_name,
     read_nifti_geometry,
@@ -60,32 +61,37 @@ def read_geometry(
     """Read where a scan's or label map's voxels lie, without the voxels; otherwise as `read_volume`."""
     choice = DicomChoice(series, acquisition, resample)
     if is_dicom_path(path):
+        if path.is_file() and is_dicom_file(path) and is_dicom_seg(path):
+            return read_dicom_seg(path).geometry
         return read_dicom_geometry(path, choice)
     _note_unused(choice, path)
     return read_nifti_geometry(path)
 
 
 def read_label_map(path: Path) -> LabelMap:
-    """Read a label map from a NIfTI file and canonicalise it.
+    """Read a label map from a NIfTI file or a DICOM SEG and canonicalise it.
 
     Args:
-        path: a `.nii` or `.nii.gz` file.
+        path: a `.nii` or `.nii.gz` file, or a DICOM SEG of whatever name.
 
     Returns:
         uint8 labels, axes (z, y, x). A map without any label is all 0.
 
     Raises:
-        LabelError: a value is no whole number from 0 to 255.
-        InputError: another of its children that names the trouble; see `read_nifti_volume`.
+        LabelError: a value is no whole number from 0 to 255; a SEG shows neither kidneys nor tumours.
+        InputError: another of its children that names the trouble; see `read_nifti_volume` and
+            `read_dicom_seg`.
     """
-    if is_dicom_path(path):
-        raise UnreadableImageError(
-            "a label map must be a NIfTI file",
-            where=path,
-            got="a folder" if path.is_dir() else "DICOM or an archive",
-            expected="a .nii.gz file",
-        )
-    return read_nifti_label_map(path)
+    if not is_dicom_path(path):
+        return read_nifti_label_map(path)
+    if path.is_file() and is_dicom_file(path):
+        return read_dicom_seg(path)
+    raise UnreadableImageError(
+        "a label map must be one file",
+        where=path,
+        got="a folder" if path.is_dir() else "an archive",
+        expected="a .nii.gz file, or a DICOM SEG",
+    )
 
 
 def is_dicom_path(path: Path) -> bool:
