@@ -13,20 +13,20 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from renalmap import __version__
-from renalmap.bundle import Bundle, default_bundle_path
+from renalmap.api.result import Result
+from renalmap.api.segmenter import Segmenter
 from renalmap.errors import ConfigError, InputError, RenalMapError
 from renalmap.imaging import (
     describe_hounsfield_doubt,
-    read_volume,
     write_label_map,
     write_probability_map,
 )
 from renalmap.imaging.files import check_writable
 from renalmap.imaging.nifti import is_nifti_name, scan_name
-from renalmap.inference.cascade import Cascade, SegmentOptions
+from renalmap.inference.cascade import SegmentOptions
 from renalmap.inference.components import DroppedComponent
-from renalmap.inference.quality import QualityReport, assess_quality, describe_flags
-from renalmap.inference.session import Device, Engine, Runtime
+from renalmap.inference.quality import QualityReport, describe_flags
+from renalmap.inference.session import Device, Engine
 from renalmap.labels import KIDNEY, TUMOUR
 
 logger = logging.getLogger(__name__)
@@ -152,14 +152,15 @@ def segment_scans(
         RenalMapError: before the first scan for a fault of the request; for a single scan, its own.
     """
     outputs = _outputs(scans, out, request.names)
-    bundle = Bundle.open(request.model or default_bundle_path())
-    cascade = Cascade(bundle, Runtime(request.engine, request.device, request.options.threads))
+    segmenter = Segmenter(
+        request.model, engine=request.engine, device=request.device, options=request.options
+    )
     if outputs != [out]:
         out.mkdir(parents=True, exist_ok=True)
     reports = []
     for scan, output in zip(scans, outputs, strict=True):
         try:
-            reports.append(_segment_scan(bundle, cascade, (scan, output), request, progress))
+            reports.append(_segment_scan(segmenter, (scan, output), request, progress))
         except Exception as error:  # whatever broke one scan, the others are still to be done
             if len(scans) == 1:
                 raise
@@ -167,7 +168,9 @@ def segment_scans(
             logger.log(logging.INFO if known else logging.ERROR, "%s failed", scan, exc_info=True)
             text = str(error) if known else f"{scan}: {type(error).__name__}: {error}"
             reports.append(CaseReport(scan=str(scan), status="failed", error=text))
-    return SegmentReport(renalmap_version=__version__, bundle_sha256=bundle.digest, cases=reports)
+    return SegmentReport(
+        renalmap_version=__version__, bundle_sha256=segmenter.bundle.digest, cases=reports
+    )
 
 
 def short_name(scan: Path) -> str:
@@ -227,8 +230,7 @@ def _output_name(scan: Path, names: OutputNames) -> str:
 
 
 def _segment_scan(
-    bundle: Bundle,
-    cascade: Cascade,
+    segmenter: Segmenter,
     paths: tuple[Path, Path],
     request: SegmentRequest,
     progress: ScanProgress,
@@ -237,25 +239,18 @@ def _segment_scan(
     maps = _probability_paths(output) if request.save_probabilities else {}
     for path in (output, *maps.values()):
         check_writable(path, overwrite=request.overwrite)
-    start = time.perf_counter()
-    volume = read_volume(scan, acquisition=request.acquisition)
-    read_s = time.perf_counter() - start
-    named = replace(volume, name=str(scan))
-    doubt = None if request.assume_hu else describe_hounsfield_doubt(named)
-    found = cascade.segment(
-        volume, request.options, lambda what, done, total: progress(scan, what, done, total)
+    result = segmenter.segment(
+        scan,
+        acquisition=request.acquisition,
+        progress=lambda what, done, total: progress(scan, what, done, total),
     )
-    start = time.perf_counter()
-    quality = assess_quality(volume, found, bundle.calibration)
-    quality_s = time.perf_counter() - start
+    volume, found, quality = result.volume, result.segmentation, result.quality
     start = time.perf_counter()
     write_label_map(found.label_map, output, overwrite=request.overwrite)
     for region, path in maps.items():
         values = found.probabilities[region].full(volume.geometry.shape)
         write_probability_map(values, volume.geometry, path, overwrite=request.overwrite)
-    write_s = time.perf_counter() - start
-    seconds = {"read": read_s, **found.seconds, "quality": quality_s, "write": write_s}
-    cautions = [f"{scan}: {text}" for text in describe_flags(quality)]
+    seconds = {**result.seconds, "write": time.perf_counter() - start}
     return CaseReport(
         scan=str(scan),
         status="ok" if found.kidney_found else "no_kidney_found",
@@ -265,7 +260,7 @@ def _segment_scan(
         tumour_ml=round(found.label_map.volume_ml(TUMOUR), 2),
         slices=volume.geometry.shape[0],
         seconds={part: round(value, 3) for part, value in seconds.items()},
-        warnings=cautions if doubt is None else [doubt, *cautions],
+        warnings=_warnings(scan, result, assume_hu=request.assume_hu),
         dropped_components=[
             DroppedReport.of(component)
             for component in found.dropped
@@ -274,6 +269,14 @@ def _segment_scan(
         dropped_specks=sum(component.volume_ml < REPORTED_FROM_ML for component in found.dropped),
         quality=quality,
     )
+
+
+def _warnings(scan: Path, result: Result, *, assume_hu: bool) -> list[str]:
+    doubt = None
+    if not assume_hu:
+        doubt = describe_hounsfield_doubt(replace(result.volume, name=str(scan)))
+    cautions = [f"{scan}: {text}" for text in describe_flags(result.quality)]
+    return cautions if doubt is None else [f"{doubt}, or --assume-hu to silence this warning", *cautions]
 
 
 def _probability_paths(output: Path) -> dict[str, Path]:

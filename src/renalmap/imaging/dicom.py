@@ -20,7 +20,7 @@ from renalmap.errors import (
 )
 from renalmap.imaging.dicom_series import SliceHeader, choose_acquisition, read_slice_headers
 from renalmap.imaging.filling import HuGrid
-from renalmap.imaging.orientation import MAX_OBLIQUE_DEGREES, build_geometry
+from renalmap.imaging.orientation import LPS_TO_RAS, MAX_OBLIQUE_DEGREES, build_geometry
 from renalmap.imaging.volume import Geometry, Volume
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,6 @@ _GAP_TOLERANCE: Final = 0.2
 _SAME_PLACE_MM: Final = 1e-3
 _SAME_ANGLE: Final = 1e-3
 _OFF_LINE_MM: Final = 0.5
-_LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read_dicom_geometry(folder: Path, *, acquisition: int | None = None) -> Geometry:
@@ -178,7 +177,7 @@ def _geometry(slices: Sequence[SliceHeader], folder: Path) -> Geometry:
     lps[:3, 1] = first.orientation[1] * row_mm
     lps[:3, 2] = (last.position_mm - first.position_mm) / (len(slices) - 1)
     lps[:3, 3] = first.position_mm
-    return build_geometry((columns, rows, len(slices)), _LPS_TO_RAS @ lps, where=folder)
+    return build_geometry((columns, rows, len(slices)), LPS_TO_RAS @ lps, where=folder)
 
 
 def _decode(path: Path) -> tuple[NDArray[Any], float, float]:
