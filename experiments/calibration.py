@@ -29,10 +29,10 @@ from renalmap.evaluation.reliability import (
 )
 from renalmap.imaging import LabelMap
 from renalmap.imaging.files import write_text_atomically
-from renalmap.inference.anatomy import Kidney, Part, find_kidneys, find_parts
 from renalmap.inference.cascade import Cascade, SegmentOptions
 from renalmap.inference.quality import LISTED_FROM_ML, assess_quality
 from renalmap.labels import TUMOUR
+from renalmap.measure.anatomy import Kidney, Part, find_kidneys, find_parts
 
 OUT = HERE / "calibration.json"
 

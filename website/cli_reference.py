@@ -61,7 +61,7 @@ def _text(text: str) -> str:
     """Plain text as Markdown: option names in code, nothing else has a meaning."""
     escaped = text.replace("*", "\\*").replace("_", "\\_").replace("<", "&lt;").replace("[", "\\[")
     words = (
-        f"`{word.rstrip('.,;:)')}`{word[len(word.rstrip('.,;:)')):]}" if word.startswith("--") else word
+        f"`{word.rstrip('.,;:)')}`{word[len(word.rstrip('.,;:)')) :]}" if word.startswith("--") else word
         for word in escaped.split(" ")
     )
     return " ".join(words)

@@ -8,7 +8,8 @@ from pathlib import Path
 def decisions_index(folder: Path) -> str:
     """Markdown: every record with its title, in order."""
     rows = [
-        f"| {int(path.name[:4])} | [{title_of(path)}]({path.name}) |" for path in decision_records(folder)
+        f"| {int(path.name[:4])} | [{title_of(path)}]({path.name}) |"
+        for path in decision_records(folder)
     ]
     head = (
         "# Decisions\n\nWhat somebody could later want to undo, with what was known at the time "

@@ -31,7 +31,9 @@ _paths: dict[str, str] = {}
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put all decision records where the nav says so."""
-    records = [f"decisions/{path.name}" for path in decision_records(Path(config.docs_dir) / "decisions")]
+    records = [
+        f"decisions/{path.name}" for path in decision_records(Path(config.docs_dir) / "decisions")
+    ]
     config.nav = _with_decisions(config.nav, ["decisions/index.md", *records])
     return config
 

@@ -92,7 +92,7 @@ class Repository:
         if place.suffix == ".md":
             return text
         language = _LANGUAGES.get(place.suffix, "text")
-        listing = f"````{language} linenums=\"1\"\n{text.rstrip()}\n````"
+        listing = f'````{language} linenums="1"\n{text.rstrip()}\n````'
         return f"---\nsearch:\n  exclude: true\n---\n# {path}\n\n{listing}\n"
 
 

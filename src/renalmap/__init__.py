@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from renalmap.api.result import Result
     from renalmap.api.segmenter import Segmenter, segment
     from renalmap.errors import InputError, RenalMapError
+    from renalmap.imaging.dicom.choice import DicomChoice
     from renalmap.inference.cascade import SegmentOptions
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DicomChoice",
     "InputError",
     "RenalMapError",
     "Result",
@@ -23,6 +25,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DicomChoice": "renalmap.imaging.dicom.choice",
     "InputError": "renalmap.errors",
     "RenalMapError": "renalmap.errors",
     "Result": "renalmap.api.result",

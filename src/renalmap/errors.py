@@ -88,6 +88,10 @@ class AffineError(InputError):
     """An affine is singular, sheared, or oblique beyond what an axial network can take."""
 
 
+class GantryTiltError(AffineError):
+    """A series' slices are shifted against each other: the gantry was tilted."""
+
+
 class NonAxialSeriesError(InputError):
     """A series is not made of axial slices."""
 
@@ -100,6 +104,18 @@ class MixedSeriesError(InputError):
     """A folder holds slices that do not belong to one volume."""
 
 
+class UnevenSlicesError(MissingSliceError):
+    """The distance between a series' slices varies, and not by slices that are missing."""
+
+
+class AmbiguousSeriesError(InputError):
+    """Several series could be meant, or the one that was named is not there."""
+
+
+class UnsafeArchiveError(InputError):
+    """An archive or a DICOMDIR asks for what is not safe to do."""
+
+
 class AmbiguousAcquisitionError(InputError):
     """A series holds several acquisitions and none was chosen."""
 
@@ -110,6 +126,10 @@ class LabelError(InputError):
 
 class GeometryMismatchError(InputError):
     """Two images that must share a grid do not."""
+
+
+class DicomReferenceError(InputError):
+    """A scan has no identifiers by which a DICOM SEG could refer to it."""
 
 
 class OutputExistsError(InputError):

@@ -377,8 +377,8 @@ def test_each_bad_input_has_its_error(segmenter, scan, affine, error, message):
 
 
 def test_images_have_no_acquisitions(segmenter):
-    with pytest.raises(ConfigError, match="only a DICOM folder has acquisitions"):
-        segmenter.segment(ZEROS, affine=np.eye(4), acquisition=2)
+    with pytest.raises(ConfigError, match="only a path can hold several DICOM series"):
+        segmenter.segment(ZEROS, affine=np.eye(4), dicom=renalmap.DicomChoice(acquisition=2))
 
 
 def test_without_simpleitk_its_image_names_the_package(segmenter, hu, monkeypatch):

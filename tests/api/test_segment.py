@@ -21,7 +21,7 @@ from renalmap.errors import (
     UnreadableImageError,
 )
 from renalmap.imaging import read_geometry, read_label_map
-from renalmap.imaging.dicom_series import read_slice_headers
+from renalmap.imaging.dicom.catalogue import read_catalogue
 from renalmap.inference.cascade import SegmentOptions
 
 
@@ -294,12 +294,11 @@ def test_a_bundle_that_was_changed_is_refused(tmp_path, scan, make_bundle):
 
 
 def test_a_dicom_series_comes_back_on_its_own_grid(tmp_path, shared_data, make_bundle):
-    slices = sorted(
-        read_slice_headers(shared_data / "dicom" / "HCC_006"), key=lambda each: each.position_mm[2]
-    )
+    (series,) = read_catalogue(shared_data / "dicom" / "HCC_006").series
+    slices = sorted(series.slices, key=lambda each: each.position_mm[2])
     (tmp_path / "series").mkdir()
     for each in slices[50:62]:
-        shutil.copy(each.path, tmp_path / "series")
+        shutil.copy(each.of.file.path, tmp_path / "series")
     request = SegmentRequest(make_bundle(grid_size=512, crop_size=256))
     segment_scans([tmp_path / "series"], tmp_path, request)
 

@@ -20,12 +20,12 @@ from renalmap.errors import (
 )
 from renalmap.imaging import (
     LabelMap,
-    list_acquisitions,
     read_geometry,
     read_label_map,
     read_volume,
     write_label_map,
 )
+from renalmap.imaging.dicom.catalogue import read_catalogue
 
 
 @pytest.fixture
@@ -62,9 +62,9 @@ def test_hcc_006_lines_up_with_its_mask(shared_data):
 def test_hcc_002_is_never_interleaved(shared_data):
     folder = shared_data / "dicom" / "HCC_002_two_acquisitions"
 
-    infos = list_acquisitions(folder)
+    (series,) = read_catalogue(folder).series
 
-    assert [(info.number, info.slices) for info in infos] == [(1, 109), (2, 109)]
+    assert [(each.number, len(each.slices)) for each in series.acquisitions] == [(1, 109), (2, 109)]
     with pytest.raises(AmbiguousAcquisitionError, match=r"acquisition 1: 109.*acquisition 2: 109"):
         read_volume(folder)
     with pytest.raises(AmbiguousAcquisitionError, match=r"no acquisition 3.*acquisition 1: 109"):
@@ -186,11 +186,11 @@ def test_other_files_and_scouts_are_skipped_and_logged(write_series, tmp_path, w
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(NoImagesError, match="an empty folder"):
+    with pytest.raises(NoImagesError, match="got no file"):
         read_volume(tmp_path)
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(NoImagesError, match=r"1 x \.txt") as caught:
-        list_acquisitions(tmp_path)
+        read_volume(tmp_path)
     assert caught.value.exit_code == 2
 
 

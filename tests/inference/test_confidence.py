@@ -5,9 +5,9 @@ import pytest
 
 from renalmap.imaging import LabelMap, build_geometry
 from renalmap.imaging.volume import Box
-from renalmap.inference.anatomy import Part, find_parts
 from renalmap.inference.confidence import expected_dice, tumour_score
 from renalmap.inference.probability import RegionProbability
+from renalmap.measure.anatomy import Part, find_parts
 
 
 def label_map(labels, spacing_mm=(5.0, 1.0, 1.0)):

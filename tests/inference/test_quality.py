@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from renalmap.bundle import CalibrationCurve, ConfidenceCalibration
 from renalmap.imaging import LabelMap, Volume, build_geometry
 from renalmap.inference.cascade import Segmentation
-from renalmap.inference.midline import track_body
 from renalmap.inference.probability import RegionProbability
 from renalmap.inference.quality import QualityReport, assess_quality, describe_flags
+from renalmap.measure.midline import track_body
 
 BLOOD_HU, KIDNEY_HU = 40, 170
 

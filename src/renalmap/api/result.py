@@ -12,8 +12,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.api.dicom_seg import dicom_source_of, name_structures, save_dicom_seg
 from renalmap.errors import InputError
 from renalmap.imaging import LabelMap, Volume, describe_hounsfield_doubt, write_label_map
+from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX, SegmentationType
 from renalmap.imaging.in_memory import label_map_to_nibabel, label_map_to_sitk
 from renalmap.imaging.nifti import NIFTI_SUFFIXES, is_nifti_name
 from renalmap.inference.cascade import Segmentation
@@ -102,24 +104,52 @@ class Result:
         """Write a file of the kind that its name says; as `renalmap segment` would have written it.
 
         Args:
-            path: `.nii.gz` or `.nii` for the labels on the scan's own grid.
+            path: `.nii.gz` or `.nii` for the labels on the scan's own grid; `.dcm` for a DICOM SEG, of a
+                scan that was read from DICOM.
             overwrite: replace a file that exists.
 
         Returns:
             The path.
 
         Raises:
-            InputError: no such kind is known.
+            InputError: no such kind is known, or a DICOM SEG of a scan that is no DICOM.
+            LabelError: a DICOM SEG of nothing, which is none.
             OutputExistsError: the file exists.
             PathMissingError: its folder does not.
         """
         path = Path(path)
+        if path.name.lower().endswith(DICOM_SUFFIX):
+            self.save_dicom_seg(path, overwrite=overwrite)
+            return path
         if not is_nifti_name(path):
             raise InputError(
                 "the output's name decides its format and this one is unknown",
                 where=path,
                 got=path.suffix or "no suffix",
-                expected=f"a name that ends in {' or '.join(NIFTI_SUFFIXES)}",
+                expected=f"a name that ends in {', '.join(NIFTI_SUFFIXES)} or {DICOM_SUFFIX}",
             )
         write_label_map(self.label_map, path, overwrite=overwrite)
         return path
+
+    def save_dicom_seg(
+        self, path: Path, *, segmentation_type: SegmentationType = "binary", overwrite: bool = False
+    ) -> None:
+        """Write a DICOM SEG that refers to the scan's DICOM slices.
+
+        Args:
+            path: the file, of whatever name.
+            segmentation_type: `binary`, or `labelmap` for the newer kind.
+            overwrite: replace a file that exists.
+
+        Raises:
+            InputError: the scan was not read from DICOM, or its identifiers are gone.
+            LabelError: no kidney was found: a DICOM SEG of nothing is none.
+        """
+        save_dicom_seg(
+            name_structures(self.label_map, self.segmentation.body),
+            dicom_source_of(self.volume, Path(self.volume.name)),
+            path,
+            self.bundle_sha256,
+            segmentation_type=segmentation_type,
+            overwrite=overwrite,
+        )

@@ -13,14 +13,17 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from renalmap import __version__
+from renalmap.api.dicom_seg import DICOM_SEG_SUFFIX, check_can_be_dicom_seg, dicom_source_of
 from renalmap.api.result import Result
 from renalmap.api.segmenter import Segmenter
 from renalmap.errors import ConfigError, InputError, RenalMapError
 from renalmap.imaging import (
     describe_hounsfield_doubt,
+    read_volume,
     write_label_map,
     write_probability_map,
 )
+from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX, SegmentationType
 from renalmap.imaging.files import check_writable
 from renalmap.imaging.nifti import is_nifti_name, scan_name
 from renalmap.inference.cascade import SegmentOptions
@@ -38,9 +41,15 @@ REPORTED_FROM_ML = 0.5
 """Dropped components from this volume are listed; smaller ones are counted."""
 
 OutputNames = Literal["scan", "kits-submission"]
+OutputFormat = Literal["nifti", "dicom-seg"]
 
 _KITS_NUMBER = re.compile(r"(?:case|master|prediction)_(\d{5})(?:_0000)?")
 """What KiTS and nnU-Net call the scan of a case; `master_XXXXX` is how KiTS serves it."""
+
+_ENDINGS: dict[OutputFormat, str] = {
+    "nifti": ".nii.gz or .nii (.dcm for a DICOM SEG)",
+    "dicom-seg": ".dcm",
+}
 
 Status = Literal["ok", "no_kidney_found", "failed"]
 
@@ -72,6 +81,7 @@ class CaseReport(BaseModel):
     scan: str
     status: Status
     output: str | None = None
+    """None if it failed, or if nothing was found and the format cannot hold nothing (DICOM SEG)."""
     probability_maps: dict[str, str] = {}
     kidney_ml: float | None = None
     """Kidney without tumour."""
@@ -112,6 +122,8 @@ class SegmentRequest:
         overwrite: replace outputs that exist.
         names: what outputs in a folder are called: `<scan's name>_seg.nii.gz`, or as KiTS wants
             submissions, `prediction_XXXXX.nii.gz`.
+        format: `nifti` or `dicom-seg`; None goes by the output's name, and in a folder takes NIfTI.
+        segmentation_type: of a DICOM SEG: `binary` or `labelmap`.
     """
 
     model: Path | None = None
@@ -123,6 +135,13 @@ class SegmentRequest:
     assume_hu: bool = False
     overwrite: bool = False
     names: OutputNames = "scan"
+    format: OutputFormat | None = None
+    segmentation_type: SegmentationType = "binary"
+
+    def format_of(self, out: Path) -> OutputFormat:
+        """The format of what is written to a path."""
+        dicom = out.name.lower().endswith(DICOM_SUFFIX) and not out.is_dir()
+        return self.format or ("dicom-seg" if dicom else "nifti")
 
 
 ScanProgress = Callable[[Path, str, int, int], None]
@@ -140,7 +159,7 @@ def segment_scans(
     Args:
         scans: NIfTI files or DICOM folders.
         out: for one scan the file to write, or a folder that exists; for several a folder, made if it
-            is missing, that receives `<scan's name>_seg.nii.gz`. The name of KiTS19's
+            is missing, that receives `<scan's name>_seg.nii.gz` or `_seg.dcm`. The name of KiTS19's
             `case_XXXXX/imaging.nii.gz` is its folder's. For KiTS's names always a folder.
         request: bundle, device, options.
         progress: called after every slice.
@@ -151,7 +170,7 @@ def segment_scans(
     Raises:
         RenalMapError: before the first scan for a fault of the request; for a single scan, its own.
     """
-    outputs = _outputs(scans, out, request.names)
+    outputs = _outputs(scans, out, request)
     segmenter = Segmenter(
         request.model, engine=request.engine, device=request.device, options=request.options
     )
@@ -179,10 +198,19 @@ def short_name(scan: Path) -> str:
     return scan.absolute().parent.name if name == KITS_IMAGE_NAME else name
 
 
-def _outputs(scans: Sequence[Path], out: Path, names: OutputNames) -> list[Path]:
+def _outputs(scans: Sequence[Path], out: Path, request: SegmentRequest) -> list[Path]:
     """Where each scan's labels go; refuses what would fail after the work is done."""
+    names, form = request.names, request.format_of(out)
     if not scans:
         raise ConfigError("no scan was given")
+    if form == "dicom-seg" and names != "scan":
+        raise ConfigError("KiTS takes submissions as NIfTI", got="the format dicom-seg")
+    if form == "nifti" and request.segmentation_type != "binary":
+        raise ConfigError(
+            "a segmentation type is a DICOM SEG's",
+            got=f"{request.segmentation_type} for NIfTI",
+            hint="Give --format dicom-seg, or an --out that ends in .dcm",
+        )
     if len(scans) == 1 and not out.is_dir() and names == "scan":
         outputs = [out]
     else:
@@ -190,7 +218,7 @@ def _outputs(scans: Sequence[Path], out: Path, names: OutputNames) -> list[Path]
             raise ConfigError(
                 "several scans, and KiTS's names, need a folder as --out", where=out, got="a file"
             )
-        files = [_output_name(scan, names) for scan in scans]
+        files = [_output_name(scan, names, form) for scan in scans]
         repeated = sorted({name for name in files if files.count(name) > 1})
         if repeated:
             raise ConfigError(
@@ -200,12 +228,16 @@ def _outputs(scans: Sequence[Path], out: Path, names: OutputNames) -> list[Path]
             )
         outputs = [out / name for name in files]
     for output in outputs:
-        if not is_nifti_name(output):
+        if not (
+            output.name.lower().endswith(DICOM_SUFFIX) if form == "dicom-seg" else is_nifti_name(output)
+        ):
             raise InputError(
-                "the output's name decides its format and this one is unknown",
+                "the output's name decides its format and this one is unknown"
+                if request.format is None
+                else f"the output's name is none of a {form} file",
                 where=output,
                 got=output.suffix or "no suffix",
-                expected="a name that ends in .nii.gz or .nii, or a folder that exists",
+                expected=f"a name that ends in {_ENDINGS[form]}, or a folder that exists",
             )
         if output.exists() and any(scan.exists() and output.samefile(scan) for scan in scans):
             raise ConfigError(
@@ -214,10 +246,10 @@ def _outputs(scans: Sequence[Path], out: Path, names: OutputNames) -> list[Path]
     return outputs
 
 
-def _output_name(scan: Path, names: OutputNames) -> str:
+def _output_name(scan: Path, names: OutputNames, form: OutputFormat) -> str:
     name = short_name(scan)
     if names == "scan":
-        return f"{name}{SEGMENTATION_SUFFIX}"
+        return f"{name}{DICOM_SEG_SUFFIX if form == 'dicom-seg' else SEGMENTATION_SUFFIX}"
     number = _KITS_NUMBER.fullmatch(name)
     if number is None:
         raise ConfigError(
@@ -239,22 +271,28 @@ def _segment_scan(
     maps = _probability_paths(output) if request.save_probabilities else {}
     for path in (output, *maps.values()):
         check_writable(path, overwrite=request.overwrite)
-    result = segmenter.segment(
-        scan,
-        acquisition=request.acquisition,
-        progress=lambda what, done, total: progress(scan, what, done, total),
-    )
-    volume, found, quality = result.volume, result.segmentation, result.quality
+    dicom_seg = request.format_of(output) == "dicom-seg"
+    if dicom_seg:
+        check_can_be_dicom_seg(scan)
     start = time.perf_counter()
-    write_label_map(found.label_map, output, overwrite=request.overwrite)
+    volume = read_volume(scan, acquisition=request.acquisition)
+    read_s = time.perf_counter() - start
+    if dicom_seg:
+        dicom_source_of(volume, scan)  # found out before the work is done
+    result = segmenter.segment_volume(
+        volume, lambda what, done, total: progress(scan, what, done, total)
+    )
+    found, quality = result.segmentation, result.quality
+    start = time.perf_counter()
+    written = _write_labels(result, output, request)
     for region, path in maps.items():
         values = found.probabilities[region].full(volume.geometry.shape)
         write_probability_map(values, volume.geometry, path, overwrite=request.overwrite)
-    seconds = {**result.seconds, "write": time.perf_counter() - start}
+    seconds = {"read": read_s, **result.seconds, "write": time.perf_counter() - start}
     return CaseReport(
         scan=str(scan),
         status="ok" if found.kidney_found else "no_kidney_found",
-        output=str(output),
+        output=str(output) if written else None,
         probability_maps={region: str(path) for region, path in maps.items()},
         kidney_ml=round(found.label_map.volume_ml(KIDNEY), 2),
         tumour_ml=round(found.label_map.volume_ml(TUMOUR), 2),
@@ -271,6 +309,18 @@ def _segment_scan(
     )
 
 
+def _write_labels(result: Result, output: Path, request: SegmentRequest) -> bool:
+    """Write the labels; a DICOM SEG of nothing is none, and is not written."""
+    if request.format_of(output) == "nifti":
+        write_label_map(result.label_map, output, overwrite=request.overwrite)
+        return True
+    if result.kidney_found:
+        result.save_dicom_seg(
+            output, segmentation_type=request.segmentation_type, overwrite=request.overwrite
+        )
+    return result.kidney_found
+
+
 def _warnings(scan: Path, result: Result, *, assume_hu: bool) -> list[str]:
     doubt = None
     if not assume_hu:
@@ -281,6 +331,8 @@ def _warnings(scan: Path, result: Result, *, assume_hu: bool) -> list[str]:
 
 def _probability_paths(output: Path) -> dict[str, Path]:
     stem = scan_name(output)
+    if stem.lower().endswith(DICOM_SUFFIX):
+        stem = stem[: -len(DICOM_SUFFIX)]
     return {
         region: output.with_name(f"{stem}_{region}_probability.nii.gz")
         for region in ("kidney", "tumour")

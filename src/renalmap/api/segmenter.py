@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from renalmap.api.result import AxisOrder, Result
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.errors import ConfigError, UnreadableImageError
 from renalmap.imaging import Volume, read_volume
+from renalmap.imaging.dicom.choice import DicomChoice
 from renalmap.imaging.in_memory import (
     is_nibabel_image,
     is_sitk_image,
@@ -60,16 +62,16 @@ class Segmenter:
         scan: Any,
         *,
         affine: ArrayLike | None = None,
-        acquisition: int | None = None,
+        dicom: DicomChoice | None = None,
         progress: Progress = lambda *_: None,
     ) -> Result:
         """Segment a scan.
 
         Args:
-            scan: the path of a NIfTI file or DICOM folder, a nibabel image, a SimpleITK image, or a
+            scan: the path of a NIfTI file or of DICOM (a folder, a `.zip`), a nibabel image, a SimpleITK image, or a
                 three-dimensional array in HU.
             affine: with an array, and only then: (4, 4), index to world (mm, RAS+ as in NIfTI).
-            acquisition: which acquisition of a DICOM series that holds several.
+            dicom: what to take of a path that holds several DICOM series or acquisitions.
             progress: told (what is being done, slices done, slices in all).
 
         Returns:
@@ -79,27 +81,25 @@ class Segmenter:
             InputError: its child that names the trouble with the scan.
         """
         start = time.perf_counter()
-        volume, axis_order = read_scan(scan, affine=affine, acquisition=acquisition)
+        volume, axis_order = read_scan(scan, affine=affine, dicom=dicom)
         seconds = {"read": time.perf_counter() - start}
+        result = self.segment_volume(volume, progress)
+        return replace(result, seconds={**seconds, **result.seconds}, axis_order=axis_order)
+
+    def segment_volume(self, volume: Volume, progress: Progress = lambda *_: None) -> Result:
+        """Segment what `renalmap.imaging.read_volume` read; otherwise as `segment`."""
         found = self._cascade.segment(volume, self.options, progress)
         start = time.perf_counter()
         quality = assess_quality(volume, found, self.bundle.calibration)
-        seconds |= {**found.seconds, "quality": time.perf_counter() - start}
-        return Result(
-            volume=volume,
-            segmentation=found,
-            quality=quality,
-            seconds=seconds,
-            bundle_sha256=self.bundle.digest,
-            axis_order=axis_order,
-        )
+        seconds = {**found.seconds, "quality": time.perf_counter() - start}
+        return Result(volume, found, quality, seconds, self.bundle.digest)
 
 
 def segment(
     scan: Any,
     *,
     affine: ArrayLike | None = None,
-    acquisition: int | None = None,
+    dicom: DicomChoice | None = None,
     model: str | os.PathLike[str] | None = None,
     engine: Engine = "auto",
     options: SegmentOptions = SegmentOptions(),
@@ -109,10 +109,10 @@ def segment(
     The model is loaded at each call; for many scans, or a GPU, make a `Segmenter`.
 
     Args:
-        scan: the path of a NIfTI file or DICOM folder, a nibabel image, a SimpleITK image, or a
+        scan: the path of a NIfTI file or of DICOM (a folder, a `.zip`), a nibabel image, a SimpleITK image, or a
             three-dimensional array in HU.
         affine: with an array, and only then: (4, 4), index to world (mm, RAS+ as in NIfTI).
-        acquisition: which acquisition of a DICOM series that holds several.
+        dicom: what to take of a path that holds several DICOM series or acquisitions.
         model: a bundle's folder; None takes the one that ships with the package.
         engine: `onnxruntime` or `openvino`; `auto` takes the faster one that is installed.
         options: threads, and rules to follow instead of the bundle's.
@@ -124,26 +124,25 @@ def segment(
         InputError: its child that names the trouble with the scan, the model or the engine.
     """
     segmenter = Segmenter(model, engine=engine, options=options)
-    return segmenter.segment(scan, affine=affine, acquisition=acquisition)
+    return segmenter.segment(scan, affine=affine, dicom=dicom)
 
 
 def read_scan(
-    scan: Any, *, affine: ArrayLike | None = None, acquisition: int | None = None
+    scan: Any, *, affine: ArrayLike | None = None, dicom: DicomChoice | None = None
 ) -> tuple[Volume, AxisOrder]:
     """A scan from wherever it is, and the order of axes in which its owner has arrays.
 
     Raises:
         UnreadableImageError: it is none of the kinds that can be read.
-        ConfigError: an affine for what has one of its own, an acquisition of what is no DICOM.
+        ConfigError: an affine for what has one of its own, a choice among DICOM series for an image.
         InputError: another of its children that names the trouble.
     """
     _check_affine_belongs(scan, affine)
     if isinstance(scan, (str, os.PathLike)):
-        return read_volume(Path(scan), acquisition=acquisition), "ijk"
-    if acquisition is not None:
-        raise ConfigError(
-            "only a DICOM folder has acquisitions", got=f"acquisition={acquisition} and a {_kind(scan)}"
-        )
+        wanted = DicomChoice() if dicom is None else dicom
+        return read_volume(Path(scan), **vars(wanted)), "ijk"
+    if dicom is not None:
+        raise ConfigError("only a path can hold several DICOM series", got=f"dicom= and a {_kind(scan)}")
     if is_sitk_image(scan):
         return volume_from_sitk(scan), "kji"
     if is_nibabel_image(scan):

@@ -67,6 +67,14 @@ def segment(
         Literal["scan", "kits-submission"],
         typer.Option(help="In a folder: SCAN_seg.nii.gz, or prediction_XXXXX.nii.gz."),
     ] = "scan",
+    format: Annotated[
+        Literal["nifti", "dicom-seg"] | None,
+        typer.Option(help="What to write; default: by the name of --out, in a folder NIfTI."),
+    ] = None,
+    segmentation_type: Annotated[
+        Literal["binary", "labelmap"],
+        typer.Option(help="Of a DICOM SEG: binary, which every viewer reads, or labelmap."),
+    ] = "binary",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 if no kidney is found in a scan.")
@@ -76,8 +84,9 @@ def segment(
 ) -> None:
     """Segment kidneys and tumours on CT scans.
 
-    Labels: 0 background, 1 kidney, 2 tumour, on the scan's own grid. Exit code 0: all done; 1: a scan of
-    several failed, or with --strict shows no kidney; 2: the input cannot be used.
+    Labels: 0 background, 1 kidney, 2 tumour, on the scan's own grid; in a DICOM SEG (--out NAME.dcm) left and
+    right apart. Exit code 0: all done; 1: a scan of several failed, or shows no kidney with --strict or
+    where a DICOM SEG was to be written; 2: the input cannot be used.
     """
     from renalmap.api.segment import SegmentRequest, segment_scans, short_name
     from renalmap.inference.cascade import SegmentOptions
@@ -100,6 +109,8 @@ def segment(
         assume_hu=assume_hu,
         overwrite=overwrite,
         names=names,
+        format=format,
+        segmentation_type=segmentation_type,
     )
     with progress_bar(quiet=quiet or json) as bar:
         report = segment_scans(
@@ -114,7 +125,8 @@ def segment(
         output.print(*segment_tables(report.cases))
     _show_troubles(report)
     statuses = {case.status for case in report.cases}
-    if "failed" in statuses or (strict and "no_kidney_found" in statuses):
+    unwritten = any(case.output is None for case in report.cases)
+    if unwritten or (strict and "no_kidney_found" in statuses):
         raise typer.Exit(1)
 
 
@@ -210,6 +222,7 @@ def _show_troubles(report: SegmentReport) -> None:
         for text in case.warnings:
             show_warning(text)
         if case.status == "no_kidney_found":
-            show_warning(f"{case.scan}: no kidney was found; {case.output} is all background")
+            what = f"{case.output} is all background" if case.output else "no DICOM SEG was written"
+            show_warning(f"{case.scan}: no kidney was found; {what}")
         if case.error is not None:
             show_error(case.error)

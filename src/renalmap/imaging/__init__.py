@@ -1,6 +1,6 @@
 """Scans and label maps: read them, canonicalise them once, write them back."""
 
-from renalmap.imaging.dicom_series import AcquisitionInfo, list_acquisitions
+from renalmap.imaging.dicom import DicomChoice, DicomFile, DicomSource, SourceInstance
 from renalmap.imaging.hounsfield import describe_hounsfield_doubt
 from renalmap.imaging.nifti_writing import write_label_map, write_probability_map, write_volume
 from renalmap.imaging.orientation import build_geometry
@@ -8,15 +8,17 @@ from renalmap.imaging.reading import read_geometry, read_label_map, read_volume
 from renalmap.imaging.volume import Box, Geometry, LabelMap, SourceGrid, Volume
 
 __all__ = [
-    "AcquisitionInfo",
     "Box",
+    "DicomChoice",
+    "DicomFile",
+    "DicomSource",
     "Geometry",
     "LabelMap",
     "SourceGrid",
+    "SourceInstance",
     "Volume",
     "build_geometry",
     "describe_hounsfield_doubt",
-    "list_acquisitions",
     "read_geometry",
     "read_label_map",
     "read_volume",

@@ -40,12 +40,14 @@ def is_nifti_name(path: Path) -> bool:
 
 
 def scan_name(path: Path) -> str:
-    """A scan's short name: the file's name without `.nii` or `.nii.gz`, or the folder's name.
+    """A scan's short name: the file's name without `.nii`, `.nii.gz` or `.zip`, or the folder's name.
 
     A link has its own name, not its target's: stores of large files link to names that mean nothing.
     """
     name = path.resolve().name if path.name in {"", ".."} else path.name
-    for suffix in NIFTI_SUFFIXES:
+    if name.upper() == "DICOMDIR":
+        return path.absolute().parent.name
+    for suffix in (*NIFTI_SUFFIXES, ".zip"):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name

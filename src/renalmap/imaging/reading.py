@@ -6,7 +6,10 @@ import logging
 from pathlib import Path
 
 from renalmap.errors import PathMissingError, UnreadableImageError
-from renalmap.imaging.dicom import read_dicom_geometry, read_dicom_volume
+from renalmap.imaging.dicom.choice import DicomChoice
+from renalmap.imaging.dicom.fileset import is_archive_name, is_dicom_file, is_directory_name
+from renalmap.imaging.dicom.reading import read_dicom_geometry, read_dicom_volume
+from renalmap.imaging.dicom_seg.reading import is_dicom_seg, read_dicom_seg
 from renalmap.imaging.nifti import (
     is_nifti_name,
     read_nifti_geometry,
@@ -18,12 +21,21 @@ from renalmap.imaging.volume import Geometry, LabelMap, Volume
 logger = logging.getLogger(__name__)
 
 
-def read_volume(path: Path, *, acquisition: int | None = None) -> Volume:
+def read_volume(
+    path: Path,
+    *,
+    series: str | None = None,
+    acquisition: int | None = None,
+    resample: bool = False,
+) -> Volume:
     """Read a CT scan and canonicalise it.
 
     Args:
-        path: a NIfTI file (`.nii`, `.nii.gz`) or a folder of DICOM slices.
+        path: a NIfTI file (`.nii`, `.nii.gz`); for DICOM a folder with all below it, a `.zip`, a
+            DICOMDIR, or an enhanced multi-frame file.
+        series: which DICOM series to take, by SeriesInstanceUID or SeriesNumber; None: see `choose`.
         acquisition: which AcquisitionNumber to take of a DICOM series that holds several.
+        resample: correct a tilted gantry or a varying slice distance instead of refusing it.
 
     Returns:
         The scan, axes (z, y, x); int16 if every voxel is a whole number that int16 holds, else float32.
@@ -32,57 +44,84 @@ def read_volume(path: Path, *, acquisition: int | None = None) -> Volume:
     Raises:
         InputError: its child that names the trouble; see `read_nifti_volume` and `read_dicom_volume`.
     """
-    if _is_dicom_folder(path):
-        return read_dicom_volume(path, acquisition=acquisition)
-    _note_unused(acquisition, path)
+    choice = DicomChoice(series, acquisition, resample)
+    if is_dicom_path(path):
+        return read_dicom_volume(path, choice)
+    _note_unused(choice, path)
     return read_nifti_volume(path)
 
 
-def read_geometry(path: Path, *, acquisition: int | None = None) -> Geometry:
+def read_geometry(
+    path: Path,
+    *,
+    series: str | None = None,
+    acquisition: int | None = None,
+    resample: bool = False,
+) -> Geometry:
     """Read where a scan's or label map's voxels lie, without the voxels; otherwise as `read_volume`."""
-    if _is_dicom_folder(path):
-        return read_dicom_geometry(path, acquisition=acquisition)
-    _note_unused(acquisition, path)
+    choice = DicomChoice(series, acquisition, resample)
+    if is_dicom_path(path):
+        if path.is_file() and is_dicom_file(path) and is_dicom_seg(path):
+            return read_dicom_seg(path).geometry
+        return read_dicom_geometry(path, choice)
+    _note_unused(choice, path)
     return read_nifti_geometry(path)
 
 
 def read_label_map(path: Path) -> LabelMap:
-    """Read a label map from a NIfTI file and canonicalise it.
+    """Read a label map from a NIfTI file or a DICOM SEG and canonicalise it.
 
     Args:
-        path: a `.nii` or `.nii.gz` file.
+        path: a `.nii` or `.nii.gz` file, or a DICOM SEG of whatever name.
 
     Returns:
         uint8 labels, axes (z, y, x). A map without any label is all 0.
 
     Raises:
-        LabelError: a value is no whole number from 0 to 255.
-        InputError: another of its children that names the trouble; see `read_nifti_volume`.
+        LabelError: a value is no whole number from 0 to 255; a SEG shows neither kidneys nor tumours.
+        InputError: another of its children that names the trouble; see `read_nifti_volume` and
+            `read_dicom_seg`.
     """
-    if _is_dicom_folder(path):
-        raise UnreadableImageError(
-            "a label map must be a NIfTI file", where=path, got="a folder", expected="a .nii.gz file"
-        )
-    return read_nifti_label_map(path)
+    if not is_dicom_path(path):
+        return read_nifti_label_map(path)
+    if path.is_file() and is_dicom_file(path):
+        return read_dicom_seg(path)
+    raise UnreadableImageError(
+        "a label map must be one file",
+        where=path,
+        got="a folder" if path.is_dir() else "an archive",
+        expected="a .nii.gz file, or a DICOM SEG",
+    )
 
 
-def _is_dicom_folder(path: Path) -> bool:
-    """Whether `path` is a folder; refuse what is neither that nor a file with a NIfTI name."""
+def is_dicom_path(path: Path) -> bool:
+    """Whether a path is read as DICOM, and not as NIfTI.
+
+    Raises:
+        PathMissingError: it does not exist.
+        UnreadableImageError: it is neither.
+    """
     if not path.exists():
         raise PathMissingError("the path does not exist", where=path)
-    if path.is_dir():
+    if path.is_dir() or is_archive_name(path) or is_directory_name(path.name):
         return True
-    if not is_nifti_name(path):
-        raise UnreadableImageError(
-            "the file's name is not a NIfTI file's",
-            where=path,
-            got=path.suffix or "no suffix",
-            expected="a .nii or .nii.gz file, or a folder of DICOM slices",
-            hint="For DICOM give the folder, not one of its files",
-        )
-    return False
+    if is_nifti_name(path):
+        return False
+    if is_dicom_file(path):
+        return True
+    raise UnreadableImageError(
+        "the file's name is not a NIfTI file's",
+        where=path,
+        got=path.suffix or "no suffix",
+        expected="a .nii or .nii.gz file; or DICOM: a folder, a .zip, a DICOMDIR, an enhanced CT",
+        hint="For DICOM of one file per slice give the folder",
+    )
 
 
-def _note_unused(acquisition: int | None, path: Path) -> None:
-    if acquisition is not None:
-        logger.warning("%s: a NIfTI file has no acquisitions; --acquisition is not used", path)
+def _note_unused(choice: DicomChoice, path: Path) -> None:
+    for given, what, flag in (
+        (choice.series is not None, "series", "--series"),
+        (choice.acquisition is not None, "acquisitions", "--acquisition"),
+    ):
+        if given:
+            logger.warning("%s: a NIfTI file has no %s; %s is not used", path, what, flag)

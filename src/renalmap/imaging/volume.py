@@ -9,12 +9,15 @@ right on the left, as radiologists read it. In NIfTI's letters the axes point to
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.errors import GeometryMismatchError, LabelError
+
+if TYPE_CHECKING:
+    from renalmap.imaging.dicom.source import DicomSource
 
 CANONICAL_AXCODES = ("S", "P", "L")
 
@@ -95,11 +98,15 @@ class Volume:
         hu: int16 or float32, axes (z, y, x).
         geometry: where the voxels lie; its shape is the array's.
         name: the scan's short name, for messages and default file names.
+        source: the DICOM objects it was read from; None for other files.
+        notes: what the reader had to assume or to change, a sentence each.
     """
 
     hu: HuArray
     geometry: Geometry
     name: str = "scan"
+    source: DicomSource | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.hu.dtype not in (np.dtype(np.int16), np.dtype(np.float32)):

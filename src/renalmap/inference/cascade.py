@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 
 from renalmap.bundle import Bundle
 from renalmap.imaging import LabelMap, Volume
+from renalmap.imaging.masks import find_box
 from renalmap.imaging.volume import Box
 from renalmap.inference.ahead import map_ahead
 from renalmap.inference.components import (
     DroppedComponent,
     connected_to,
-    find_box,
     keep_components,
 )
 from renalmap.inference.flipping import flip_averaged
-from renalmap.inference.midline import BodyTrack, track_body
 from renalmap.inference.placement import Placement
 from renalmap.inference.probability import (
     GridProbabilities,
@@ -43,6 +42,7 @@ from renalmap.inference.smoothing import (
     smooth_across_slices,
 )
 from renalmap.labels import BACKGROUND, KIDNEY, TUMOUR
+from renalmap.measure.midline import BodyTrack, track_body
 from renalmap.preprocess import InPlaneFit, Normalisation, Plan, crop_boxes, cut_crop, paste_crop
 from renalmap.preprocess.intensity import volume_mean_deviation_hu
 from renalmap.preprocess.plan import FlipAveraging, KeepRule

@@ -10,7 +10,6 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.imaging.volume import Box
 from renalmap.inference.placement import Placement
 from renalmap.preprocess import Plan
 
@@ -147,17 +146,6 @@ def connected_to(strong: BoolArray, candidates: BoolArray) -> BoolArray:
     reached[np.unique(numbers[strong])] = True
     reached[0] = False
     return reached[numbers]
-
-
-def find_box(labels: NDArray[np.uint8] | BoolArray) -> Box | None:
-    """The smallest box (z, y, x) that holds every voxel other than 0; None if there is none."""
-    slices = np.flatnonzero(labels.max(axis=(1, 2), initial=0))
-    if slices.size == 0:
-        return None
-    low, high = int(slices[0]), int(slices[-1]) + 1
-    shadow = labels[low:high].max(axis=0)
-    rows, columns = (np.flatnonzero(shadow.any(axis=axis)) for axis in (1, 0))
-    return Box((low, int(rows[0]), int(columns[0])), (high, int(rows[-1]) + 1, int(columns[-1]) + 1))
 
 
 def largest_first(dropped: list[DroppedComponent]) -> tuple[DroppedComponent, ...]:

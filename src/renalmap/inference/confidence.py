@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 
 from renalmap.imaging.volume import Box, Geometry, LabelMap
-from renalmap.inference.anatomy import Part
 from renalmap.inference.probability import RegionProbability
 from renalmap.labels import BACKGROUND
+from renalmap.measure.anatomy import Part
 
 MARGIN_MM: Final = 10.0
 """So far around a component, doubt of what was left out counts as well."""

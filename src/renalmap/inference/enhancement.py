@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from renalmap.imaging import Volume
 from renalmap.imaging.volume import Box
-from renalmap.inference.midline import BodyTrack
 from renalmap.labels import BACKGROUND
+from renalmap.measure.midline import BodyTrack
 
 FloatArray = NDArray[np.float64]
 

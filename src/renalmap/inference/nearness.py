@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.inference.components import BoolArray, find_box
+from renalmap.imaging.masks import find_box
+from renalmap.inference.components import BoolArray
 
 _ROUNDING_MM2 = 1e-3
 

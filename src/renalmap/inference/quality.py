@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict
 
 from renalmap.bundle import CalibrationCurve, ConfidenceCalibration
 from renalmap.imaging import LabelMap, Volume
-from renalmap.inference.anatomy import Border, Kidney, Part, Side, borders_of, find_kidneys, find_parts
 from renalmap.inference.cascade import Segmentation
 from renalmap.inference.confidence import expected_dice, tumour_score
-from renalmap.inference.midline import BodyTrack
 from renalmap.inference.phase import ContrastReport, guess_phase
 from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.measure.anatomy import Border, Kidney, Part, Side, borders_of, find_kidneys, find_parts
+from renalmap.measure.midline import BodyTrack
 
 Flag = Literal[
     "no_contrast_phase_recognised",

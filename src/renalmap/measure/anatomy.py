@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
+import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.imaging import LabelMap
+from renalmap.imaging.masks import find_box
 from renalmap.imaging.volume import Box
-from renalmap.inference.components import find_box, find_components
-from renalmap.inference.midline import BodyTrack
-from renalmap.inference.placement import Placement
 from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.measure.midline import BodyTrack
 
 Side = Literal["left", "right"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
@@ -105,17 +105,18 @@ def find_parts(label_map: LabelMap, labels: tuple[int, ...]) -> list[Part]:
     if around is None:
         return []
     region = np.isin(label_map.labels[around.slices], labels)
-    geometry = label_map.geometry
-    z, y, x = around.start
-    _, components = find_components(region, Placement((z, y, x), geometry.shape[0], geometry.spacing_mm))
+    if not region.any():
+        return []
+    numbers = cc3d.connected_components(region, connectivity=26)
     found = []
-    for component in components:
-        spans = list(zip(component.box, around.start, strict=True))
+    for number, spans in enumerate(cc3d.statistics(numbers)["bounding_boxes"]):
+        if number == 0:
+            continue
         box = Box(
-            tuple(int(span.start) + low for span, low in spans),
-            tuple(int(span.stop) + low for span, low in spans),
+            tuple(int(span.start) + low for span, low in zip(spans, around.start, strict=True)),
+            tuple(int(span.stop) + low for span, low in zip(spans, around.start, strict=True)),
         )
-        found.append(Part(box, component.inside))
+        found.append(Part(box, numbers[spans] == number))
     return sorted(found, key=lambda part: -part.size)
 
 

@@ -1,0 +1,258 @@
+"""What a path holds: its series, their acquisitions, and what of it cannot be segmented."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from renalmap.errors import ColourImageError, NoImagesError, RenalMapError, UnreadableImageError
+from renalmap.imaging.dicom.fileset import FileSet, find_files
+from renalmap.imaging.dicom.headers import FileHeader, SkippedImage, SliceHeader, read_headers
+from renalmap.imaging.dicom.kinds import (
+    Kernel,
+    is_colour_reason,
+    is_multi_frame_reason,
+    is_reformat,
+    kernel_kind,
+    phase_from_words,
+)
+from renalmap.imaging.orientation import MAX_OBLIQUE_DEGREES
+
+REFORMAT: Final = "reformat"
+
+
+@dataclass(frozen=True, eq=False)
+class Acquisition:
+    """The slices of a series that share an AcquisitionNumber.
+
+    Attributes:
+        number: AcquisitionNumber, or None.
+        slices: at least one, in the order of the files.
+    """
+
+    number: int | None
+    slices: tuple[SliceHeader, ...]
+
+    @cached_property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Along (across slices: the median gap, rows, columns); the first is NaN for a single slice."""
+        heights_mm = np.sort([each.position_mm @ self.slices[0].normal for each in self.slices])
+        across_mm = float(np.median(np.diff(heights_mm))) if len(heights_mm) > 1 else float("nan")
+        return (across_mm, *self.slices[0].spacing_mm)
+
+    @property
+    def phase(self) -> str | None:
+        """The contrast phase that the descriptions name, if they name one."""
+        first = self.slices[0].of
+        return phase_from_words(first.description, first.protocol)
+
+    def __str__(self) -> str:
+        number = "without a number" if self.number is None else str(self.number)
+        across, rows, columns = self.spacing_mm
+        text = (
+            f"acquisition {number}: {len(self.slices)} slices, "
+            f"{across:.3g} x {rows:.3g} x {columns:.3g} mm"
+        )
+        described = self.slices[0].of.description
+        return f"{text}, {described!r}" if described else text
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One series: its CT slices, and which of its images are none.
+
+    Attributes:
+        of: the part of its first file.
+        acquisitions: by AcquisitionNumber in the order of the files; empty if no slice is left.
+        skipped: how many of its images were left out, by reason.
+    """
+
+    of: FileHeader
+    acquisitions: tuple[Acquisition, ...]
+    skipped: dict[str, int]
+
+    @cached_property
+    def slices(self) -> tuple[SliceHeader, ...]:
+        """All its CT slices."""
+        return tuple(each for acquisition in self.acquisitions for each in acquisition.slices)
+
+    @property
+    def kernel(self) -> str:
+        """ConvolutionKernel of its first slice, or empty."""
+        return self.slices[0].kernel if self.slices else ""
+
+    @property
+    def kernel_kind(self) -> Kernel:
+        """What its kernel is meant for; without a kernel, what its description says."""
+        return kernel_kind(self.kernel or self.of.description)
+
+    @property
+    def is_original(self) -> bool:
+        """Whether its slices were computed from measured data, not from other slices."""
+        return bool(self.slices) and "DERIVED" not in self.slices[0].image_type
+
+    @property
+    def orientation(self) -> str | None:
+        """`axial`, `coronal` or `sagittal`, by the nearest; None without slices."""
+        if not self.slices:
+            return None
+        return ("sagittal", "coronal", "axial")[int(np.abs(self.slices[0].normal).argmax())]
+
+    @cached_property
+    def why_not(self) -> str | None:
+        """Why it is not segmented unless it is asked for by `--series`; None if it may be."""
+        if not self.slices:
+            return ", ".join(f"{reason}" for reason in self.skipped) or "no image"
+        if any(is_reformat(each.image_type) for each in self.slices):
+            return REFORMAT
+        if self.orientation != "axial" or off_axial_degrees(self.slices[0]) > MAX_OBLIQUE_DEGREES:
+            return f"{self.orientation}, not axial" if self.orientation != "axial" else "oblique"
+        if len(self.slices) == 1:
+            return "a single slice"
+        return None
+
+    @property
+    def is_one_volume(self) -> bool:
+        """Whether its acquisitions, if there are several, cover different stretches of the body."""
+        return len(self.acquisitions) == 1 or not _overlap(self.acquisitions)
+
+    @property
+    def flag(self) -> str:
+        """The option that chooses it."""
+        number = self.of.series_number
+        return f"--series {number if number is not None else self.of.series_uid or '(none: no UID)'}"
+
+    def __str__(self) -> str:
+        described = f" {self.of.description!r}" if self.of.description else ""
+        head = f"series {_name(self.of)}{described}"
+        if self.why_not is not None:
+            return f"{head}: {self.why_not}"
+        across, rows, columns = self.acquisitions[0].spacing_mm
+        kernel = f", kernel {self.kernel}" if self.kernel else ""
+        return f"{head}: {len(self.slices)} slices, {across:.3g} x {rows:.3g} x {columns:.3g} mm{kernel}"
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """Everything behind a path.
+
+    Attributes:
+        files: which files it stands for.
+        series: in the order of the files.
+        others: how many files are no DICOM.
+    """
+
+    files: FileSet
+    series: tuple[Series, ...]
+    others: int
+
+    @property
+    def where(self) -> Path:
+        """The path, for messages."""
+        return self.files.where
+
+
+def read_catalogue(path: Path) -> Catalogue:
+    """List what a folder, a `.zip`, a DICOMDIR or a DICOM file holds; headers only.
+
+    Raises:
+        NoImagesError: there is no DICOM file.
+        ColourImageError, UnreadableImageError: there are only images in colour, or multi-frame
+            images whose frames have no place.
+        UnsafeArchiveError, TruncatedFileError: see `find_files` and `read_headers`.
+    """
+    files = find_files(path)
+    headers = read_headers(files.files)
+    if not headers.slices and not headers.skipped:
+        raise no_images(files)
+    series = _group(headers.slices, headers.skipped)
+    if not headers.slices:
+        _raise_no_slices(files, headers.skipped)
+    return Catalogue(files, series, len(headers.others))
+
+
+def off_axial_degrees(header: SliceHeader) -> float:
+    """Angle between a slice's normal and the body's axis."""
+    return float(np.degrees(np.arccos(min(1.0, abs(float(header.normal[2]))))))
+
+
+def no_images(files: FileSet) -> RenalMapError:
+    """The error for a path without anything to segment."""
+    kinds = Counter(Path(file.name).suffix or "no suffix" for file in files.files)
+    return NoImagesError(
+        "there is no DICOM slice",
+        where=files.where,
+        got=", ".join(f"{count} x {kind}" for kind, count in sorted(kinds.items())) or "no file",
+        expected="DICOM slices with a position in the patient",
+        hint="Give the folder or the .zip that holds the slices, or a NIfTI file",
+    )
+
+
+def _group(slices: Sequence[SliceHeader], skipped: Sequence[SkippedImage]) -> tuple[Series, ...]:
+    firsts: dict[tuple[str, str], FileHeader] = {}
+    members: dict[tuple[str, str], list[SliceHeader]] = {}
+    reasons: dict[tuple[str, str], Counter[str]] = {}
+    for each in (*slices, *skipped):
+        key = _key(each.of)
+        firsts.setdefault(key, each.of)
+        if isinstance(each, SliceHeader):
+            members.setdefault(key, []).append(each)
+        else:
+            reasons.setdefault(key, Counter())[each.reason] += 1
+    return tuple(
+        Series(first, _acquisitions(members.get(key, ())), dict(reasons.get(key, {})))
+        for key, first in firsts.items()
+    )
+
+
+def _key(header: FileHeader) -> tuple[str, str]:
+    """What tells series apart; where the UID was stripped, the folder."""
+    return header.study_uid, header.series_uid or f"in {header.file.folder}"
+
+
+def _acquisitions(slices: Iterable[SliceHeader]) -> tuple[Acquisition, ...]:
+    numbers: dict[int | None, list[SliceHeader]] = {}
+    for each in slices:
+        numbers.setdefault(each.acquisition, []).append(each)
+    return tuple(Acquisition(number, tuple(found)) for number, found in numbers.items())
+
+
+def _overlap(acquisitions: Sequence[Acquisition]) -> bool:
+    """Whether two acquisitions cover a common stretch along the normal."""
+    normal = acquisitions[0].slices[0].normal
+    heights = [[float(each.position_mm @ normal) for each in one.slices] for one in acquisitions]
+    stretches = sorted((min(values), max(values)) for values in heights)
+    return any(later[0] <= earlier[1] for earlier, later in pairwise(stretches))
+
+
+def _name(header: FileHeader) -> str:
+    if header.series_number is not None:
+        return str(header.series_number)
+    return header.series_uid or "without a UID"
+
+
+def _raise_no_slices(files: FileSet, skipped: Sequence[SkippedImage]) -> None:
+    """Say what is there instead of CT slices."""
+    if all(is_colour_reason(each.reason) for each in skipped):
+        raise ColourImageError(
+            "the image is in colour",
+            where=files.where,
+            got=f"{skipped[0].of.samples_per_pixel} samples per pixel",
+            expected="one number per pixel",
+            hint="Give the CT itself, not a rendering of it",
+        )
+    if all(is_multi_frame_reason(each.reason) for each in skipped):
+        raise UnreadableImageError(
+            "a multi-frame image whose frames have no place in the patient",
+            where=files.where,
+            got="no PerFrameFunctionalGroupsSequence",
+            expected="an enhanced CT, or one file per slice",
+            hint="Export the CT itself, not a capture of it",
+        )

@@ -1,0 +1,217 @@
+"""Which series and acquisition is segmented, and why."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from renalmap.errors import (
+    AmbiguousAcquisitionError,
+    AmbiguousSeriesError,
+    NoImagesError,
+)
+from renalmap.imaging.dicom.catalogue import REFORMAT, Catalogue, Series
+from renalmap.imaging.dicom.headers import SliceHeader
+
+logger = logging.getLogger(__name__)
+
+_KERNEL_RANK: Final = {"soft tissue": 2, "unknown": 1, "sharp": 0}
+_NEARLY: Final = 0.9
+"""A series with this share of the chosen one's slices, and its kind of kernel, is worth a warning."""
+
+
+@dataclass(frozen=True)
+class DicomChoice:
+    """What to take of a path that holds more than one volume.
+
+    Attributes:
+        series: a SeriesInstanceUID, or a SeriesNumber; None leaves it to the rules.
+        acquisition: an AcquisitionNumber; None if there is but one.
+        resample: correct a gantry tilt or a varying slice distance instead of refusing it.
+    """
+
+    series: str | None = None
+    acquisition: int | None = None
+    resample: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """The slices of one volume.
+
+    Attributes:
+        series: their series.
+        acquisition: the number that was chosen; None if the whole series is one volume.
+        slices: in the order of the files.
+        why: the reasons, for the user.
+        doubt: another series that is about as good, for a warning; or None.
+    """
+
+    series: Series
+    acquisition: int | None
+    slices: tuple[SliceHeader, ...]
+    why: str
+    doubt: str | None = None
+
+
+def choose(catalogue: Catalogue, choice: DicomChoice) -> Chosen:
+    """Find the one volume to segment.
+
+    Among axial CT series that are no localizers or reformats: originals before derived ones, then
+    soft-tissue kernels before unknown ones before sharp ones, then most slices. Series of several
+    studies, and series alike in all of this, have to be chosen by hand. Several acquisitions are one
+    volume if the stretches of the body that they cover do not overlap (some scanners count up with each
+    turn of the tube); otherwise one must be named.
+
+    Raises:
+        NoImagesError: no series can be segmented.
+        AmbiguousSeriesError: several could be meant, or the one that was named is not there.
+        AmbiguousAcquisitionError: the same for acquisitions.
+    """
+    series, why, doubt = _choose_series(catalogue, choice)
+    acquisition, slices = _choose_acquisition(series, choice, catalogue)
+    if acquisition is not None:
+        why = f"{why}; acquisition {acquisition} as asked for"
+    elif len(series.acquisitions) > 1:
+        why = f"{why}; its {len(series.acquisitions)} acquisitions follow on each other"
+    return Chosen(series, acquisition, slices, why, doubt)
+
+
+def _choose_series(catalogue: Catalogue, choice: DicomChoice) -> tuple[Series, str, str | None]:
+    if choice.series is not None:
+        return _named_series(catalogue, choice.series), "asked for by --series", None
+    candidates = [each for each in catalogue.series if each.why_not is None]
+    if not candidates:
+        # What is wrong with the only slices there are, the stack's own checks say best.
+        candidates = [each for each in catalogue.series if each.slices]
+        candidates = [each for each in candidates if each.why_not != REFORMAT][:1] * (
+            len(candidates) == 1
+        )
+    if not candidates:
+        raise NoImagesError(
+            "no series can be segmented",
+            where=catalogue.where,
+            got="; ".join(str(each) for each in catalogue.series),
+            expected="an axial CT series",
+            hint="A derived one can be asked for by --series",
+        )
+    if choice.acquisition is not None:
+        # A number that only some series have tells them apart.
+        having = [each for each in candidates if _has(each, choice.acquisition)]
+        candidates = having or candidates
+    if len(candidates) == 1:
+        return candidates[0], _why_only(catalogue), None
+    if len({each.of.study_uid for each in candidates}) > 1:
+        raise _ambiguous(catalogue, "series of several studies", candidates)
+    ranked = sorted(candidates, key=_rank, reverse=True)
+    best, second = ranked[:2]
+    if _rank(best) == _rank(second):
+        alike = [each for each in ranked if _rank(each) == _rank(best)]
+        raise _ambiguous(catalogue, "several series that could be meant", alike)
+    return best, _why_best(best, ranked), _doubt(best, second)
+
+
+def _has(series: Series, acquisition: int) -> bool:
+    return any(each.number == acquisition for each in series.acquisitions)
+
+
+def _rank(series: Series) -> tuple[bool, int, int]:
+    return series.is_original, _KERNEL_RANK[series.kernel_kind], _slices_at_once(series)
+
+
+def _slices_at_once(series: Series) -> int:
+    """How many slices the volume has: of phases in one series only one is taken."""
+    if series.is_one_volume:
+        return len(series.slices)
+    return max(len(each.slices) for each in series.acquisitions)
+
+
+def _named_series(catalogue: Catalogue, name: str) -> Series:
+    found = [each for each in catalogue.series if each.of.series_uid == name]
+    if not found and name.isdigit():
+        found = [each for each in catalogue.series if each.of.series_number == int(name)]
+    if not found:
+        raise _ambiguous(catalogue, f"no series {name}", catalogue.series)
+    with_slices = [each for each in found if each.slices]
+    if not with_slices:
+        raise NoImagesError(
+            f"series {name} has no CT slice",
+            where=catalogue.where,
+            got="; ".join(str(each) for each in found),
+            expected="an axial CT series",
+        )
+    if len(with_slices) > 1:
+        raise _ambiguous(catalogue, f"several series {name}", with_slices, by_uid=True)
+    return with_slices[0]
+
+
+def _ambiguous(
+    catalogue: Catalogue, what: str, choices: Sequence[Series], *, by_uid: bool = False
+) -> AmbiguousSeriesError:
+    numbers = [each.of.series_number for each in choices]
+    by_uid = by_uid or len(set(numbers)) < len(numbers)
+    listed = [
+        f"{each} (--series {each.of.series_uid})" if by_uid else f"{each} ({each.flag})"
+        for each in choices
+    ]
+    return AmbiguousSeriesError(
+        f"there are {what}" if not what.startswith("no ") else f"there is {what}",
+        where=catalogue.where,
+        got="; ".join(listed),
+        expected="one that stands out",
+        hint="Choose one with --series; renalmap info shows them all",
+    )
+
+
+def _why_only(catalogue: Catalogue) -> str:
+    if len(catalogue.series) == 1:
+        return "the only series"
+    return "the only axial CT series that is no localizer, report or reformat"
+
+
+def _why_best(best: Series, ranked: Sequence[Series]) -> str:
+    others = ranked[1:]
+    reasons = []
+    if best.is_original and any(not each.is_original for each in others):
+        reasons.append("original")
+    if any(each.kernel_kind != best.kernel_kind for each in others):
+        reasons.append(f"{best.kernel_kind} kernel")
+    alike = [each for each in others if _rank(each)[:2] == _rank(best)[:2]]
+    if alike:
+        most = max(_slices_at_once(each) for each in alike)
+        reasons.append(f"most slices ({_slices_at_once(best)}; the next has {most})")
+    return f"axial CT, {', '.join(reasons)}"
+
+
+def _doubt(best: Series, second: Series) -> str | None:
+    if _rank(best)[:2] != _rank(second)[:2]:
+        return None
+    if _slices_at_once(second) < _NEARLY * _slices_at_once(best):
+        return None
+    return (
+        f"{best} was taken for its few more slices, but {second} is much alike: "
+        f"if that is the phase you want, give {second.flag}"
+    )
+
+
+def _choose_acquisition(
+    series: Series, choice: DicomChoice, catalogue: Catalogue
+) -> tuple[int | None, tuple[SliceHeader, ...]]:
+    number = choice.acquisition
+    if number is not None:
+        for each in series.acquisitions:
+            if each.number == number:
+                return number, each.slices
+    elif series.is_one_volume:
+        return None, series.slices
+    flag = "" if choice.series is None and len(catalogue.series) == 1 else f"{series.flag} "
+    raise AmbiguousAcquisitionError(
+        "the series holds several acquisitions of the same place"
+        if number is None
+        else f"there is no acquisition {number}",
+        where=catalogue.where,
+        got="; ".join(str(each) for each in series.acquisitions),
+        hint=f"Choose one with {flag}--acquisition NUMBER",
+    )

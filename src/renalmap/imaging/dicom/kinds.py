@@ -1,0 +1,135 @@
+"""What kind of DICOM object, of reconstruction kernel and of contrast phase the headers speak of."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, Literal
+
+Kernel = Literal["soft tissue", "unknown", "sharp"]
+
+_CT_CLASSES: Final = {
+    "1.2.840.10008.5.1.4.1.1.2": "CT",
+    "1.2.840.10008.5.1.4.1.1.2.1": "enhanced CT",
+    "1.2.840.10008.5.1.4.1.1.2.2": "legacy converted enhanced CT",
+}
+_REPORT_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.88."
+_DOSE_REPORT_CLASS: Final = "1.2.840.10008.5.1.4.1.1.88.67"
+_SECONDARY_CAPTURE_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.7"
+_LOCALIZERS: Final = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"}
+_REFORMATS: Final = {
+    *("REFORMATTED", "MPR", "CPR", "CSA MPR", "MIP", "MINIP", "MIN_IP", "MAX_IP", "AVERAGE", "AVG"),
+    *("PROJECTION IMAGE", "RESAMPLED", "VOLUME_RENDERED", "VOLUME RENDERING", "VRT", "CSA 3D EDITOR"),
+}
+_MULTI_FRAME_REASON: Final = "multi-frame, without a place for each frame"
+_COLOUR_REASON: Final = "in colour"
+
+
+def why_no_ct_image(dataset: Any) -> str | None:
+    """Why a DICOM object holds no CT image, from its top-level tags; None if it does.
+
+    Objects whose SOP class and modality were stripped are given the benefit of the doubt.
+    """
+    sop_class = str(dataset.get("SOPClassUID") or "")
+    modality = str(dataset.get("Modality") or "").upper()
+    described = f"{dataset.get('SeriesDescription') or ''} {dataset.get('ImageType') or ''}".upper()
+    if sop_class == _DOSE_REPORT_CLASS or (
+        "DOSE" in described and sop_class not in _CT_CLASSES and sop_class
+    ):
+        return "dose report"
+    if sop_class.startswith(_REPORT_CLASSES):
+        return "report, no image"
+    if sop_class.startswith(_SECONDARY_CAPTURE_CLASSES):
+        return "secondary capture"
+    if modality not in ("CT", ""):
+        return f"{modality}, not CT"
+    if not dataset.get("Rows"):
+        return "no image"
+    if int(dataset.get("SamplesPerPixel") or 1) > 1:
+        return _COLOUR_REASON
+    if int(dataset.get("NumberOfFrames") or 1) > 1 and not dataset.get(
+        "PerFrameFunctionalGroupsSequence"
+    ):
+        return _MULTI_FRAME_REASON
+    if sop_class and sop_class not in _CT_CLASSES:
+        return "another kind of object, no CT image"
+    return None
+
+
+def why_no_ct_slice(tags: dict[str, Any], image_type: tuple[str, ...]) -> str | None:
+    """Why a CT image or frame is no slice to segment; None if it is one.
+
+    Args:
+        tags: ImagePositionPatient, ImageOrientationPatient and PixelSpacing, any of them None.
+        image_type: ImageType's or FrameType's values, upper case.
+    """
+    if _LOCALIZERS & set(image_type):
+        return "localizer"
+    lengths = (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2))
+    if any(len(tags[name] or ()) != length for name, length in lengths):
+        return "no place in the patient (a screenshot)"
+    return None
+
+
+def is_reformat(image_type: tuple[str, ...]) -> bool:
+    """Whether a slice was computed from other slices: reformatted, projected or rendered."""
+    return bool(_REFORMATS & set(image_type))
+
+
+def is_multi_frame_reason(reason: str) -> bool:
+    """Whether an object was skipped for frames that have no place."""
+    return reason == _MULTI_FRAME_REASON
+
+
+def is_colour_reason(reason: str) -> bool:
+    """Whether an object was skipped for its colour."""
+    return reason == _COLOUR_REASON
+
+
+_SOFT_WORDS: Final = re.compile(r"SOFT|STANDARD|STND|SMOOTH|BODY|ABDOMEN|DETAIL|^[ABC]$|WEICH")
+_SHARP_WORDS: Final = re.compile(r"BONE|LUNG|EDGE|SHARP|ULTRA|CHST|KNOCHEN|LUNGE|^Y[A-D]$|^[DEFL]$")
+_SIEMENS: Final = re.compile(r"^[A-Z]{1,2}(\d{2})[A-Z]*$")
+_CANON: Final = re.compile(r"^FC(\d{2})$")
+_SIEMENS_SHARP_FROM: Final = 50
+_CANON_SHARP: Final = (*range(30, 40), *range(50, 60), *range(80, 90))
+
+
+def kernel_kind(kernel: str) -> Kernel:
+    """Whether a reconstruction kernel is meant for soft tissue.
+
+    By makers' naming: GE's words; Siemens's and UIH's number, which grows with sharpness (B30f, Br40d,
+    Bl57); Canon's FC series; Philips's letters.
+
+    Args:
+        kernel: ConvolutionKernel; of several values the first decides.
+
+    Returns:
+        `unknown` for a name that none of these explains, and for none at all.
+    """
+    name = kernel.split("\\", maxsplit=1)[0].strip().upper()
+    if canon := _CANON.match(name):
+        return "sharp" if int(canon[1]) in _CANON_SHARP else "soft tissue"
+    if siemens := _SIEMENS.match(name):
+        return "sharp" if int(siemens[1]) >= _SIEMENS_SHARP_FROM else "soft tissue"
+    if _SHARP_WORDS.search(name):
+        return "sharp"
+    return "soft tissue" if _SOFT_WORDS.search(name) else "unknown"
+
+
+_PHASES: Final = {
+    "unenhanced": r"non[- ]?con\w*|no contrast|without( contrast)?|w/?o( con\w*)?|unenhanced|native?|plain|ncct",
+    "arterial": r"art|arterial|arteriell|corticomedullary|cortico",
+    "portal": r"pv|pvp|port|portal|portovenous|ven|venous|venos",
+    "nephrographic": r"nephro|nephrographic|nephrogenic|parenchymal",
+    "excretory": r"excretory|excretion|urographic|uro|delay|delayed|late",
+}
+_PHASE_PATTERNS: Final = {
+    phase: re.compile(rf"(?<![a-z])({words})(?![a-z])", re.IGNORECASE)
+    for phase, words in _PHASES.items()
+}
+
+
+def phase_from_words(*texts: str) -> str | None:
+    """The contrast phase that descriptions name; None if they name none, or several."""
+    joined = " ".join(texts).replace("_", " ")
+    named = [phase for phase, pattern in _PHASE_PATTERNS.items() if pattern.search(joined)]
+    return named[0] if len(named) == 1 else None

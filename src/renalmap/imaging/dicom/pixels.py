@@ -1,0 +1,88 @@
+"""Decoding the pixels of slices, file by file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from renalmap.errors import DimensionError, TruncatedFileError, UnreadableImageError
+from renalmap.imaging.dicom.files import DicomFile
+from renalmap.imaging.dicom.headers import SliceHeader
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+
+def decode_slices(slices: Sequence[SliceHeader]) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Decode slices in the order that reads each file once.
+
+    Args:
+        slices: as they are stacked.
+
+    Yields:
+        (index in `slices`, raw pixels (rows, columns) before rescaling).
+
+    Raises:
+        DimensionError: a slice has another size than its header says.
+        UnreadableImageError: the compression has no decoder here.
+        TruncatedFileError: the pixels are damaged.
+    """
+    of_file: dict[DicomFile, list[int]] = {}
+    for index, each in enumerate(slices):
+        of_file.setdefault(each.of.file, []).append(index)
+    for file, indices in of_file.items():
+        frames = [slices[index].frame for index in indices]
+        for index, pixels in zip(indices, _decode(file, frames), strict=True):
+            expected = slices[index].of.rows_columns
+            if pixels.shape != expected:
+                raise DimensionError(
+                    "a slice is not two-dimensional",
+                    where=str(file),
+                    got=f"pixels of shape {pixels.shape}",
+                    expected=f"{expected}",
+                )
+            yield index, pixels
+
+
+def _decode(file: DicomFile, frames: Sequence[int | None]) -> Iterator[NDArray[Any]]:
+    """Raw pixels of a file's frames (from 1; None: the only one), in the order given."""
+    from pydicom.pixels.utils import iter_pixels, pixel_array  # noqa: PLC0415  (slow import)
+
+    dataset = file.read_dataset()
+    try:
+        # Decoders hold the interpreter's lock: a pool of threads was measured to gain nothing.
+        if frames == [None]:
+            yield pixel_array(dataset)
+        else:
+            wanted = [0 if frame is None else frame - 1 for frame in frames]
+            yield from iter_pixels(dataset, indices=wanted)
+    except (ValueError, RuntimeError, EOFError, AttributeError, NotImplementedError) as error:
+        raise _undecodable(file, dataset, error) from error
+
+
+def _undecodable(file: DicomFile, dataset: Dataset, error: Exception) -> Exception:
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if _lacks_decoder(syntax):
+        return UnreadableImageError(
+            "no decoder for this kind of compressed DICOM is installed",
+            where=str(file),
+            got=getattr(syntax, "name", str(syntax)),
+            hint="Decompress it (dcmdjpeg, gdcmconv --raw), or pip install python-gdcm",
+        )
+    return TruncatedFileError(
+        "the pixels cannot be decoded; the file is cut short or damaged",
+        where=str(file),
+        got=(str(error).splitlines() or [type(error).__name__])[0],
+        hint="Copy or export it again",
+    )
+
+
+def _lacks_decoder(syntax: Any) -> bool:
+    from pydicom.pixels.decoders.base import get_decoder  # noqa: PLC0415  (slow import)
+
+    try:
+        return not get_decoder(syntax).is_available
+    except NotImplementedError:
+        return True

@@ -1,0 +1,1 @@
+"""DICOM SEG: segmentations as hospitals' archives keep them, written and read."""

@@ -1,0 +1,299 @@
+"""Reading a DICOM SEG back as a label map, RenalMap's own and others', with pydicom alone.
+
+A SEG stores a frame for a segment and a slice only where there is something of it. Slices without any are
+background (PS3.3 C.8.20.2), but they belong to the grid: what touches its first or last slice is cut off.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalmap.errors import (
+    DimensionError,
+    LabelError,
+    MissingSliceError,
+    MixedSeriesError,
+    TruncatedFileError,
+    UnreadableImageError,
+)
+from renalmap.imaging.dicom_seg.codes import KIDNEY_CODE, LABEL_OF_TYPE
+from renalmap.imaging.orientation import LPS_TO_RAS, build_geometry
+from renalmap.imaging.volume import Geometry, LabelMap
+from renalmap.labels import CYST, KIDNEY, TUMOUR
+
+logger = logging.getLogger(__name__)
+
+_SEG_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.4"
+_LABELMAP_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.7"
+_STORAGE: Final = frozenset({_SEG_STORAGE, _LABELMAP_STORAGE})
+_PAINTED: Final = (KIDNEY, CYST, TUMOUR)
+"""Where segments overlap, the later of these wins: others' kidneys include their tumours."""
+_OFF_STEP: Final = 0.2
+_SAME_ANGLE: Final = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """Where a frame lies, what it shows and what it was made from.
+
+    Attributes:
+        position_mm: (3,), centre of the first pixel, DICOM's LPS axes.
+        orientation: (2, 3), unit vectors along a row and along a column, LPS.
+        spacing_mm: between (rows, columns).
+        segment: its segment's number; None in a label map, which shows all of them.
+        source_uid: the instance it was made from; None if it names none or several.
+    """
+
+    position_mm: NDArray[np.float64]
+    orientation: NDArray[np.float64]
+    spacing_mm: tuple[float, float]
+    segment: int | None
+    source_uid: str | None
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """(3,) unit vector across the frame, LPS."""
+        return np.cross(self.orientation[0], self.orientation[1])
+
+
+def read_dicom_seg(path: Path) -> LabelMap:
+    """Read kidneys, tumours and cysts from a DICOM SEG of type BINARY or LABELMAP.
+
+    Segments are told by their SNOMED CT codes, whatever their side: kidneys (64033007); masses, neoplasms
+    and lesions; cysts. Segments of other things, and lesions of other organs, are left out and logged.
+
+    Args:
+        path: the file.
+
+    Returns:
+        uint8 labels, axes (z, y, x). The grid is that of the scan if the file lists its slices in order,
+        as RenalMap's do; otherwise it ends with the first and the last frame.
+
+    Raises:
+        UnreadableImageError: no DICOM file, or no segmentation.
+        TruncatedFileError: the pixels cannot be decoded.
+        LabelError: no segment is a kidney, a tumour or a cyst, or it holds fractions.
+        MixedSeriesError, MissingSliceError: its frames are no stack.
+        DimensionError, AffineError: as `build_geometry`.
+    """
+    dataset = _read(path)
+    labels_of = _labels_of_segments(dataset, path)
+    frames = _frames(dataset, path)
+    geometry, slots = _grid(dataset, frames, path)
+    labels = np.zeros(geometry.shape, np.uint8)
+    stored = geometry.source.from_canonical(labels)
+    rank = np.zeros(256, np.uint8)
+    rank[list(_PAINTED)] = range(1, len(_PAINTED) + 1)
+    for index, pixels in _decoded(dataset, path):
+        segment = frames[index].segment
+        found = (
+            _translated(pixels, labels_of)
+            if segment is None
+            else np.where(pixels, labels_of.get(segment, 0), 0).astype(np.uint8)
+        )
+        plane = stored[:, :, slots[index]]
+        plane[...] = np.where(rank[found.T] > rank[plane], found.T, plane)
+    return LabelMap(labels, geometry, path.stem)
+
+
+def is_dicom_seg(path: Path) -> bool:
+    """Whether a DICOM file is a segmentation, by its header."""
+    from pydicom import dcmread  # noqa: PLC0415  (slow import)
+
+    header = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
+    return header.get("SOPClassUID") in _STORAGE
+
+
+def _read(path: Path) -> Any:
+    from pydicom import dcmread  # noqa: PLC0415  (slow import)
+    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
+
+    try:
+        dataset = dcmread(path)
+    except (InvalidDicomError, EOFError) as error:
+        raise UnreadableImageError(
+            "the DICOM file cannot be read", where=path, got=str(error).split(".")[0]
+        ) from error
+    if dataset.get("SOPClassUID") not in _STORAGE:
+        raise UnreadableImageError(
+            "a label map must be a DICOM SEG or a NIfTI file",
+            where=path,
+            got=f"DICOM of another kind, modality {dataset.get('Modality') or 'unknown'}",
+            hint="For a scan in DICOM give the folder, not one of its files",
+        )
+    if dataset.get("SegmentationType") == "FRACTIONAL":
+        raise LabelError(
+            "the DICOM SEG holds fractions, not labels",
+            where=path,
+            got="SegmentationType FRACTIONAL",
+            expected="BINARY or LABELMAP",
+        )
+    return dataset
+
+
+def _labels_of_segments(dataset: Any, path: Path) -> dict[int, int]:
+    """Our label of every segment that is a kidney, or a lesion in one or of no named organ."""
+    labels, others = {}, []
+    for segment in dataset.SegmentSequence:
+        kind = _snomed(segment.SegmentedPropertyTypeCodeSequence[0])
+        regions = {_snomed(item) for item in segment.get("AnatomicRegionSequence") or ()}
+        label = LABEL_OF_TYPE.get(kind)
+        if label is None or (label != KIDNEY and regions and KIDNEY_CODE.value not in regions):
+            others.append(str(segment.get("SegmentLabel") or segment.SegmentNumber))
+        else:
+            labels[int(segment.SegmentNumber)] = label
+    if not labels:
+        raise LabelError(
+            "the DICOM SEG marks neither kidneys nor tumours",
+            where=path,
+            got=", ".join(others[:5]),
+            expected="segments coded as Kidney (SNOMED CT 64033007), Mass (4147007) or Neoplasm (108369006)",
+        )
+    if others:
+        logger.info("%s: left out %s", path, ", ".join(others))
+    return labels
+
+
+def _snomed(item: Any) -> str:
+    """Which code of ours an item means, be it in SNOMED CT or, in files before 2018, SNOMED RT; else empty."""
+    from pydicom.sr.coding import Code  # noqa: PLC0415  (slow import)
+
+    said = Code(str(item.get("CodeValue") or ""), str(item.get("CodingSchemeDesignator") or ""), "")
+    return next((known for known in LABEL_OF_TYPE if Code(known, "SCT", "") == said), "")
+
+
+def _frames(dataset: Any, path: Path) -> list[_Frame]:
+    try:
+        shared = dataset.SharedFunctionalGroupsSequence[0]
+        return [_frame(dataset, own, shared) for own in dataset.PerFrameFunctionalGroupsSequence]
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise UnreadableImageError(
+            "the DICOM SEG does not say where its frames lie", where=path, got=str(error)
+        ) from error
+
+
+def _frame(dataset: Any, own: Any, shared: Any) -> _Frame:
+    row_mm, column_mm = _group("PixelMeasuresSequence", own, shared).PixelSpacing
+    orientation = _group("PlaneOrientationSequence", own, shared).ImageOrientationPatient
+    position = _group("PlanePositionSequence", own, shared).ImagePositionPatient
+    segment = None
+    if dataset.SOPClassUID != _LABELMAP_STORAGE:
+        identified = _group("SegmentIdentificationSequence", own, shared)
+        segment = int(identified.ReferencedSegmentNumber)
+    sources = [
+        str(source.ReferencedSOPInstanceUID)
+        for derivation in own.get("DerivationImageSequence") or ()
+        for source in derivation.get("SourceImageSequence") or ()
+    ]
+    return _Frame(
+        position_mm=np.array([float(value) for value in position]),
+        orientation=np.array([float(value) for value in orientation]).reshape(2, 3),
+        spacing_mm=(float(row_mm), float(column_mm)),
+        segment=segment,
+        source_uid=sources[0] if len(sources) == 1 else None,
+    )
+
+
+def _group(name: str, own: Any, shared: Any) -> Any:
+    """A frame's item of a functional group: its own, or the one shared by all frames."""
+    return (own[name] if name in own else shared[name]).value[0]
+
+
+def _grid(dataset: Any, frames: Sequence[_Frame], path: Path) -> tuple[Geometry, list[int]]:
+    """The grid from its lowest to its highest slice along the frames' normal, and each frame's slice."""
+    first = frames[0]
+    for each in frames:
+        if not np.allclose(each.orientation, first.orientation, rtol=0.0, atol=_SAME_ANGLE):
+            raise MixedSeriesError("the frames of the DICOM SEG lie at an angle", where=path)
+    heights_mm = np.array([each.position_mm @ first.normal for each in frames])
+    step_mm = _step_mm(dataset, heights_mm, path)
+    exact = (heights_mm - heights_mm.min()) / step_mm
+    slots = np.rint(exact).astype(int)
+    if np.abs(exact - slots).max() > _OFF_STEP:
+        raise MissingSliceError(
+            "the frames of the DICOM SEG are no stack of equal distances",
+            where=path,
+            got=f"a frame {np.abs(exact - slots).max() * step_mm:.2f} mm off",
+            expected=f"one every {step_mm:.2f} mm",
+        )
+    below, above = _extent_beyond(dataset, frames, slots)
+    lowest, highest = frames[int(slots.argmin())], frames[int(slots.argmax())]
+    rise = int(slots.max())
+    per_slice = first.normal * step_mm
+    if rise:
+        per_slice = (highest.position_mm - lowest.position_mm) / rise
+    lps = np.eye(4)
+    lps[:3, 0] = first.orientation[0] * first.spacing_mm[1]
+    lps[:3, 1] = first.orientation[1] * first.spacing_mm[0]
+    lps[:3, 2] = per_slice
+    lps[:3, 3] = lowest.position_mm - below * per_slice
+    shape = (int(dataset.Columns), int(dataset.Rows), below + rise + 1 + above)
+    geometry = build_geometry(shape, LPS_TO_RAS @ lps, where=path)
+    return geometry, (slots + below).tolist()
+
+
+def _step_mm(dataset: Any, heights_mm: NDArray[np.float64], path: Path) -> float:
+    """The distance of slices: what the file says, or the least distance of two frames."""
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    own = dataset.PerFrameFunctionalGroupsSequence[0]
+    measures = _group("PixelMeasuresSequence", own, shared)
+    apart_mm = np.diff(np.unique(heights_mm.round(3)))
+    said = measures.get("SpacingBetweenSlices")
+    if said:
+        return abs(float(said))
+    if apart_mm.size:
+        return float(apart_mm.min())
+    if measures.get("SliceThickness"):
+        return float(measures.SliceThickness)
+    raise DimensionError(
+        "the DICOM SEG shows one slice and does not say how far the next would be", where=path
+    )
+
+
+def _extent_beyond(dataset: Any, frames: Sequence[_Frame], slots: NDArray[np.int_]) -> tuple[int, int]:
+    """How many slices of the scan lie below the lowest frame and above the highest.
+
+    Told by the list of referenced instances, if the frames' stand in it in order of their height, each as
+    far from the other as they are apart; otherwise none.
+    """
+    series = dataset.get("ReferencedSeriesSequence") or ()
+    instances = series[0].get("ReferencedInstanceSequence") or () if len(series) == 1 else ()
+    listed = {str(each.ReferencedSOPInstanceUID): index for index, each in enumerate(instances)}
+    places = [listed[each.source_uid] for each in frames if each.source_uid in listed]
+    if len(places) == len(frames) and slots.max() > 0:
+        below = places[0] - int(slots[0])
+        if ((np.array(places) - slots) == below).all():
+            return below, len(listed) - below - int(slots.max()) - 1
+    logger.info("the DICOM SEG does not tell how far its scan reaches beyond its frames")
+    return 0, 0
+
+
+def _decoded(dataset: Any, path: Path) -> Iterator[tuple[int, NDArray[Any]]]:
+    from pydicom.pixels.utils import iter_pixels  # noqa: PLC0415  (slow import)
+
+    try:
+        yield from enumerate(iter_pixels(dataset))
+    except (ValueError, RuntimeError, EOFError, AttributeError, NotImplementedError) as error:
+        raise TruncatedFileError(
+            "the pixels of the DICOM SEG cannot be decoded; the file is cut short or damaged",
+            where=path,
+            got=str(error).splitlines()[0],
+            hint="Copy or export it again",
+        ) from error
+
+
+def _translated(pixels: NDArray[Any], labels_of: Mapping[int, int]) -> NDArray[np.uint8]:
+    """A label map's pixels, which are segment numbers, as our labels."""
+    table: NDArray[np.uint8] = np.zeros(int(pixels.max()) + 1, np.uint8)
+    for number, label in labels_of.items():
+        if number < table.size:
+            table[number] = label
+    found: NDArray[np.uint8] = table[pixels]
+    return found

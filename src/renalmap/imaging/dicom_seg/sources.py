@@ -1,0 +1,156 @@
+"""What a DICOM SEG takes over from the scan it was made on: identifiers, the patient's, places. No pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from renalmap.errors import DicomReferenceError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from renalmap.imaging.dicom.source import DicomSource
+
+_PATIENT_AND_STUDY: Final = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
+)
+"""What the Patient and General Study modules require (types 1 and 2 in PS3.3)."""
+
+_TAKEN_OVER: Final = (
+    *_PATIENT_AND_STUDY,
+    # Without it an archive that serves several hospitals may file the SEG under another patient.
+    "IssuerOfPatientID",
+    # That a scan was de-identified stays true of what is made from it.
+    *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
+    "LongitudinalTemporalInformationModified",
+    *("SpecificCharacterSet", "Modality", "SeriesNumber"),
+)
+
+_MULTI_FRAME: Final = (
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
+    *("Rows", "Columns", "NumberOfFrames", "DimensionOrganizationSequence", "DimensionIndexSequence"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+)
+
+
+def check_source(source: DicomSource, where: Path | str) -> None:
+    """Refuse a series that a DICOM SEG cannot refer to. New identifiers would refer to nothing.
+
+    Args:
+        source: the series.
+        where: for messages.
+
+    Raises:
+        DicomReferenceError: an identifier is missing, stands twice, or the slices are frames of several
+            files.
+    """
+    instances = source.instances
+    identifiers = {
+        "StudyInstanceUID": source.study_instance_uid,
+        "SeriesInstanceUID": source.series_instance_uid,
+        "FrameOfReferenceUID": source.frame_of_reference_uid,
+        "SOPClassUID": all(each.sop_class_uid for each in instances),
+        "SOPInstanceUID": all(each.sop_instance_uid for each in instances),
+    }
+    missing = [name for name, value in identifiers.items() if not value]
+    if missing:
+        raise _unreferable(where, f"no {', '.join(missing)}")
+    uids = {each.sop_instance_uid for each in instances}
+    if any(each.frame is not None for each in instances):
+        if len(uids) > 1:
+            raise _unreferable(where, f"frames of {len(uids)} multi-frame files")
+    elif len(uids) < len(instances):
+        raise _unreferable(where, f"{len(instances)} slices that share {len(uids)} SOPInstanceUIDs")
+
+
+def source_datasets(source: DicomSource) -> list[Dataset]:
+    """The headers that a DICOM SEG is made with: one a slice in the source's order, or a multi-frame file's.
+
+    They hold what the SEG needs and nothing else, so that nothing else can reach it: no age, weight,
+    comment, institution or private tag. Attributes of type 2 that the scan lacks are there, empty.
+
+    Args:
+        source: a series that `check_source` took.
+    """
+    from pydicom import dcmread  # noqa: PLC0415  (slow import)
+
+    first = source.instances[0]
+    tags = [*_TAKEN_OVER, *(_MULTI_FRAME if first.frame is not None else ())]
+    with first.file.open() as stream:
+        header = dcmread(stream, stop_before_pixels=True, specific_tags=tags)
+    for name in _PATIENT_AND_STUDY:
+        if name not in header:
+            setattr(header, name, "")
+    if first.frame is not None:
+        return [_with_shared_grid(header, source)]
+    return [_slice_dataset(header, source, index) for index in range(len(source.instances))]
+
+
+def gap_mm(source: DicomSource) -> float:
+    """The distance of neighbouring slices along their normal; their median."""
+    normal = np.cross(source.orientation[0], source.orientation[1])
+    heights_mm = np.sort([np.array(each.position_mm) @ normal for each in source.instances])
+    return float(np.median(np.diff(heights_mm)))
+
+
+def _slice_dataset(header: Any, source: DicomSource, index: int) -> Dataset:
+    from pydicom import Dataset  # noqa: PLC0415  (slow import)
+
+    instance = source.instances[index]
+    dataset = Dataset()
+    # The elements are shared: whoever reads them copies what it keeps.
+    dataset.update(header)
+    dataset.StudyInstanceUID = source.study_instance_uid
+    dataset.SeriesInstanceUID = source.series_instance_uid
+    dataset.FrameOfReferenceUID = source.frame_of_reference_uid
+    dataset.SOPClassUID = instance.sop_class_uid
+    dataset.SOPInstanceUID = instance.sop_instance_uid
+    dataset.Rows, dataset.Columns = source.rows_columns
+    dataset.ImagePositionPatient = _decimals(instance.position_mm)
+    dataset.ImageOrientationPatient = _decimals(source.orientation.ravel())
+    _set_measures(dataset, source)
+    return dataset
+
+
+def _with_shared_grid(header: Any, source: DicomSource) -> Dataset:
+    """A multi-frame header that says for all its frames at once how they are turned and spaced."""
+    from pydicom import Dataset  # noqa: PLC0415  (slow import)
+
+    shared, orientation, measures = Dataset(), Dataset(), Dataset()
+    orientation.ImageOrientationPatient = _decimals(source.orientation.ravel())
+    _set_measures(measures, source)
+    shared.PlaneOrientationSequence = [orientation]
+    shared.PixelMeasuresSequence = [measures]
+    header.SharedFunctionalGroupsSequence = [shared]
+    return header  # type: ignore[no-any-return]
+
+
+def _set_measures(dataset: Any, source: DicomSource) -> None:
+    """Spacings. A voxel fills the distance to the next slice, so that is its thickness here."""
+    between = _decimals([gap_mm(source)])[0]
+    dataset.PixelSpacing = _decimals(source.spacing_mm)
+    dataset.SliceThickness = between
+    if not source.resampled:
+        dataset.SpacingBetweenSlices = between
+
+
+def _decimals(values: Any) -> list[Any]:
+    """Numbers as DICOM's decimal strings, of 16 characters at most."""
+    from pydicom.valuerep import DSfloat  # noqa: PLC0415  (slow import)
+
+    return [DSfloat(float(value), auto_format=True) for value in values]
+
+
+def _unreferable(where: Path | str, got: str) -> DicomReferenceError:
+    return DicomReferenceError(
+        "a DICOM SEG must refer to its scan, and the scan's identifiers do not allow it",
+        where=where,
+        got=got,
+        expected="a study, a series, a frame of reference and instances, each with its UID",
+        hint="Write NIfTI instead (--out NAME.nii.gz), or export the scan again: de-identification may "
+        "replace UIDs but must not empty them",
+    )

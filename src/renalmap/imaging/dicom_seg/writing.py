@@ -1,0 +1,223 @@
+"""Writing a DICOM SEG: structures on a canonical grid to the slices their scan was stored as.
+
+Every pixel of every source slice is looked up by where it lies in the patient. No axis is flipped
+anywhere: orientations follow from ImagePositionPatient and ImageOrientationPatient alone.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalmap.errors import GeometryMismatchError, LabelError, MissingDependencyError
+from renalmap.imaging.dicom_seg.codes import (
+    ABNORMAL_STRUCTURE,
+    ANATOMICAL_STRUCTURE,
+    KIDNEY_CODE,
+    SIDE_CODES,
+    STRUCTURES,
+    TYPE_CODES,
+    SnomedCode,
+    Structure,
+)
+from renalmap.imaging.dicom_seg.sources import check_source, source_datasets
+from renalmap.imaging.files import check_writable, replace_atomically
+from renalmap.imaging.volume import LabelMap
+from renalmap.labels import KIDNEY
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from renalmap.imaging.dicom.source import DicomSource
+
+SegmentationType = Literal["binary", "labelmap"]
+
+DICOM_SUFFIX: Final = ".dcm"
+
+_SERIES_NUMBER_STEP: Final = 1000
+
+
+@dataclass(frozen=True)
+class SegAlgorithm:
+    """Who made a segmentation.
+
+    Attributes:
+        version: RenalMap's.
+        bundle_sha256: the model's hash, 64 hexadecimal digits.
+    """
+
+    version: str
+    bundle_sha256: str
+
+
+def build_dicom_seg(
+    structures: LabelMap,
+    source: DicomSource,
+    algorithm: SegAlgorithm,
+    segmentation_type: SegmentationType = "binary",
+) -> Dataset:
+    """Make a DICOM SEG (PS3.3 A.51) out of structures, for the series they were found on.
+
+    Args:
+        structures: numbers of `STRUCTURES`, 0 elsewhere; axes (z, y, x).
+        source: that series.
+        algorithm: named in every segment.
+        segmentation_type: `binary`: one bit a pixel, uncompressed, a frame for each structure and each
+            slice with any of it. `labelmap`: the newer Label Map Segmentation (DICOM 2024), one byte a
+            pixel, RLE, a frame for each slice.
+
+    Returns:
+        highdicom's Segmentation, which is a pydicom Dataset. A structure without voxels gets no segment.
+
+    Raises:
+        DicomReferenceError: as `check_source`.
+        LabelError: there is no structure at all, or a number that is none.
+        GeometryMismatchError: the structures do not lie on the series' slices.
+        MissingDependencyError: highdicom is not installed.
+    """
+    check_source(source, structures.name)
+    found = _structures_in(structures)
+    highdicom = _import_highdicom()
+    datasets = source_datasets(source)
+    binary = segmentation_type == "binary"
+    numbers = np.zeros(256, np.uint8)
+    for place, each in enumerate(found, start=1):
+        numbers[each.number] = place if binary else each.number
+    pixels = _pixels(structures, source, datasets)
+    with warnings.catch_warnings():
+        # A patient's name that is no valid PN is taken over as it is: the SEG must match its scan.
+        warnings.simplefilter("ignore", UserWarning)
+        return highdicom.seg.Segmentation(  # type: ignore[no-any-return]
+            source_images=datasets,
+            pixel_array=numbers[pixels],
+            segmentation_type=segmentation_type.upper(),
+            segment_descriptions=[
+                _describe(highdicom, each, int(numbers[each.number]), algorithm) for each in found
+            ],
+            series_instance_uid=highdicom.UID(),
+            series_number=_SERIES_NUMBER_STEP + int(datasets[0].get("SeriesNumber") or 0),
+            series_description="RenalMap kidneys and tumours",
+            sop_instance_uid=highdicom.UID(),
+            instance_number=1,
+            manufacturer="RenalMap",
+            manufacturer_model_name="RenalMap",
+            software_versions=algorithm.version,
+            device_serial_number=algorithm.bundle_sha256,
+            content_label="RENALMAP",
+            content_description="Kidneys and tumours; research use only",
+            transfer_syntax_uid=_transfer_syntax(segmentation_type),
+            # All slices' frames show how far the scan reaches. Where they would cost too much, single
+            # bits, the list of referenced instances tells it; a multi-frame scan's has one entry only.
+            omit_empty_frames=len(pixels) > len(source.instances) or (binary and len(datasets) > 1),
+        )
+
+
+def write_dicom_seg(dataset: Dataset, path: Path, *, overwrite: bool = False) -> None:
+    """Write a DICOM SEG, whole or not at all.
+
+    Raises:
+        OutputExistsError: the file exists.
+        PathMissingError: its folder does not.
+    """
+    check_writable(path, overwrite=overwrite)
+    with replace_atomically(path) as temporary:
+        dataset.save_as(temporary, enforce_file_format=True)
+
+
+def _pixels(structures: LabelMap, source: DicomSource, datasets: Sequence[Dataset]) -> NDArray[np.uint8]:
+    """(frames, rows, columns): a slice's structures for every source slice, or frame of a multi-frame file."""
+    placed = source.labels_on_instances(structures)
+    if not source.resampled:
+        voxels = np.bincount(structures.labels.ravel(), minlength=256)[1:]
+        if not np.array_equal(np.bincount(placed.ravel(), minlength=256)[1:], voxels):
+            raise GeometryMismatchError(
+                "the labels do not lie on the series' slices",
+                where=structures.name,
+                got=f"{int(voxels.sum())} labelled voxels, {int(np.count_nonzero(placed))} pixels",
+                expected="each voxel as one pixel",
+                hint="Give the series that the labels were drawn on",
+            )
+    if source.instances[0].frame is None:
+        return placed
+    # A file may hold several phases: frames that are not the volume's stay empty, and out of the SEG.
+    pixels = np.zeros((int(datasets[0].NumberOfFrames), *source.rows_columns), np.uint8)
+    for plane, instance in zip(placed, source.instances, strict=True):
+        pixels[(instance.frame or 1) - 1] = plane
+    return pixels
+
+
+def _structures_in(structures: LabelMap) -> list[Structure]:
+    present = np.flatnonzero(np.bincount(structures.labels.ravel())[1:]) + 1
+    known = {each.number: each for each in STRUCTURES}
+    if not present.size:
+        raise LabelError(
+            "a DICOM SEG must mark something, and nothing was found",
+            where=structures.name,
+            hint="Write NIfTI instead (--out NAME.nii.gz): there an empty label map is one",
+        )
+    strangers = sorted(set(present.tolist()) - known.keys())
+    if strangers:
+        raise LabelError(
+            "a map of structures holds other numbers",
+            where=structures.name,
+            got=", ".join(map(str, strangers)),
+            expected=f"0 to {len(STRUCTURES)}",
+        )
+    return [known[number] for number in present.tolist()]
+
+
+def _describe(highdicom: Any, structure: Structure, number: int, algorithm: SegAlgorithm) -> Dataset:
+    """A segment's description; PS3.3 C.8.20.4."""
+    from pydicom.sr.codedict import codes  # noqa: PLC0415  (slow import)
+
+    def coded(code: SnomedCode) -> Any:
+        return highdicom.sr.CodedConcept(code.value, "SCT", code.meaning)
+
+    kidney = structure.label == KIDNEY
+    described = highdicom.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=structure.name,
+        segmented_property_category=coded(ANATOMICAL_STRUCTURE if kidney else ABNORMAL_STRUCTURE),
+        segmented_property_type=coded(TYPE_CODES[structure.label]),
+        algorithm_type="AUTOMATIC",
+        algorithm_identification=highdicom.AlgorithmIdentificationSequence(
+            name="RenalMap",
+            version=algorithm.version,
+            family=codes.cid7162.ArtificialIntelligence,
+            parameters={"bundle_sha256": algorithm.bundle_sha256},
+        ),
+        anatomic_regions=None if kidney else [coded(KIDNEY_CODE)],
+        display_color=highdicom.color.CIELabColor.from_rgb(*structure.rgb),
+    )
+    # A kidney's side belongs to what it is, a lesion's to where it is.
+    side = [coded(SIDE_CODES[structure.side])]
+    if kidney:
+        described.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = side
+    else:
+        described.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = side
+    return described  # type: ignore[no-any-return]
+
+
+def _transfer_syntax(segmentation_type: SegmentationType) -> str:
+    """RLE for bytes. Single bits cannot be coded so, and viewers read them uncompressed only."""
+    from pydicom.uid import ExplicitVRLittleEndian, RLELossless  # noqa: PLC0415  (slow import)
+
+    return RLELossless if segmentation_type == "labelmap" else ExplicitVRLittleEndian
+
+
+def _import_highdicom() -> Any:
+    try:
+        import highdicom  # noqa: PLC0415  (slow import)
+        import highdicom.seg  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingDependencyError(
+            "writing a DICOM SEG needs highdicom, which is not installed",
+            hint="pip install highdicom",
+        ) from error
+    return highdicom
