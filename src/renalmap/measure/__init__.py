@@ -1,1 +1,23 @@
 """Numbers a surgeon reads: volumes, diameters, intensities, sides."""
+
+from renalmap.measure.label_map import measure_label_map
+from renalmap.measure.results import (
+    Diameter,
+    KidneyMeasurement,
+    LesionMeasurement,
+    MeasurementFlag,
+    Measurements,
+    Point,
+    Speck,
+)
+
+__all__ = [
+    "Diameter",
+    "KidneyMeasurement",
+    "LesionMeasurement",
+    "MeasurementFlag",
+    "Measurements",
+    "Point",
+    "Speck",
+    "measure_label_map",
+]

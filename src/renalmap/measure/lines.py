@@ -1,0 +1,88 @@
+"""The diameters of one part: longest in an axial slice, across it, and longest in space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+
+from renalmap.measure.anatomy import Part
+from renalmap.measure.diameters import (
+    Chord,
+    convex_hull,
+    longest_chord,
+    longest_chord_in_space,
+    widest_across,
+)
+from renalmap.measure.outline import border_points
+
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
+Spacing = tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class AxialLines:
+    """The longest line of a part in any axial slice, and the longest at right angles to it.
+
+    Attributes:
+        slice: the slice's index in the scan.
+        longest, short: in its plane (y, x), mm from the scan's voxel (0, 0, 0).
+    """
+
+    slice: int
+    longest: Chord
+    short: Chord
+
+
+def axial_lines(part: Part, spacing_mm: Spacing) -> AxialLines:
+    """Measure a part in every slice and take the longest.
+
+    A line joins two places of one connected section (8 neighbours): across a gap between two sections of
+    one part no diameter is read. Of two slices with equal diameters the lower one is taken.
+    """
+    plane_mm = np.array(spacing_mm[1:])
+    origin_mm = np.array(part.box.start[1:]) * plane_mm
+    best: tuple[float, int, FloatArray] = (-1.0, 0, np.empty((0, 2)))
+    for index, plane in enumerate(part.inside):
+        for section in _sections(plane):
+            hull = convex_hull(border_points(section) * plane_mm + origin_mm)
+            length_mm = longest_chord(hull).length_mm
+            if length_mm > best[0] + 1e-9:
+                best = (length_mm, index, hull)
+    _, index, hull = best
+    longest = longest_chord(hull)
+    return AxialLines(part.box.start[0] + index, longest, widest_across(hull, longest))
+
+
+def _sections(plane: BoolArray) -> list[BoolArray]:
+    if not plane.any():
+        return []
+    numbers, count = cc3d.connected_components(plane, connectivity=8, return_N=True)
+    return [plane] if count == 1 else [numbers == number for number in range(1, count + 1)]
+
+
+def border_mm(part: Part, spacing_mm: Spacing) -> FloatArray:
+    """(n, 3) corners of a part's convex outline and some more, mm from the scan's voxel (0, 0, 0)."""
+    points: FloatArray = border_points(part.inside) + np.array(part.box.start)
+    points *= np.array(spacing_mm)
+    return points
+
+
+def longest_line(parts: list[Part], spacing_mm: Spacing) -> Chord:
+    """The longest line between any two places of some parts."""
+    return longest_chord_in_space(np.concatenate([border_mm(part, spacing_mm) for part in parts]))
+
+
+def centroid_mm(parts: list[Part], spacing_mm: Spacing) -> FloatArray:
+    """The centroid of some parts together, mm from the scan's voxel (0, 0, 0)."""
+    total = np.zeros(3)
+    for part in parts:
+        for axis in range(3):
+            others = tuple(other for other in range(3) if other != axis)
+            counts = np.count_nonzero(part.inside, axis=others)
+            total[axis] += float(counts @ (np.arange(counts.size) + part.box.start[axis]))
+    total *= np.array(spacing_mm) / sum(part.size for part in parts)
+    return total

@@ -1,0 +1,190 @@
+"""What a measurement gives: kidneys, lesions, specks and flags, as models that go to JSON."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from renalmap.measure.anatomy import Border, Side
+
+SideBasis = Literal["scan", "both_kidneys", "field_of_view"]
+"""What told left from right: the body in the scan; the middle between two kidneys of the label map; or
+only the middle of the field of view."""
+
+LesionKind = Literal["tumour", "cyst"]
+SpeckKind = Literal["kidney", "tumour", "cyst"]
+PolarPosition = Literal["upper", "middle", "lower"]
+
+SizeClass = Literal["up to 4 cm", "over 4 to 7 cm", "over 7 to 10 cm", "over 10 cm"]
+
+SIZE_CLASS_NOTE: Final = (
+    "size_class uses the size limits of the TNM's T1a, T1b, T2a and T2b, and size alone: it is no T stage, "
+    "which also depends on what a tumour grows into"
+)
+
+FlagCode = Literal[
+    "no_kidney_found",
+    "only_one_kidney_found",
+    "more_than_two_kidneys",
+    "crosses_midline",
+    "side_uncertain",
+    "side_from_field_of_view",
+    "kidney_incomplete",
+    "lesion_incomplete",
+    "lesion_without_kidney",
+    "thick_slices",
+    "specks_left_out",
+]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Point(_Model):
+    """A place in the scan, which may lie between voxel centres.
+
+    Attributes:
+        voxel_zyx: in voxels of the canonical grid: z from the feet, y from the front, x from the right.
+        stored_ijk: in voxels of the file, as viewers of NIfTI count them.
+        world_mm: RAS+ as in NIfTI, mm.
+    """
+
+    voxel_zyx: tuple[float, float, float]
+    stored_ijk: tuple[float, float, float]
+    world_mm: tuple[float, float, float]
+
+
+class Diameter(_Model):
+    """A straight line from border to border."""
+
+    length_mm: float
+    start: Point
+    end: Point
+
+
+class LesionMeasurement(_Model):
+    """One connected tumour or cyst. Numbers are lower bounds where it is incomplete.
+
+    Attributes:
+        id: from 1, largest first.
+        kind: tumour (label 2) or cyst (label 3).
+        kidney: `id` of the kidney it belongs to; None where no kidney is near it.
+        side: the patient's; None where it cannot be told.
+        longest_axial_diameter_mm: in the axial slice where it is longest.
+        short_axis_mm: the longest line at right angles to it in the same slice's section.
+        slice: that slice, in the canonical grid from the feet.
+        largest_3d_diameter_mm: in any direction.
+        polar_fraction: height of the centroid in its kidney: 0 at the lower end of the kidney's own
+            tissue, 1 at the upper; below 0 or over 1 beyond them. None without a whole kidney.
+        polar_position: the same in thirds.
+        exophytic_share: share of its volume outside the kidney's outline, from 0 to 1; the outline is
+            the convex closing of the kidney's own tissue. None without a whole kidney.
+        mean_hu, sd_hu: of its voxels; None without a scan.
+        size_class: of a tumour's longest axial diameter; None for cysts. See `SIZE_CLASS_NOTE`.
+        borders: of the scan that it touches.
+        incomplete: whether it touches any.
+    """
+
+    id: int
+    kind: LesionKind
+    kidney: int | None
+    side: Side | None
+    volume_ml: float
+    longest_axial_diameter_mm: float
+    short_axis_mm: float
+    slice: int
+    largest_3d_diameter_mm: float
+    longest_axial_diameter: Diameter
+    short_axis: Diameter
+    largest_3d_diameter: Diameter
+    centroid: Point
+    polar_position: PolarPosition | None
+    polar_fraction: float | None
+    exophytic_share: float | None
+    mean_hu: float | None = None
+    sd_hu: float | None = None
+    size_class: SizeClass | None
+    borders: list[Border]
+    incomplete: bool
+
+
+class KidneyMeasurement(_Model):
+    """One kidney. Numbers are lower bounds where it is incomplete.
+
+    Attributes:
+        id: from 1; left before right, largest first.
+        side: the patient's; None where it cannot be told.
+        parenchyma_ml: the kidney's own tissue (label 1), without tumours and cysts.
+        tumour_ml, cyst_ml: of its lesions, specks left out.
+        length_mm: longest line through the kidney's own tissue in any direction.
+        centroid: of its own tissue.
+        mean_hu, sd_hu: of its own tissue; None without a scan.
+        pieces: unconnected pieces it is made of.
+        lesions: `id` of each.
+        crosses_midline: whether its tissue lies on both sides of the midline, by which it was parted.
+        borders: of the scan that it or its lesions touch.
+        incomplete: whether they touch any.
+    """
+
+    id: int
+    side: Side | None
+    parenchyma_ml: float
+    tumour_ml: float
+    cyst_ml: float
+    length_mm: float
+    length: Diameter
+    centroid: Point
+    mean_hu: float | None = None
+    sd_hu: float | None = None
+    pieces: int
+    lesions: list[int]
+    crosses_midline: bool
+    borders: list[Border]
+    incomplete: bool
+
+
+class Speck(_Model):
+    """A component too small to be measured; it is in no volume."""
+
+    kind: SpeckKind
+    volume_ml: float
+    centroid: Point
+
+
+class MeasurementFlag(_Model):
+    """What a reader should know first."""
+
+    code: FlagCode
+    text: str
+
+
+class Measurements(_Model):
+    """Everything measured on one label map.
+
+    Attributes:
+        name: the label map's.
+        shape_zyx, spacing_mm: of the canonical grid.
+        side_basis: what told left from right.
+        with_scan: whether HU were measured.
+        kidneys, lesions: what was found; an organ that is not there is not listed, never 0.
+        specks: components below `specks_below_ml`.
+    """
+
+    name: str
+    shape_zyx: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    side_basis: SideBasis
+    with_scan: bool
+    flags: list[MeasurementFlag]
+    kidneys: list[KidneyMeasurement]
+    lesions: list[LesionMeasurement]
+    specks: list[Speck]
+    specks_below_ml: float
+    size_class_note: str = SIZE_CLASS_NOTE
+
+    @property
+    def tumours(self) -> list[LesionMeasurement]:
+        """The lesions that are tumours, largest first."""
+        return [lesion for lesion in self.lesions if lesion.kind == "tumour"]
