@@ -28,6 +28,7 @@ from renalmap.errors import (
     PathMissingError,
     UnreadableImageError,
 )
+from renalmap.imaging import read_label_map
 
 AXIAL = np.array([[0, 0, -0.7, 40.0], [0, -0.8, 0, 60.0], [3.0, 0, 0, -300.0], [0, 0, 0, 1]])
 """From canonical (z, y, x) to RAS+ mm."""
@@ -259,6 +260,35 @@ def test_values_that_are_no_hu_are_doubted(segmenter, hu):
     result = segmenter.segment(np.clip(hu, 0, 255), affine=AXIAL)
     assert any("8-bit picture" in text for text in result.warnings)
     assert not any("8-bit" in text for text in segmenter.segment(hu, affine=AXIAL).warnings)
+
+
+def test_what_is_found_is_measured(segmenter, hu, labels):
+    measured = segmenter.segment(hu, affine=AXIAL).measurements
+    voxel_ml = 3.0 * 0.8 * 0.7 / 1000
+    assert measured.with_scan
+    (tumour,) = measured.tumours
+    assert tumour.volume_ml == pytest.approx((labels == 2).sum() * voxel_ml, abs=0.01)
+    assert tumour.mean_hu == pytest.approx(100)
+    assert {kidney.side for kidney in measured.kidneys} == {"left", "right"}
+    total = sum(kidney.parenchyma_ml for kidney in measured.kidneys)
+    assert total == pytest.approx((labels == 1).sum() * voxel_ml, abs=0.02)
+
+
+def test_a_dicom_seg_needs_dicom(tmp_path, segmenter, hu):
+    result = segmenter.segment(hu, affine=AXIAL)
+    with pytest.raises(InputError, match="this scan is no DICOM"):
+        result.save(tmp_path / "seg.dcm")
+
+
+def test_a_dicom_seg_lies_where_the_labels_do(tmp_path, segmenter, hu):
+    folder = tmp_path / "series"
+    for z, pixels in enumerate(hu):
+        _write_slice(folder / f"{z}.dcm", 3.0 * z, pixels, PixelSpacing=[0.8, 0.7])
+    result = segmenter.segment(folder)
+    result.save(tmp_path / "seg.dcm")
+    read = read_label_map(tmp_path / "seg.dcm")
+    assert read.geometry.matches(result.label_map.geometry)
+    np.testing.assert_array_equal(read.labels, result.label_map.labels)
 
 
 def test_progress_is_told(segmenter, hu):

@@ -20,6 +20,7 @@ from renalmap.imaging.in_memory import label_map_to_nibabel, label_map_to_sitk
 from renalmap.imaging.nifti import NIFTI_SUFFIXES, is_nifti_name
 from renalmap.inference.cascade import Segmentation
 from renalmap.inference.quality import Flag, QualityReport, describe_flags
+from renalmap.measure import Measurements, measure_label_map
 
 AxisOrder = Literal["ijk", "kji"]
 """As the file and nibabel have them, or in reverse, as SimpleITK's arrays."""
@@ -71,6 +72,14 @@ class Result:
         if self.axis_order == "kji":
             affine[:, :3] = affine[:, 2::-1]
         return affine
+
+    @cached_property
+    def measurements(self) -> Measurements:
+        """Kidneys and lesions in ml, mm and HU, measured when first asked for.
+
+        What was not found is not listed, and never 0; docs/measurements.md explains each number.
+        """
+        return measure_label_map(self.label_map, self.volume)
 
     @property
     def flags(self) -> tuple[Flag, ...]:
