@@ -99,7 +99,12 @@ class Repository:
 def linked_from(path: str, markdown: str) -> Iterator[str]:
     """What a file of the repository links to, as paths from the root, fragments left out."""
     links: list[str] = []
-    rewrite_links(markdown, lambda target: links.append(target) or target)
+
+    def noted(target: str) -> str:
+        links.append(target)
+        return target
+
+    rewrite_links(markdown, noted)
     for target in links:
         resolved = _resolve(path, target)
         if resolved is not None:
