@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ STUDY_UID = generate_uid(entropy_srcs=["study"])
 FRAME_UID = generate_uid(entropy_srcs=["frame"])
 
 WriteSlice = Callable[..., Path]
+WriteSeries = Callable[..., Path]
 
 
 @pytest.fixture
@@ -24,13 +26,42 @@ def write_slice() -> WriteSlice:
     return _write_slice
 
 
+@pytest.fixture
+def write_series(tmp_path: Path) -> WriteSeries:
+    """A function that writes slices at the given heights, each filled with its height, into one folder."""
+
+    def write(
+        heights_mm: Sequence[float], name: str = "slice", folder: str = "series", **tags: Any
+    ) -> Path:
+        for number, height_mm in enumerate(heights_mm):
+            pixels = np.full((4, 6), round(height_mm), dtype=np.int16)
+            _write_slice(tmp_path / folder / f"{name}{number:03}.dcm", height_mm, pixels, **tags)
+        return tmp_path / folder
+
+    return write
+
+
+@pytest.fixture
+def pack() -> Callable[[Path], Path]:
+    """A function that packs a folder into a `.zip` beside it."""
+
+    def packed(folder: Path) -> Path:
+        target = folder.with_name(f"{folder.name}.zip")
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(folder.rglob("*")):
+                archive.write(path, path.relative_to(folder.parent))
+        return target
+
+    return packed
+
+
 def _write_slice(
     path: Path,
     height_mm: float,
     pixels: np.ndarray[Any, Any] | None = None,
     **tags: Any,
 ) -> Path:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     values: Any = np.full((4, 6), -1000, dtype=np.int16) if pixels is None else pixels
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()

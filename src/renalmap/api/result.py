@@ -88,9 +88,10 @@ class Result:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """What the flags and notes say, in sentences, and first whether the values can be HU at all."""
+        """In sentences: doubt whether the values are HU, what the reader assumed, what the flags say."""
         doubt = describe_hounsfield_doubt(self.volume)
-        return (*([] if doubt is None else [doubt]), *describe_flags(self.quality))
+        first = () if doubt is None else (doubt,)
+        return (*first, *self.volume.notes, *describe_flags(self.quality))
 
     @property
     def kidney_found(self) -> bool:

@@ -19,7 +19,7 @@ from renalmap.evaluation import (
     score_kits23,
     scores_to_csv,
 )
-from renalmap.imaging import LabelMap, read_label_map, read_volume
+from renalmap.imaging import DicomChoice, LabelMap, read_label_map, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.imaging.nifti import scan_name
 from renalmap.report import check_charts_available, draw_dice_against_volume, draw_overview
@@ -180,16 +180,24 @@ def _plain(name: str) -> str:
 
 
 def draw_scan_overview(
-    scan: Path, segmentation: Path, out: Path, *, acquisition: int | None = None
+    scan: Path, segmentation: Path, out: Path, *, choice: DicomChoice = DicomChoice()
 ) -> None:
     """Draw a scan with its segmentation's outlines: the paper's Fig. 6.
+
+    Args:
+        scan: as `read_volume` takes it.
+        segmentation: its label map.
+        out: the PNG to write.
+        choice: which series and acquisition of DICOM, and whether it was resampled.
 
     Raises:
         InputError: either cannot be read, they lie on different grids, or `out` has no folder.
     """
     _check_png_name(out)
     check_writable(out, overwrite=True)
-    volume = read_volume(scan, acquisition=acquisition)
+    volume = read_volume(
+        scan, series=choice.series, acquisition=choice.acquisition, resample=choice.resample
+    )
     labels = read_label_map(segmentation)
     if not volume.geometry.matches(labels.geometry, tolerance_mm=0.1):
         raise GeometryMismatchError(

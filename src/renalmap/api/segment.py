@@ -117,7 +117,9 @@ class SegmentRequest:
         engine: `onnxruntime` or `openvino`; `auto` takes the faster one that is installed.
         options: how to run.
         save_probabilities: write maps of kidney and tumour probability beside the labels.
+        series: which series of a DICOM study: its SeriesInstanceUID or SeriesNumber.
         acquisition: which acquisition of a DICOM series.
+        resample: correct a tilted gantry or a varying slice distance instead of refusing it.
         assume_hu: do not warn of values that cannot be HU.
         overwrite: replace outputs that exist.
         names: what outputs in a folder are called: `<scan's name>_seg.nii.gz`, or as KiTS wants
@@ -131,7 +133,9 @@ class SegmentRequest:
     engine: Engine = "auto"
     options: SegmentOptions = field(default_factory=SegmentOptions)
     save_probabilities: bool = False
+    series: str | None = None
     acquisition: int | None = None
+    resample: bool = False
     assume_hu: bool = False
     overwrite: bool = False
     names: OutputNames = "scan"
@@ -157,7 +161,7 @@ def segment_scans(
     """Segment scans, one after the other.
 
     Args:
-        scans: NIfTI files or DICOM folders.
+        scans: NIfTI files; DICOM folders, `.zip` archives, DICOMDIRs, enhanced CT files.
         out: for one scan the file to write, or a folder that exists; for several a folder, made if it
             is missing, that receives `<scan's name>_seg.nii.gz` or `_seg.dcm`. The name of KiTS19's
             `case_XXXXX/imaging.nii.gz` is its folder's. For KiTS's names always a folder.
@@ -275,7 +279,9 @@ def _segment_scan(
     if dicom_seg:
         check_can_be_dicom_seg(scan)
     start = time.perf_counter()
-    volume = read_volume(scan, acquisition=request.acquisition)
+    volume = read_volume(
+        scan, series=request.series, acquisition=request.acquisition, resample=request.resample
+    )
     read_s = time.perf_counter() - start
     if dicom_seg:
         dicom_source_of(volume, scan)  # found out before the work is done
@@ -325,7 +331,7 @@ def _warnings(scan: Path, result: Result, *, assume_hu: bool) -> list[str]:
     doubt = None
     if not assume_hu:
         doubt = describe_hounsfield_doubt(replace(result.volume, name=str(scan)))
-    cautions = [f"{scan}: {text}" for text in describe_flags(result.quality)]
+    cautions = [*result.volume.notes, *(f"{scan}: {text}" for text in describe_flags(result.quality))]
     return cautions if doubt is None else [f"{doubt}, or --assume-hu to silence this warning", *cautions]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from renalmap import __version__
-from renalmap.cli import data, model, scans
+from renalmap.cli import data, info, model, scans
 from renalmap.cli.console import show_error
 from renalmap.errors import RenalMapError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.command("info")(info.info)
 app.command("segment")(scans.segment)
 app.command("overview")(scans.overview)
 app.command("evaluate")(scans.evaluate)

@@ -24,9 +24,17 @@ Acquisition = Annotated[
     int | None, typer.Option(help="Which acquisition of a DICOM series that holds several.")
 ]
 
+Series = Annotated[
+    str | None, typer.Option(help="Which DICOM series: its UID or number, as info shows it.")
+]
+Resample = Annotated[
+    bool, typer.Option("--resample", help="Correct a gantry tilt or a varying slice distance.")
+]
+SCAN_HELP = "NIfTI file; or DICOM: a folder, a .zip, a DICOMDIR, an enhanced CT."
+
 
 def segment(
-    scans: Annotated[list[Path], typer.Argument(help="NIfTI files or DICOM folders.")],
+    scans: Annotated[list[Path], typer.Argument(help=SCAN_HELP)],
     out: Annotated[Path, typer.Option(help="The file to write; for several scans, a folder.")],
     model: Annotated[Path | None, typer.Option(help="A bundle; by default the one shipped.")] = None,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to run.")] = "cpu",
@@ -38,7 +46,9 @@ def segment(
         int | None, typer.Option(min=1, help="Slices in work at once; default: cores.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices in one call of the runtime.")] = 1,
+    series: Series = None,
     acquisition: Acquisition = None,
+    resample: Resample = False,
     assume_hu: Annotated[
         bool, typer.Option("--assume-hu", help="The values are HU: do not warn.")
     ] = False,
@@ -105,7 +115,9 @@ def segment(
             keep="all" if keep_all else None,
         ),
         save_probabilities=save_probabilities,
+        series=series,
         acquisition=acquisition,
+        resample=resample,
         assume_hu=assume_hu,
         overwrite=overwrite,
         names=names,
@@ -131,15 +143,18 @@ def segment(
 
 
 def overview(
-    scan: Annotated[Path, typer.Argument(help="NIfTI file or DICOM folder.")],
+    scan: Annotated[Path, typer.Argument(help=SCAN_HELP)],
     segmentation: Annotated[Path, typer.Argument(help="Its label map.")],
     out: Annotated[Path, typer.Option(help="The PNG to write.")],
+    series: Series = None,
     acquisition: Acquisition = None,
+    resample: Resample = False,
 ) -> None:
     """Draw a scan's three views with outlines and volumes."""
     from renalmap.api.score import draw_scan_overview
+    from renalmap.imaging import DicomChoice
 
-    draw_scan_overview(scan, segmentation, out, acquisition=acquisition)
+    draw_scan_overview(scan, segmentation, out, choice=DicomChoice(series, acquisition, resample))
     typer.echo(f"wrote {out}")
 
 

@@ -53,6 +53,14 @@ def scan_name(path: Path) -> str:
     return name
 
 
+def stored_orientation(geometry: Geometry) -> str:
+    """Where a stored grid's axes point, in NIfTI's letters, as `RAS`."""
+    from nibabel.orientations import aff2axcodes  # noqa: PLC0415  (slow import)
+
+    codes: Any = aff2axcodes(geometry.source.affine)  # type: ignore[no-untyped-call]
+    return "".join(codes)
+
+
 def read_nifti_geometry(path: Path) -> Geometry:
     """Read where a NIfTI file's voxels lie, from its header alone.
 

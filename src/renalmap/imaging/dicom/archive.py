@@ -18,6 +18,9 @@ ARCHIVE_SUFFIX: Final = ".zip"
 
 _CHUNK_BYTES: Final = 2**20
 _HEADER_BYTES: Final = 2**16
+_META_BYTES: Final = 4096
+_META_START: Final = 144
+_DEFLATED_UID: Final = b"1.2.840.10008.1.2.1.99"
 _METHODS: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _ENCRYPTED_BITS: Final = 0b100_0001
 _LINK_MODES: Final = {stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK}
@@ -29,7 +32,7 @@ class ArchiveLimits:
 
     Attributes:
         members: files in it.
-        member_bytes: one file, unpacked. A multi-frame CT of 4,000 slices of 512×512 has 2 GiB.
+        member_bytes: one file, unpacked. A multi-frame CT of 4,000 slices of 512 by 512 has 2 GiB.
         total_bytes: all files, unpacked.
         ratio: unpacked to packed bytes. Deflate packs CT to a third or so, and air up to 1,000 to 1, ...
         ratio_from_bytes: ... therefore the ratio is asked of what is at least this large.
@@ -40,6 +43,9 @@ class ArchiveLimits:
     total_bytes: int = 64 * 2**30
     ratio: float = 100.0
     ratio_from_bytes: int = 64 * 2**20
+
+
+LIMITS: Final = ArchiveLimits()
 
 
 class Archive:
@@ -59,7 +65,7 @@ class Archive:
             than deflate, its name leads out of the archive or occurs twice, or it is too large.
     """
 
-    def __init__(self, path: Path, limits: ArchiveLimits = ArchiveLimits()) -> None:
+    def __init__(self, path: Path, limits: ArchiveLimits = LIMITS) -> None:
         self.path = path
         self._limits = limits
         self._open()
@@ -85,7 +91,7 @@ class Archive:
         """
         with self._named_errors(member), self._zip.open(self._infos[member]) as stream:
             # ZipExtFile is a binary stream in all but its declared type.
-            yield io.BufferedReader(stream, _HEADER_BYTES)  # type: ignore[arg-type,type-var]
+            yield io.BufferedReader(stream, _HEADER_BYTES)  # type: ignore[type-var]
 
     def read(self, member: str) -> bytes:
         """A member's bytes; checked against its checksum.
@@ -176,6 +182,58 @@ class Archive:
                 got=str(error),
                 hint="Copy or export the archive again",
             ) from error
+
+
+def check_deflated(stream: IO[bytes], where: str, limits: ArchiveLimits = LIMITS) -> None:
+    """Refuse a DICOM file in the transfer syntax Deflated Explicit VR that unpacks to too much.
+
+    pydicom unpacks such a file at once and whole. Other files pass unread.
+
+    Args:
+        stream: the file at its beginning, where it is left again.
+        where: its name, for messages.
+        limits: what is refused.
+
+    Raises:
+        UnsafeArchiveError: it unpacks to more than a scan can.
+        TruncatedFileError: it is damaged.
+    """
+    head = stream.read(_META_BYTES)
+    if _DEFLATED_UID in head:
+        # DICOM PS3.10 7.1: the length of the group that names the transfer syntax stands first in it.
+        stream.seek(_META_START + int.from_bytes(head[_META_START - 4 : _META_START], "little"))
+        unpacked, packed = _inflated_bytes(stream, where, limits)
+        if unpacked > limits.member_bytes or (
+            unpacked >= limits.ratio_from_bytes and unpacked > limits.ratio * packed
+        ):
+            raise UnsafeArchiveError(
+                "the deflated DICOM file unpacks to more than a scan can",
+                where=where,
+                got=f"more than {limits.ratio:g} to 1, or {_gib(limits.member_bytes)}",
+            )
+    stream.seek(0)
+
+
+def _inflated_bytes(stream: IO[bytes], where: str, limits: ArchiveLimits) -> tuple[int, int]:
+    """Bytes unpacked and packed, counted without keeping them; stops where it is too much."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    unpacked = packed = 0
+    while chunk := stream.read(_HEADER_BYTES):
+        packed += len(chunk)
+        while chunk:
+            try:
+                unpacked += len(inflater.decompress(chunk, _CHUNK_BYTES))
+            except zlib.error as error:
+                raise TruncatedFileError(
+                    "the deflated DICOM file is damaged",
+                    where=where,
+                    got=str(error),
+                    hint="Copy or export it again",
+                ) from error
+            chunk = inflater.unconsumed_tail
+            if unpacked > max(limits.ratio_from_bytes, limits.ratio * packed, 1):
+                return unpacked, packed
+    return unpacked, packed
 
 
 def _leads_out(name: str) -> bool:

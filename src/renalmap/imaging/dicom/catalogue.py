@@ -12,13 +12,11 @@ from typing import Final
 
 import numpy as np
 
-from renalmap.errors import ColourImageError, NoImagesError, RenalMapError, UnreadableImageError
+from renalmap.errors import NoImagesError
 from renalmap.imaging.dicom.fileset import FileSet, find_files
 from renalmap.imaging.dicom.headers import FileHeader, SkippedImage, SliceHeader, read_headers
 from renalmap.imaging.dicom.kinds import (
     Kernel,
-    is_colour_reason,
-    is_multi_frame_reason,
     is_reformat,
     kernel_kind,
     phase_from_words,
@@ -90,8 +88,8 @@ class Series:
 
     @property
     def kernel_kind(self) -> Kernel:
-        """What its kernel is meant for; without a kernel, what its description says."""
-        return kernel_kind(self.kernel or self.of.description)
+        """What its kernel is meant for; see `kernel_kind`."""
+        return kernel_kind(self.kernel, self.of.description)
 
     @property
     def is_original(self) -> bool:
@@ -121,13 +119,15 @@ class Series:
     @property
     def is_one_volume(self) -> bool:
         """Whether its acquisitions, if there are several, cover different stretches of the body."""
-        return len(self.acquisitions) == 1 or not _overlap(self.acquisitions)
+        return len(self.acquisitions) < 2 or not _overlap(self.acquisitions)
 
     @property
     def flag(self) -> str:
         """The option that chooses it."""
         number = self.of.series_number
-        return f"--series {number if number is not None else self.of.series_uid or '(none: no UID)'}"
+        if number is not None:
+            return f"--series {number}"
+        return f"--series {self.of.series_uid}" if self.of.series_uid else "its folder alone"
 
     def __str__(self) -> str:
         described = f" {self.of.description!r}" if self.of.description else ""
@@ -164,17 +164,13 @@ def read_catalogue(path: Path) -> Catalogue:
 
     Raises:
         NoImagesError: there is no DICOM file.
-        ColourImageError, UnreadableImageError: there are only images in colour, or multi-frame
-            images whose frames have no place.
         UnsafeArchiveError, TruncatedFileError: see `find_files` and `read_headers`.
     """
     files = find_files(path)
     headers = read_headers(files.files)
     if not headers.slices and not headers.skipped:
-        raise no_images(files)
+        raise _no_images(files)
     series = _group(headers.slices, headers.skipped)
-    if not headers.slices:
-        _raise_no_slices(files, headers.skipped)
     return Catalogue(files, series, len(headers.others))
 
 
@@ -183,8 +179,7 @@ def off_axial_degrees(header: SliceHeader) -> float:
     return float(np.degrees(np.arccos(min(1.0, abs(float(header.normal[2]))))))
 
 
-def no_images(files: FileSet) -> RenalMapError:
-    """The error for a path without anything to segment."""
+def _no_images(files: FileSet) -> NoImagesError:
     kinds = Counter(Path(file.name).suffix or "no suffix" for file in files.files)
     return NoImagesError(
         "there is no DICOM slice",
@@ -199,7 +194,8 @@ def _group(slices: Sequence[SliceHeader], skipped: Sequence[SkippedImage]) -> tu
     firsts: dict[tuple[str, str], FileHeader] = {}
     members: dict[tuple[str, str], list[SliceHeader]] = {}
     reasons: dict[tuple[str, str], Counter[str]] = {}
-    for each in (*slices, *skipped):
+    every: tuple[SliceHeader | SkippedImage, ...] = (*slices, *skipped)
+    for each in every:
         key = _key(each.of)
         firsts.setdefault(key, each.of)
         if isinstance(each, SliceHeader):
@@ -236,23 +232,3 @@ def _name(header: FileHeader) -> str:
     if header.series_number is not None:
         return str(header.series_number)
     return header.series_uid or "without a UID"
-
-
-def _raise_no_slices(files: FileSet, skipped: Sequence[SkippedImage]) -> None:
-    """Say what is there instead of CT slices."""
-    if all(is_colour_reason(each.reason) for each in skipped):
-        raise ColourImageError(
-            "the image is in colour",
-            where=files.where,
-            got=f"{skipped[0].of.samples_per_pixel} samples per pixel",
-            expected="one number per pixel",
-            hint="Give the CT itself, not a rendering of it",
-        )
-    if all(is_multi_frame_reason(each.reason) for each in skipped):
-        raise UnreadableImageError(
-            "a multi-frame image whose frames have no place in the patient",
-            where=files.where,
-            got="no PerFrameFunctionalGroupsSequence",
-            expected="an enhanced CT, or one file per slice",
-            hint="Export the CT itself, not a capture of it",
-        )

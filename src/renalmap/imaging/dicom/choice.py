@@ -10,10 +10,14 @@ from typing import Final
 from renalmap.errors import (
     AmbiguousAcquisitionError,
     AmbiguousSeriesError,
+    ColourImageError,
+    InputError,
     NoImagesError,
+    UnreadableImageError,
 )
 from renalmap.imaging.dicom.catalogue import REFORMAT, Catalogue, Series
 from renalmap.imaging.dicom.headers import SliceHeader
+from renalmap.imaging.dicom.kinds import COLOUR, MULTI_FRAME
 
 logger = logging.getLogger(__name__)
 
@@ -90,13 +94,7 @@ def _choose_series(catalogue: Catalogue, choice: DicomChoice) -> tuple[Series, s
             len(candidates) == 1
         )
     if not candidates:
-        raise NoImagesError(
-            "no series can be segmented",
-            where=catalogue.where,
-            got="; ".join(str(each) for each in catalogue.series),
-            expected="an axial CT series",
-            hint="A derived one can be asked for by --series",
-        )
+        raise _nothing(catalogue)
     if choice.acquisition is not None:
         # A number that only some series have tells them apart.
         having = [each for each in candidates if _has(each, choice.acquisition)]
@@ -111,6 +109,34 @@ def _choose_series(catalogue: Catalogue, choice: DicomChoice) -> tuple[Series, s
         alike = [each for each in ranked if _rank(each) == _rank(best)]
         raise _ambiguous(catalogue, "several series that could be meant", alike)
     return best, _why_best(best, ranked), _doubt(best, second)
+
+
+def _nothing(catalogue: Catalogue) -> InputError:
+    """What is there instead of a series to segment."""
+    reasons = {reason for each in catalogue.series for reason in each.skipped}
+    if reasons == {COLOUR}:
+        return ColourImageError(
+            "the image is in colour",
+            where=catalogue.where,
+            got=f"{catalogue.series[0].of.samples_per_pixel} samples per pixel",
+            expected="one number per pixel",
+            hint="Give the CT itself, not a rendering of it",
+        )
+    if reasons == {MULTI_FRAME}:
+        return UnreadableImageError(
+            "a multi-frame image whose frames have no place in the patient",
+            where=catalogue.where,
+            got="no PerFrameFunctionalGroupsSequence",
+            expected="an enhanced CT, or one file per slice",
+            hint="Export the CT itself, not a capture of it",
+        )
+    return NoImagesError(
+        "no series can be segmented",
+        where=catalogue.where,
+        got="; ".join(str(each) for each in catalogue.series),
+        expected="an axial CT series that is no localizer, report or reformat",
+        hint="A reformat can be asked for by --series",
+    )
 
 
 def _has(series: Series, acquisition: int) -> bool:
@@ -153,7 +179,9 @@ def _ambiguous(
     numbers = [each.of.series_number for each in choices]
     by_uid = by_uid or len(set(numbers)) < len(numbers)
     listed = [
-        f"{each} (--series {each.of.series_uid})" if by_uid else f"{each} ({each.flag})"
+        f"{each} (--series {each.of.series_uid})"
+        if by_uid and each.of.series_uid
+        else f"{each} ({each.flag})"
         for each in choices
     ]
     return AmbiguousSeriesError(
@@ -192,7 +220,7 @@ def _doubt(best: Series, second: Series) -> str | None:
         return None
     return (
         f"{best} was taken for its few more slices, but {second} is much alike: "
-        f"if that is the phase you want, give {second.flag}"
+        f"if that is the phase you want, choose it by {second.flag}"
     )
 
 

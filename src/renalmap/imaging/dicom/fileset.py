@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -126,10 +127,14 @@ def read_directory(file: DicomFile) -> Sequence[tuple[PurePosixPath, bool]]:
         UnsafeArchiveError: an entry leads out of the folder.
     """
     try:
-        records = file.read_dataset().DirectoryRecordSequence
-        entries = [
-            (each.get("ReferencedFileID"), str(each.get("DirectoryRecordType", ""))) for each in records
-        ]
+        with warnings.catch_warnings():
+            # pydicom warns of names with characters that DICOM does not allow; they are judged below.
+            warnings.simplefilter("ignore")
+            records = file.read_dataset().DirectoryRecordSequence
+            entries = [
+                (each.get("ReferencedFileID"), str(each.get("DirectoryRecordType", "")))
+                for each in records
+            ]
     except Exception as error:  # pydicom raises many kinds on damaged files
         if isinstance(error, OSError):
             raise

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.errors import TruncatedFileError
+from renalmap.imaging.dicom.archive import check_deflated
 from renalmap.imaging.dicom.files import DicomFile
-from renalmap.imaging.dicom.kinds import why_no_ct_image, why_no_ct_slice
+from renalmap.imaging.dicom.kinds import CT_CLASSES, why_no_ct_image, why_no_ct_slice
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -42,6 +44,7 @@ _TAGS: Final = (
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 _SHORTEST_NAME: Final = 3
+_DIRECTORY_CLASS: Final = "1.2.840.10008.1.3.10"
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,7 @@ def read_headers(files: Iterable[DicomFile]) -> Headers:
     slices: list[SliceHeader] = []
     skipped: list[SkippedImage] = []
     others: list[DicomFile] = []
+    seen: set[tuple[Any, ...]] = set()
     for file in files:
         dataset = _read_tags(file)
         if dataset is None:
@@ -178,8 +182,23 @@ def read_headers(files: Iterable[DicomFile]) -> Headers:
             skipped.append(SkippedImage(shared, reason))
             continue
         for found in _slices(shared, dataset):
-            (slices if isinstance(found, SliceHeader) else skipped).append(found)  # type: ignore[arg-type]
+            if isinstance(found, SkippedImage):
+                skipped.append(found)
+            elif _is_new(found, seen):
+                slices.append(found)
+            else:
+                skipped.append(SkippedImage(shared, "copy of another file"))
     return Headers(tuple(slices), tuple(skipped), tuple(others))
+
+
+def _is_new(header: SliceHeader, seen: set[tuple[Any, ...]]) -> bool:
+    """Whether no file before was the same object; by its place too, as some anonymise all UIDs to one."""
+    uid = header.of.sop_instance_uid
+    key = (uid, header.frame, header.acquisition, *header.position_mm.tolist())
+    if not uid or key not in seen:
+        seen.add(key)
+        return True
+    return False
 
 
 def _read_tags(file: DicomFile) -> Dataset | None:
@@ -187,12 +206,38 @@ def _read_tags(file: DicomFile) -> Dataset | None:
     from pydicom import dcmread  # noqa: PLC0415  (slow import)
     from pydicom.errors import InvalidDicomError  # noqa: PLC0415
 
-    try:
-        with file.open() as stream:
-            return dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
-    except (InvalidDicomError, EOFError):
-        logger.debug("%s: skipped, no DICOM file", file)
-        return None
+    with file.open() as stream, warnings.catch_warnings():
+        # What pydicom finds odd about a header that can be used does not concern the user.
+        warnings.simplefilter("ignore")
+        check_deflated(stream, str(file))
+        try:
+            dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
+        except (InvalidDicomError, EOFError):
+            if not _is_dicom(stream):
+                logger.debug("%s: skipped, no DICOM file", file)
+                return None
+            raise _cut_short(file) from None
+    sop_class = str(dataset.get("SOPClassUID") or "")
+    says_nothing = not sop_class and not dataset.get("Modality") and not _is_directory(dataset)
+    if not dataset.get("Rows") and (sop_class in CT_CLASSES or says_nothing):
+        raise _cut_short(file)
+    return dataset
+
+
+def _is_directory(dataset: Dataset) -> bool:
+    """Whether this is a DICOMDIR, under whatever name."""
+    return str(dataset.file_meta.get("MediaStorageSOPClassUID") or "") == _DIRECTORY_CLASS
+
+
+def _is_dicom(stream: IO[bytes]) -> bool:
+    stream.seek(0)
+    return stream.read(132)[128:] == b"DICM"
+
+
+def _cut_short(file: DicomFile) -> TruncatedFileError:
+    return TruncatedFileError(
+        "the file is cut short in its DICOM header", where=str(file), hint="Copy or export it again"
+    )
 
 
 def _slices(shared: FileHeader, dataset: Any) -> Iterator[SliceHeader | SkippedImage]:

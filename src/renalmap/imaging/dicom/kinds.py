@@ -7,11 +7,12 @@ from typing import Any, Final, Literal
 
 Kernel = Literal["soft tissue", "unknown", "sharp"]
 
-_CT_CLASSES: Final = {
-    "1.2.840.10008.5.1.4.1.1.2": "CT",
-    "1.2.840.10008.5.1.4.1.1.2.1": "enhanced CT",
-    "1.2.840.10008.5.1.4.1.1.2.2": "legacy converted enhanced CT",
+CT_CLASSES: Final = {
+    "1.2.840.10008.5.1.4.1.1.2",
+    "1.2.840.10008.5.1.4.1.1.2.1",
+    "1.2.840.10008.5.1.4.1.1.2.2",
 }
+"""CT, enhanced CT, legacy converted enhanced CT (DICOM PS3.4 B.5)."""
 _REPORT_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.88."
 _DOSE_REPORT_CLASS: Final = "1.2.840.10008.5.1.4.1.1.88.67"
 _SECONDARY_CAPTURE_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.7"
@@ -20,8 +21,8 @@ _REFORMATS: Final = {
     *("REFORMATTED", "MPR", "CPR", "CSA MPR", "MIP", "MINIP", "MIN_IP", "MAX_IP", "AVERAGE", "AVG"),
     *("PROJECTION IMAGE", "RESAMPLED", "VOLUME_RENDERED", "VOLUME RENDERING", "VRT", "CSA 3D EDITOR"),
 }
-_MULTI_FRAME_REASON: Final = "multi-frame, without a place for each frame"
-_COLOUR_REASON: Final = "in colour"
+MULTI_FRAME: Final = "multi-frame, without a place for each frame"
+COLOUR: Final = "in colour"
 
 
 def why_no_ct_image(dataset: Any) -> str | None:
@@ -32,27 +33,19 @@ def why_no_ct_image(dataset: Any) -> str | None:
     sop_class = str(dataset.get("SOPClassUID") or "")
     modality = str(dataset.get("Modality") or "").upper()
     described = f"{dataset.get('SeriesDescription') or ''} {dataset.get('ImageType') or ''}".upper()
-    if sop_class == _DOSE_REPORT_CLASS or (
-        "DOSE" in described and sop_class not in _CT_CLASSES and sop_class
-    ):
-        return "dose report"
-    if sop_class.startswith(_REPORT_CLASSES):
-        return "report, no image"
-    if sop_class.startswith(_SECONDARY_CAPTURE_CLASSES):
-        return "secondary capture"
-    if modality not in ("CT", ""):
-        return f"{modality}, not CT"
-    if not dataset.get("Rows"):
-        return "no image"
-    if int(dataset.get("SamplesPerPixel") or 1) > 1:
-        return _COLOUR_REASON
-    if int(dataset.get("NumberOfFrames") or 1) > 1 and not dataset.get(
-        "PerFrameFunctionalGroupsSequence"
-    ):
-        return _MULTI_FRAME_REASON
-    if sop_class and sop_class not in _CT_CLASSES:
-        return "another kind of object, no CT image"
-    return None
+    known_other = sop_class != "" and sop_class not in CT_CLASSES
+    many = int(dataset.get("NumberOfFrames") or 1) > 1
+    rules = (
+        (sop_class == _DOSE_REPORT_CLASS or (known_other and "DOSE" in described), "dose report"),
+        (sop_class.startswith(_REPORT_CLASSES), "report, no image"),
+        (sop_class.startswith(_SECONDARY_CAPTURE_CLASSES), "secondary capture"),
+        (modality not in ("CT", ""), f"{modality}, not CT"),
+        (not dataset.get("Rows"), "no image"),
+        (int(dataset.get("SamplesPerPixel") or 1) > 1, COLOUR),
+        (many and not dataset.get("PerFrameFunctionalGroupsSequence"), MULTI_FRAME),
+        (known_other, "another kind of object, no CT image"),
+    )
+    return next((reason for applies, reason in rules if applies), None)
 
 
 def why_no_ct_slice(tags: dict[str, Any], image_type: tuple[str, ...]) -> str | None:
@@ -75,16 +68,6 @@ def is_reformat(image_type: tuple[str, ...]) -> bool:
     return bool(_REFORMATS & set(image_type))
 
 
-def is_multi_frame_reason(reason: str) -> bool:
-    """Whether an object was skipped for frames that have no place."""
-    return reason == _MULTI_FRAME_REASON
-
-
-def is_colour_reason(reason: str) -> bool:
-    """Whether an object was skipped for its colour."""
-    return reason == _COLOUR_REASON
-
-
 _SOFT_WORDS: Final = re.compile(r"SOFT|STANDARD|STND|SMOOTH|BODY|ABDOMEN|DETAIL|^[ABC]$|WEICH")
 _SHARP_WORDS: Final = re.compile(r"BONE|LUNG|EDGE|SHARP|ULTRA|CHST|KNOCHEN|LUNGE|^Y[A-D]$|^[DEFL]$")
 _SIEMENS: Final = re.compile(r"^[A-Z]{1,2}(\d{2})[A-Z]*$")
@@ -93,7 +76,12 @@ _SIEMENS_SHARP_FROM: Final = 50
 _CANON_SHARP: Final = (*range(30, 40), *range(50, 60), *range(80, 90))
 
 
-def kernel_kind(kernel: str) -> Kernel:
+_DESCRIBED: Final = re.compile(
+    r"\b(?:(?P<sharp>LUNG|BONE|SHARP|LUNGE|KNOCHEN)|(?P<soft>SOFT|WEICH\w*))\b"
+)
+
+
+def kernel_kind(kernel: str, description: str = "") -> Kernel:
     """Whether a reconstruction kernel is meant for soft tissue.
 
     By makers' naming: GE's words; Siemens's and UIH's number, which grows with sharpness (B30f, Br40d,
@@ -101,6 +89,8 @@ def kernel_kind(kernel: str) -> Kernel:
 
     Args:
         kernel: ConvolutionKernel; of several values the first decides.
+        description: SeriesDescription, whose words for lung, bone and soft tissue count if the kernel's
+            name explains nothing.
 
     Returns:
         `unknown` for a name that none of these explains, and for none at all.
@@ -112,7 +102,12 @@ def kernel_kind(kernel: str) -> Kernel:
         return "sharp" if int(siemens[1]) >= _SIEMENS_SHARP_FROM else "soft tissue"
     if _SHARP_WORDS.search(name):
         return "sharp"
-    return "soft tissue" if _SOFT_WORDS.search(name) else "unknown"
+    if _SOFT_WORDS.search(name):
+        return "soft tissue"
+    described = _DESCRIBED.search(description.upper().replace("_", " "))
+    if described is None:
+        return "unknown"
+    return "sharp" if described["sharp"] else "soft tissue"
 
 
 _PHASES: Final = {

@@ -14,6 +14,9 @@ from renalmap.imaging.dicom.headers import SliceHeader
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+_JPEG_LS: Final = {"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"}
+_END_OF_IMAGE: Final = b"\xff\xd9"
+
 
 def decode_slices(slices: Sequence[SliceHeader]) -> Iterator[tuple[int, NDArray[Any]]]:
     """Decode slices in the order that reads each file once.
@@ -52,6 +55,7 @@ def _decode(file: DicomFile, frames: Sequence[int | None]) -> Iterator[NDArray[A
 
     dataset = file.read_dataset()
     try:
+        _check_ends(dataset)
         # Decoders hold the interpreter's lock: a pool of threads was measured to gain nothing.
         if frames == [None]:
             yield pixel_array(dataset)
@@ -62,9 +66,16 @@ def _decode(file: DicomFile, frames: Sequence[int | None]) -> Iterator[NDArray[A
         raise _undecodable(file, dataset, error) from error
 
 
+def _check_ends(dataset: Dataset) -> None:
+    """Refuse a cut JPEG-LS stream, which its decoder takes half a minute to give up."""
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax in _JPEG_LS and not dataset.PixelData.rstrip(b"\0").endswith(_END_OF_IMAGE):
+        raise ValueError("the compressed image has no end")
+
+
 def _undecodable(file: DicomFile, dataset: Dataset, error: Exception) -> Exception:
     syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if _lacks_decoder(syntax):
+    if not has_decoder(syntax):
         return UnreadableImageError(
             "no decoder for this kind of compressed DICOM is installed",
             where=str(file),
@@ -79,10 +90,12 @@ def _undecodable(file: DicomFile, dataset: Dataset, error: Exception) -> Excepti
     )
 
 
-def _lacks_decoder(syntax: Any) -> bool:
+def has_decoder(transfer_syntax_uid: str | None) -> bool:
+    """Whether pixels stored in this way can be decoded with what is installed."""
     from pydicom.pixels.decoders.base import get_decoder  # noqa: PLC0415  (slow import)
+    from pydicom.uid import UID  # noqa: PLC0415
 
     try:
-        return not get_decoder(syntax).is_available
+        return bool(get_decoder(UID(transfer_syntax_uid or "")).is_available)
     except NotImplementedError:
-        return True
+        return False

@@ -13,15 +13,17 @@ from renalmap.imaging.dicom.catalogue import read_catalogue
 from renalmap.imaging.dicom.choice import Chosen, DicomChoice, choose
 from renalmap.imaging.dicom.fileset import check_complete
 from renalmap.imaging.dicom.pixels import decode_slices
+from renalmap.imaging.dicom.resampling import read_resampled, resampled_geometry
 from renalmap.imaging.dicom.source import DicomSource, SourceInstance
 from renalmap.imaging.dicom.stack import Stack, build_stack, check_regular
 from renalmap.imaging.filling import HuGrid
 from renalmap.imaging.nifti import scan_name
-from renalmap.imaging.orientation import LPS_TO_RAS, build_geometry
-from renalmap.imaging.volume import Geometry, Volume
+from renalmap.imaging.orientation import build_geometry
+from renalmap.imaging.volume import Geometry, HuArray, Volume
 
 logger = logging.getLogger(__name__)
 
+_LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 _HU_TYPES: Final = {"", "HU", "HU_MOD"}
 
 
@@ -32,14 +34,15 @@ class _Plan:
     chosen: Chosen
     stack: Stack
     geometry: Geometry
+    resampled: bool = False
 
 
-def read_dicom_geometry(path: Path, choice: DicomChoice = DicomChoice()) -> Geometry:
+def read_dicom_geometry(path: Path, choice: DicomChoice) -> Geometry:
     """Read where a DICOM series' voxels lie, from its headers alone; as `read_dicom_volume`."""
     return _plan(path, choice).geometry
 
 
-def read_dicom_volume(path: Path, choice: DicomChoice = DicomChoice()) -> Volume:
+def read_dicom_volume(path: Path, choice: DicomChoice) -> Volume:
     """Read a CT series from DICOM: a folder with all below it, a `.zip`, a DICOMDIR, an enhanced CT.
 
     Slices are placed by ImagePositionPatient and ImageOrientationPatient; file names and instance
@@ -68,12 +71,9 @@ def read_dicom_volume(path: Path, choice: DicomChoice = DicomChoice()) -> Volume
         TruncatedFileError, UnreadableImageError: a slice's pixels cannot be decoded.
     """
     plan = _plan(path, choice)
-    slices, grid = plan.stack.slices, HuGrid(plan.geometry, path)
-    for index, pixels in decode_slices(slices):
-        grid.put(index, pixels.T[..., np.newaxis], *(slices[index].rescale or (1.0, 0.0)))
-    logger.info("%s: read %d slices", path, len(slices))
-    notes = _notes(plan, path)
-    return Volume(grid.hu, plan.geometry, scan_name(path), _source(plan.stack), notes)
+    hu = read_resampled(plan.stack, plan.geometry) if plan.resampled else _read(plan)
+    logger.info("%s: read %d slices", path, len(plan.stack.slices))
+    return Volume(hu, plan.geometry, scan_name(path), _source(plan), _notes(plan, path))
 
 
 def _plan(path: Path, choice: DicomChoice) -> _Plan:
@@ -81,9 +81,21 @@ def _plan(path: Path, choice: DicomChoice) -> _Plan:
     check_complete(catalogue.files)
     chosen = choose(catalogue, choice)
     logger.info("%s: taking %s: %s", path, chosen.series, chosen.why)
+    left_out = len(catalogue.files.files) - len({each.of.file for each in chosen.slices})
+    if left_out:
+        logger.info("%s: skipped %d files that are no slices of it", path, left_out)
     stack = build_stack(chosen.slices, path)
+    if choice.resample and not stack.is_regular:
+        return _Plan(chosen, stack, resampled_geometry(stack), resampled=True)
     check_regular(stack)
     return _Plan(chosen, stack, _geometry(stack))
+
+
+def _read(plan: _Plan) -> HuArray:
+    slices, grid = plan.stack.slices, HuGrid(plan.geometry, plan.stack.where)
+    for index, pixels in decode_slices(slices):
+        grid.put(index, pixels.T[..., np.newaxis], *(slices[index].rescale or (1.0, 0.0)))
+    return grid.hu
 
 
 def _geometry(stack: Stack) -> Geometry:
@@ -96,7 +108,7 @@ def _geometry(stack: Stack) -> Geometry:
     lps[:3, 1] = first.orientation[1] * row_mm
     lps[:3, 2] = (stack.positions_mm[-1] - stack.positions_mm[0]) / (len(stack.slices) - 1)
     lps[:3, 3] = first.position_mm
-    return build_geometry((columns, rows, len(stack.slices)), LPS_TO_RAS @ lps, where=stack.where)
+    return build_geometry((columns, rows, len(stack.slices)), _LPS_TO_RAS @ lps, where=stack.where)
 
 
 def _notes(plan: _Plan, path: Path) -> tuple[str, ...]:
@@ -112,12 +124,18 @@ def _notes(plan: _Plan, path: Path) -> tuple[str, ...]:
     foreign = sorted({each.rescale_type for each in slices} - _HU_TYPES)
     if foreign:
         notes.append(f"{path}: the values are said to be {', '.join(foreign)}, not Hounsfield units")
+    if plan.resampled:
+        notes.append(
+            f"{path}: resampled from {len(slices)} slices to {plan.geometry.shape[0]} "
+            f"({plan.stack.describe_irregularity()}); the labels lie on the resampled grid"
+        )
     if plan.chosen.doubt is not None:
         notes.append(f"{path}: {plan.chosen.doubt}")
     return tuple(notes)
 
 
-def _source(stack: Stack) -> DicomSource:
+def _source(plan: _Plan) -> DicomSource:
+    stack = plan.stack
     first = stack.slices[0]
     return DicomSource(
         study_instance_uid=first.of.study_uid,
@@ -140,4 +158,5 @@ def _source(stack: Stack) -> DicomSource:
         rows_columns=first.of.rows_columns,
         spacing_mm=first.spacing_mm,
         orientation=first.orientation,
+        resampled=plan.resampled,
     )

@@ -99,7 +99,7 @@ def _steps(per_pixel: float, pixels: int) -> NDArray[np.float64]:
     """How far along a label axis each pixel lies; one value where it is the same for all."""
     if abs(per_pixel) * pixels < _SAME_INDEX:
         return np.zeros(1)
-    return per_pixel * np.arange(pixels)
+    return per_pixel * np.arange(pixels, dtype=np.float64)
 
 
 def _nearest(down: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.intp]:

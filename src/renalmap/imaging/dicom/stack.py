@@ -70,8 +70,8 @@ class Stack:
 
     @cached_property
     def spacing_mm(self) -> float:
-        """The median gap."""
-        return float(np.median(self.gaps_mm))
+        """The median gap; of an even number the lower one of the middle, which is a real gap."""
+        return float(np.sort(self.gaps_mm)[(len(self.gaps_mm) - 1) // 2])
 
     @cached_property
     def tilt_degrees(self) -> float:
@@ -102,6 +102,20 @@ class Stack:
     def is_even(self) -> bool:
         """Whether one spacing describes all gaps."""
         return not len(self.odd_gaps) and not self.drifts
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether it is a right-angled grid with one slice distance."""
+        return self.is_even and not self.is_tilted
+
+    def describe_irregularity(self) -> str:
+        """What is wrong, in a few words; empty if it is regular."""
+        parts = [f"gantry tilt of {self.tilt_degrees:.1f} degrees"] if self.is_tilted else []
+        if self.missing:
+            parts.append(f"missing slices: {self.describe_missing()}")
+        elif not self.is_even:
+            parts.append(f"varying distance: {self.describe_gaps()}")
+        return ", ".join(parts)
 
     @cached_property
     def missing(self) -> tuple[tuple[int, int], ...]:
@@ -156,7 +170,11 @@ def build_stack(slices: Sequence[SliceHeader], where: Path) -> Stack:
     _check_axial(slices[0], where)
     if len(slices) < 2:
         raise DimensionError(
-            "one slice is no volume", where=where, got="1 DICOM slice", expected="at least two"
+            "one slice is no volume",
+            where=where,
+            got="1 DICOM slice",
+            expected="at least two",
+            hint="Give the folder that holds all slices of the series",
         )
     normal = slices[0].normal
     towards_head = 1.0 if normal[2] > 0.0 else -1.0
@@ -195,7 +213,7 @@ def check_regular(stack: Stack) -> None:
             "the distance between slices varies",
             where=stack.where,
             got=stack.describe_gaps(),
-            expected=f"{stack.spacing_mm:.2f} mm between all slices, as between most",
+            expected=f"one distance; the median is {stack.spacing_mm:.2f} mm",
             hint="--resample brings it to an even distance",
         )
 

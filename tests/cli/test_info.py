@@ -1,0 +1,150 @@
+"""`renalmap info`: what a path holds, which series would be taken, and nobody's name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+
+import nibabel as nib
+import numpy as np
+import pytest
+from tests.imaging.conftest import _write_slice
+
+UIDS = {"soft": "1.2.1", "lung": "1.2.2", "scout": "1.2.3"}
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A soft-tissue series, a sharp one with more slices, a scout."""
+    folder = tmp_path / "study"
+    patient = {"PatientName": "MUSTERMANN^ERIKA", "PatientID": "4711-0815"}
+    pixels = np.full((32, 32), -1000, np.int16)
+    pixels[8:24, 8:24] = 40
+    for number, (name, slices, tags) in enumerate((
+        ("scout", 1, {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}),
+        ("soft", 4, {"ConvolutionKernel": "Br38f", "SeriesDescription": "Abd portal Mustermann"}),
+        ("lung", 7, {"ConvolutionKernel": "Bl57f"}),
+    )):  # fmt: skip
+        for index in range(slices):
+            tags |= {"SeriesNumber": number + 1, "SeriesInstanceUID": UIDS[name]}
+            _write_slice(folder / name / f"{name}{index}.dcm", 5.0 * index, pixels, **(patient | tags))
+    (folder / "readme.txt").write_text("from the hospital")
+    return folder
+
+
+def said(finished):
+    return finished.stdout + finished.stderr
+
+
+def read(cli, *arguments):
+    result = cli("info", *arguments, "--json")
+    assert result.code == 0, said(result)
+    return json.loads(result.stdout)
+
+
+def test_info_says_what_would_be_taken_and_why(cli, study):
+    result = cli("info", study)
+    assert result.code == 0, said(result)
+    assert "segment would take 2 Abd portal ***: axial CT, soft tissue kernel" in said(result)
+    assert "not taken by itself: localizer" in said(result)
+    assert "Explicit VR Little Endian" in said(result)
+    assert "left out: 1 files that are no DICOM" in said(result)
+    for text in (said(result), said(cli("info", study, "--json"))):
+        assert "ustermann" not in text.replace(str(study), "").lower()
+        assert "erika" not in text.lower()
+        assert "4711" not in text
+
+
+def test_info_json_has_all_that_is_known(cli, study):
+    found = read(cli, study)
+    assert found["kind"] == "dicom"
+    assert (found["series_uid"], found["acquisition"], found["refusal"]) == (UIDS["soft"], None, None)
+    (one,) = found["studies"]
+    scout, soft, lung = sorted(one["series"], key=lambda each: each["number"])
+    assert scout["why_not"] == "localizer"
+    assert scout["skipped"] == {"localizer": 1}
+    assert soft["taken"]
+    assert not lung["taken"]
+    assert (soft["slices"], soft["spacing_mm"], soft["orientation"]) == (4, [5.0, 0.5, 0.75], "axial")
+    assert (soft["kernel"], soft["kernel_kind"], lung["kernel_kind"]) == (
+        "Br38f",
+        "soft tissue",
+        "sharp",
+    )
+    assert soft["transfer_syntaxes"] == ["Explicit VR Little Endian"]
+    assert soft["acquisitions"] == [
+        {"number": 1, "slices": 4, "spacing_mm": [5.0, 0.5, 0.75], "phase": "portal", "trouble": None}
+    ]
+
+
+def test_info_takes_the_same_flags_as_segment(cli, study):
+    assert read(cli, study, "--series", "3")["series_uid"] == UIDS["lung"]
+    found = read(cli, study, "--series", "9")
+    assert found["series_uid"] is None
+    assert "there is no series 9" in found["refusal"]
+    assert "--series 2" in found["refusal"]
+
+
+def test_info_of_a_refused_scan_says_so_and_exits_0(cli, study):
+    (study / "soft" / "soft2.dcm").unlink()
+    result = cli("info", study / "soft")
+    assert result.code == 0
+    assert "segment would refuse:" in said(result)
+    found = read(cli, study / "soft")
+    assert "1 missing at z = 10.00 mm" in found["refusal"]
+    assert found["studies"][0]["series"][0]["acquisitions"][0]["trouble"].startswith("missing slices")
+    assert read(cli, study / "soft", "--resample")["refusal"] is None
+
+
+def test_info_of_an_archive_is_that_of_its_folder(cli, study, tmp_path):
+    archive = tmp_path / "study.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        for path in sorted(study.rglob("*")):
+            opened.write(path, path.relative_to(study))
+    assert read(cli, archive) | {"path": ""} == read(cli, study) | {"path": ""}
+
+
+def test_info_of_a_nifti_file(cli, tmp_path):
+    voxels = np.full((6, 5, 4), -1000, np.int16)
+    voxels[2, 2, 2] = 300
+    nib.save(nib.Nifti1Image(voxels, np.diag([-0.7, -0.8, 2.5, 1.0])), tmp_path / "scan.nii.gz")
+    found = read(cli, tmp_path / "scan.nii.gz")
+    assert found["kind"] == "nifti"
+    assert found["shape_zyx"] == [4, 5, 6]
+    assert found["spacing_mm"] == pytest.approx([2.5, 0.8, 0.7])
+    assert found["stored_orientation"] == "LPS"
+    assert (found["lowest_hu"], found["highest_hu"], found["doubt"]) == (-1000.0, 300.0, None)
+    assert "-1000 to 300, int16" in said(cli("info", tmp_path / "scan.nii.gz"))
+
+
+def test_info_of_what_is_no_scan_exits_2(cli, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "empty", tmp_path / "nowhere"):
+        result = cli("info", path)
+        assert result.code == 2
+        assert str(path) in said(result)
+
+
+def test_segment_and_overview_take_a_series_of_an_archive(cli, study, tmp_path, make_bundle):
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", study)
+    labels, model = tmp_path / "labels.nii.gz", make_bundle()
+    chosen = ("--series", "3")
+    result = cli("segment", archive, "--out", labels, "--model", model, "--quiet", *chosen)
+    assert result.code == 0, said(result)
+    assert nib.load(labels).shape == (32, 32, 7)
+    result = cli("overview", archive, labels, "--out", tmp_path / "view.png", *chosen)
+    assert result.code == 0, said(result)
+    assert cli("overview", archive, labels, "--out", tmp_path / "view.png").code == 2
+
+
+def test_segment_warns_of_what_the_reader_assumed(cli, study, tmp_path, make_bundle):
+    (study / "soft" / "soft2.dcm").unlink()
+    common = ("segment", study / "soft", "--out", tmp_path / "out.nii.gz", "--model", make_bundle())
+    refused = cli(*common)
+    assert refused.code == 2
+    assert "slices are missing" in said(refused)
+    resampled = cli(*common, "--resample")
+    assert resampled.code == 0, said(resampled)
+    assert "resampled from 3 slices to 4" in said(resampled)
+    assert nib.load(tmp_path / "out.nii.gz").shape == (32, 32, 4)
