@@ -20,6 +20,7 @@ HEAVY = (
     "scipy",
     "onnx",
     "blosc2",
+    "highdicom",
     "surface_distance",
     "httpx",
 )

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from renalmap.api.dicom_seg import DICOM_SEG_SUFFIX
 from renalmap.api.segment import short_name
 from renalmap.dataset.cases import Case, read_mask
 from renalmap.dataset.layouts import KITS_MASKS, kits_folder, nifti_files, read_dataset
@@ -20,6 +21,7 @@ from renalmap.evaluation import (
     scores_to_csv,
 )
 from renalmap.imaging import DicomChoice, LabelMap, read_label_map, read_volume
+from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.imaging.nifti import scan_name
 from renalmap.report import check_charts_available, draw_dice_against_volume, draw_overview
@@ -42,8 +44,8 @@ def evaluate_predictions(
     """Score label maps against their references, by KiTS19's rules and plainly.
 
     Args:
-        predictions: a NIfTI file, or a folder of `<case>_seg.nii.gz`, `<case>.nii.gz` or KiTS's
-            `prediction_XXXXX.nii.gz`. Beside `<case>_seg.nii.gz`, `<case>.nii.gz` is taken for the scan.
+        predictions: a NIfTI file or DICOM SEG, or a folder of `<case>_seg.nii.gz`, `<case>_seg.dcm`,
+            `<case>.nii.gz` or KiTS's `prediction_XXXXX.nii.gz`. Beside `<case>_seg.nii.gz`, `<case>.nii.gz` is taken for the scan.
         reference: a NIfTI file, or a folder of `<case>.nii.gz`, `<case>_seg.nii.gz` or
             `<case>_kidney.nii.gz`, or one in the layout of KiTS19, KiTS21, KiTS23 or nnU-Net. References
             without a prediction are left out.
@@ -127,7 +129,7 @@ def _pairs(predictions: Path, reference: Path) -> list[tuple[str, Case, Case]]:
         raise DatasetError(
             "predictions without a reference" if missing else "there are no predictions",
             where=reference if missing else predictions,
-            got=", ".join(missing[:5]) or "no .nii or .nii.gz file",
+            got=", ".join(missing[:5]) or "no .nii, .nii.gz or _seg.dcm file",
             expected="a reference of the same name for every prediction",
         )
     return [(case, found[case], expected[case]) for case in sorted(found)]
@@ -144,13 +146,14 @@ def _label_maps(folder: Path) -> dict[str, Case]:
         return {_plain(case.case_id): case for case in dataset.cases if case.mask is not None}
     root = kits_folder(folder)
     by_case: dict[str, list[Path]] = {}
-    for path in sorted([*nifti_files(root), *_kits_masks(root)]):
+    segs = root.glob(f"[!.]*{DICOM_SEG_SUFFIX}")
+    for path in sorted([*nifti_files(root), *segs, *_kits_masks(root)]):
         if not scan_name(path).endswith("_probability"):
             by_case.setdefault(_case_name(path), []).append(path)
     maps = {}
     for case, paths in by_case.items():
         # `a.nii.gz` beside `a_seg.nii.gz` is the scan.
-        marked = [path for path in paths if scan_name(path) != case] or paths
+        marked = [path for path in paths if _stem(path) != case] or paths
         if len(marked) > 1:
             raise DatasetError(
                 "two label maps of one case",
@@ -172,7 +175,11 @@ def _kits_masks(root: Path) -> Iterator[Path]:
 def _case_name(path: Path) -> str:
     if path.name in KITS_MASKS:
         return path.absolute().parent.name
-    return _plain(scan_name(path))
+    return _plain(_stem(path))
+
+
+def _stem(path: Path) -> str:
+    return path.stem if path.suffix.lower() == DICOM_SUFFIX else scan_name(path)
 
 
 def _plain(name: str) -> str:

@@ -263,23 +263,25 @@ def _extent_beyond(dataset: Any, frames: Sequence[_Frame], slots: NDArray[np.int
     Told by the list of referenced instances, if the frames' stand in it in order of their height, each as
     far from the other as they are apart; otherwise none.
     """
-    series = dataset.get("ReferencedSeriesSequence") or ()
+    series: Sequence[Any] = dataset.get("ReferencedSeriesSequence") or ()
     instances = series[0].get("ReferencedInstanceSequence") or () if len(series) == 1 else ()
     listed = {str(each.ReferencedSOPInstanceUID): index for index, each in enumerate(instances)}
     places = [listed[each.source_uid] for each in frames if each.source_uid in listed]
     if len(places) == len(frames) and slots.max() > 0:
-        below = places[0] - int(slots[0])
-        if ((np.array(places) - slots) == below).all():
-            return below, len(listed) - below - int(slots.max()) - 1
+        below = [place - slot for place, slot in zip(places, slots.tolist(), strict=True)]
+        if min(below) == max(below):
+            return below[0], len(listed) - below[0] - int(slots.max()) - 1
     logger.info("the DICOM SEG does not tell how far its scan reaches beyond its frames")
     return 0, 0
 
 
 def _decoded(dataset: Any, path: Path) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Each frame's index and pixels (rows, columns), one after the other."""
     from pydicom.pixels.utils import iter_pixels  # noqa: PLC0415  (slow import)
 
+    bits = dataset.BitsAllocated == 1 and not dataset.file_meta.TransferSyntaxUID.is_encapsulated
     try:
-        yield from enumerate(iter_pixels(dataset))
+        yield from enumerate(_bit_frames(dataset) if bits else iter_pixels(dataset))
     except (ValueError, RuntimeError, EOFError, AttributeError, NotImplementedError) as error:
         raise TruncatedFileError(
             "the pixels of the DICOM SEG cannot be decoded; the file is cut short or damaged",
@@ -287,6 +289,19 @@ def _decoded(dataset: Any, path: Path) -> Iterator[tuple[int, NDArray[Any]]]:
             got=str(error).splitlines()[0],
             hint="Copy or export it again",
         ) from error
+
+
+def _bit_frames(dataset: Any) -> Iterator[NDArray[np.uint8]]:
+    """Frames of single bits; one may end, and the next begin, within a byte (PS3.5 8.1.1).
+
+    pydicom's iterator takes frames of whole bytes only, and its array of all frames is eight times the file.
+    """
+    packed = np.frombuffer(dataset.PixelData, np.uint8)
+    size = int(dataset.Rows) * int(dataset.Columns)
+    for index in range(int(dataset.NumberOfFrames)):
+        first, skipped = divmod(index * size, 8)
+        bits = np.unpackbits(packed[first : -(-(index + 1) * size // 8)], bitorder="little")
+        yield bits[skipped : skipped + size].reshape(dataset.Rows, dataset.Columns)
 
 
 def _translated(pixels: NDArray[Any], labels_of: Mapping[int, int]) -> NDArray[np.uint8]:

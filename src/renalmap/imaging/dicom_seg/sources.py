@@ -30,12 +30,6 @@ _TAKEN_OVER: Final = (
     *("SpecificCharacterSet", "Modality", "SeriesNumber"),
 )
 
-_MULTI_FRAME: Final = (
-    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
-    *("Rows", "Columns", "NumberOfFrames", "DimensionOrganizationSequence", "DimensionIndexSequence"),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-)
-
 
 def check_source(source: DicomSource, where: Path | str) -> None:
     """Refuse a series that a DICOM SEG cannot refer to. New identifiers would refer to nothing.
@@ -79,14 +73,13 @@ def source_datasets(source: DicomSource) -> list[Dataset]:
     from pydicom import dcmread  # noqa: PLC0415  (slow import)
 
     first = source.instances[0]
-    tags = [*_TAKEN_OVER, *(_MULTI_FRAME if first.frame is not None else ())]
     with first.file.open() as stream:
-        header = dcmread(stream, stop_before_pixels=True, specific_tags=tags)
+        header = dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAKEN_OVER))
     for name in _PATIENT_AND_STUDY:
         if name not in header:
             setattr(header, name, "")
     if first.frame is not None:
-        return [_with_shared_grid(header, source)]
+        return [_multi_frame_dataset(header, source)]
     return [_slice_dataset(header, source, index) for index in range(len(source.instances))]
 
 
@@ -100,24 +93,18 @@ def gap_mm(source: DicomSource) -> float:
 def _slice_dataset(header: Any, source: DicomSource, index: int) -> Dataset:
     from pydicom import Dataset  # noqa: PLC0415  (slow import)
 
-    instance = source.instances[index]
     dataset = Dataset()
     # The elements are shared: whoever reads them copies what it keeps.
     dataset.update(header)
-    dataset.StudyInstanceUID = source.study_instance_uid
-    dataset.SeriesInstanceUID = source.series_instance_uid
-    dataset.FrameOfReferenceUID = source.frame_of_reference_uid
-    dataset.SOPClassUID = instance.sop_class_uid
-    dataset.SOPInstanceUID = instance.sop_instance_uid
-    dataset.Rows, dataset.Columns = source.rows_columns
-    dataset.ImagePositionPatient = _decimals(instance.position_mm)
+    _set_identifiers(dataset, source, index)
+    dataset.ImagePositionPatient = _decimals(source.instances[index].position_mm)
     dataset.ImageOrientationPatient = _decimals(source.orientation.ravel())
     _set_measures(dataset, source)
     return dataset
 
 
-def _with_shared_grid(header: Any, source: DicomSource) -> Dataset:
-    """A multi-frame header that says for all its frames at once how they are turned and spaced."""
+def _multi_frame_dataset(header: Any, source: DicomSource) -> Dataset:
+    """A multi-frame header with the frames of the volume alone: a file may hold several phases."""
     from pydicom import Dataset  # noqa: PLC0415  (slow import)
 
     shared, orientation, measures = Dataset(), Dataset(), Dataset()
@@ -126,7 +113,25 @@ def _with_shared_grid(header: Any, source: DicomSource) -> Dataset:
     shared.PlaneOrientationSequence = [orientation]
     shared.PixelMeasuresSequence = [measures]
     header.SharedFunctionalGroupsSequence = [shared]
+    frames = []
+    for instance in source.instances:
+        own, position = Dataset(), Dataset()
+        position.ImagePositionPatient = _decimals(instance.position_mm)
+        own.PlanePositionSequence = [position]
+        frames.append(own)
+    header.PerFrameFunctionalGroupsSequence = frames
+    header.NumberOfFrames = len(frames)
+    _set_identifiers(header, source, 0)
     return header  # type: ignore[no-any-return]
+
+
+def _set_identifiers(dataset: Any, source: DicomSource, index: int) -> None:
+    dataset.StudyInstanceUID = source.study_instance_uid
+    dataset.SeriesInstanceUID = source.series_instance_uid
+    dataset.FrameOfReferenceUID = source.frame_of_reference_uid
+    dataset.SOPClassUID = source.instances[index].sop_class_uid
+    dataset.SOPInstanceUID = source.instances[index].sop_instance_uid
+    dataset.Rows, dataset.Columns = source.rows_columns
 
 
 def _set_measures(dataset: Any, source: DicomSource) -> None:

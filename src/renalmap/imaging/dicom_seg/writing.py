@@ -7,7 +7,6 @@ anywhere: orientations follow from ImagePositionPatient and ImageOrientationPati
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -89,11 +88,11 @@ def build_dicom_seg(
     numbers = np.zeros(256, np.uint8)
     for place, each in enumerate(found, start=1):
         numbers[each.number] = place if binary else each.number
-    pixels = _pixels(structures, source, datasets)
+    pixels = _pixels(structures, source)
     with warnings.catch_warnings():
         # A patient's name that is no valid PN is taken over as it is: the SEG must match its scan.
         warnings.simplefilter("ignore", UserWarning)
-        return highdicom.seg.Segmentation(  # type: ignore[no-any-return]
+        dataset = highdicom.seg.Segmentation(
             source_images=datasets,
             pixel_array=numbers[pixels],
             segmentation_type=segmentation_type.upper(),
@@ -114,8 +113,11 @@ def build_dicom_seg(
             transfer_syntax_uid=_transfer_syntax(segmentation_type),
             # All slices' frames show how far the scan reaches. Where they would cost too much, single
             # bits, the list of referenced instances tells it; a multi-frame scan's has one entry only.
-            omit_empty_frames=len(pixels) > len(source.instances) or (binary and len(datasets) > 1),
+            omit_empty_frames=binary and len(datasets) > 1,
         )
+    if source.instances[0].frame is not None:
+        _refer_to_frames(dataset, source)
+    return dataset  # type: ignore[no-any-return]
 
 
 def write_dicom_seg(dataset: Dataset, path: Path, *, overwrite: bool = False) -> None:
@@ -130,30 +132,42 @@ def write_dicom_seg(dataset: Dataset, path: Path, *, overwrite: bool = False) ->
         dataset.save_as(temporary, enforce_file_format=True)
 
 
-def _pixels(structures: LabelMap, source: DicomSource, datasets: Sequence[Dataset]) -> NDArray[np.uint8]:
-    """(frames, rows, columns): a slice's structures for every source slice, or frame of a multi-frame file."""
+def _pixels(structures: LabelMap, source: DicomSource) -> NDArray[np.uint8]:
+    """(instances, rows, columns): the structures on every source slice."""
     placed = source.labels_on_instances(structures)
     if not source.resampled:
-        voxels = np.bincount(structures.labels.ravel(), minlength=256)[1:]
-        if not np.array_equal(np.bincount(placed.ravel(), minlength=256)[1:], voxels):
+        voxels, found = _counts(structures.labels), _counts(placed)
+        if not np.array_equal(voxels, found):
             raise GeometryMismatchError(
                 "the labels do not lie on the series' slices",
                 where=structures.name,
-                got=f"{int(voxels.sum())} labelled voxels, {int(np.count_nonzero(placed))} pixels",
+                got=f"{int(voxels.sum())} labelled voxels, {int(found.sum())} pixels",
                 expected="each voxel as one pixel",
                 hint="Give the series that the labels were drawn on",
             )
-    if source.instances[0].frame is None:
-        return placed
-    # A file may hold several phases: frames that are not the volume's stay empty, and out of the SEG.
-    pixels = np.zeros((int(datasets[0].NumberOfFrames), *source.rows_columns), np.uint8)
-    for plane, instance in zip(placed, source.instances, strict=True):
-        pixels[(instance.frame or 1) - 1] = plane
-    return pixels
+    return placed
+
+
+def _refer_to_frames(dataset: Any, source: DicomSource) -> None:
+    """Put the source's own frame numbers in place of those among the frames that were taken from it."""
+    references = [
+        reference
+        for own in dataset.PerFrameFunctionalGroupsSequence
+        for reference in own.DerivationImageSequence[0].SourceImageSequence
+    ]
+    # Frames of several segments on one slice share one item.
+    for reference in {id(each): each for each in references}.values():
+        taken = int(reference.ReferencedFrameNumber) - 1
+        reference.ReferencedFrameNumber = source.instances[taken].frame
+
+
+def _counts(labels: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """(256,) how often each number is there, but for 0."""
+    return np.bincount(labels[labels > 0], minlength=256)
 
 
 def _structures_in(structures: LabelMap) -> list[Structure]:
-    present = np.flatnonzero(np.bincount(structures.labels.ravel())[1:]) + 1
+    present = np.flatnonzero(_counts(structures.labels))
     known = {each.number: each for each in STRUCTURES}
     if not present.size:
         raise LabelError(

@@ -1,0 +1,218 @@
+"""Segmenting to DICOM SEG: sides, formats, and what is refused before the work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from renalmap.api.dicom_seg import name_structures
+from renalmap.api.score import draw_scan_overview, evaluate_predictions
+from renalmap.api.segment import SegmentRequest, segment_scans
+from renalmap.errors import ConfigError, DicomReferenceError, InputError, OutputExistsError
+from renalmap.imaging import LabelMap, build_geometry, read_label_map
+from renalmap.measure.midline import BodyTrack
+
+SPACING_MM = (3.0, 0.8, 0.8)
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory, hu):
+    """The scan as a DICOM series of a patient with a name."""
+    return write_series(tmp_path_factory.mktemp("dicom") / "series", hu)
+
+
+def write_series(folder: Path, hu, **tags) -> Path:
+    folder.mkdir()
+    study, own, frame = generate_uid(), generate_uid(), generate_uid()
+    for z, plane in enumerate(hu):
+        dataset = Dataset()
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = CTImageStorage
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
+        values = {
+            "PatientName": "Doe^Jane",
+            "PatientID": "4711",
+            "Modality": "CT",
+            "StudyInstanceUID": study,
+            "SeriesInstanceUID": own,
+            "FrameOfReferenceUID": frame,
+            "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+            "ImagePositionPatient": [-50.0, -70.0, 100.0 + SPACING_MM[0] * z],
+            "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+            "PixelSpacing": list(SPACING_MM[1:]),
+            "RescaleSlope": 1,
+            "RescaleIntercept": 0,
+            "Rows": plane.shape[0],
+            "Columns": plane.shape[1],
+            "BitsAllocated": 16,
+            "BitsStored": 16,
+            "HighBit": 15,
+            "PixelRepresentation": 1,
+            "SamplesPerPixel": 1,
+            "PhotometricInterpretation": "MONOCHROME2",
+            "PixelData": plane.astype("<i2").tobytes(),
+        }
+        for name, value in (values | tags).items():
+            setattr(dataset, name, value)
+        dataset.save_as(folder / f"{z}.dcm", enforce_file_format=True)
+    return folder
+
+
+# Which kidney is which.
+
+
+def track(columns, middle_x):
+    return BodyTrack(np.array([0]), np.array([float(middle_x)]), np.array([np.nan]), columns)
+
+
+def label_map(labels):
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+    return LabelMap(labels, build_geometry(labels.shape[::-1], affine))
+
+
+def test_sides_are_the_patients_and_tumours_go_with_their_kidney():
+    labels = np.zeros((3, 10, 40), np.uint8)
+    labels[1, 2:8, 5:12], labels[1, 4:6, 7:9] = 1, 2  # columns run from the patient's right to left
+    labels[1, 2:8, 25:32], labels[2, 4:6, 28:30] = 1, 2
+    labels[2, 8, 30] = 3  # a cyst
+    named = name_structures(label_map(labels), track(40, 20)).labels
+    right, left = named[:, :, :20], named[:, :, 20:]
+    assert set(np.unique(right)) == {0, 2, 4}
+    assert set(np.unique(left)) == {0, 1, 3, 5}
+    np.testing.assert_array_equal(named > 0, labels > 0)
+    np.testing.assert_array_equal(np.isin(named, (3, 4)), labels == 2)
+
+
+def test_a_kidney_that_leans_over_the_midline_stays_whole():
+    labels = np.zeros((3, 10, 40), np.uint8)
+    labels[1, 2:8, 17:32] = 1
+    named = name_structures(label_map(labels), track(40, 20)).labels
+    assert set(np.unique(named)) == {0, 1}
+
+
+def test_nothing_stays_nothing():
+    assert not name_structures(label_map(np.zeros((2, 3, 4), np.uint8)), track(4, 2)).labels.any()
+
+
+# Segmenting.
+
+
+def test_a_series_becomes_a_dicom_seg_of_the_same_labels(series, make_bundle, tmp_path, labels):
+    model = make_bundle()
+    segment_scans([series], tmp_path / "labels.nii.gz", SegmentRequest(model))
+    report = segment_scans([series], tmp_path / "seg.dcm", SegmentRequest(model))
+    assert report.cases[0].output == str(tmp_path / "seg.dcm")
+    seg = dcmread(tmp_path / "seg.dcm")
+    assert [each.SegmentLabel for each in seg.SegmentSequence] == [
+        "Left kidney",
+        "Right kidney",
+        "Right kidney tumour",
+    ]
+    assert seg.DeviceSerialNumber == report.bundle_sha256
+    assert seg.PatientID == "4711"
+    found, expected = read_label_map(tmp_path / "seg.dcm"), read_label_map(tmp_path / "labels.nii.gz")
+    assert found.geometry.matches(expected.geometry)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert np.count_nonzero(found.labels) > 0.9 * np.count_nonzero(labels)
+
+    (score,) = evaluate_predictions(tmp_path / "seg.dcm", tmp_path / "labels.nii.gz", surface=False)
+    assert (score.kidney_dice, score.tumour_dice) == (1.0, 1.0)
+    draw_scan_overview(series, tmp_path / "seg.dcm", tmp_path / "overview.png")
+    assert (tmp_path / "overview.png").stat().st_size > 1000
+
+
+def test_into_a_folder_by_format(series, make_bundle, tmp_path):
+    request = SegmentRequest(make_bundle(), format="dicom-seg", segmentation_type="labelmap")
+    (tmp_path / "out").mkdir()
+    report = segment_scans([series], tmp_path / "out", request)
+    assert report.cases[0].output == str(tmp_path / "out" / "series_seg.dcm")
+    assert dcmread(tmp_path / "out" / "series_seg.dcm").SegmentationType == "LABELMAP"
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        segment_scans([series], tmp_path / "out", request)
+
+    (tmp_path / "reference").mkdir()
+    segment_scans([series], tmp_path / "reference", SegmentRequest(request.model))
+    (score,) = evaluate_predictions(tmp_path / "out", tmp_path / "reference", surface=False)
+    assert (score.case, score.kidney_dice) == ("series", 1.0)
+
+
+def test_probability_maps_lie_beside_a_dicom_seg(series, make_bundle, tmp_path):
+    request = SegmentRequest(make_bundle(), save_probabilities=True)
+    segment_scans([series], tmp_path / "seg.dcm", request)
+    assert (tmp_path / "seg_kidney_probability.nii.gz").is_file()
+
+
+def test_no_kidney_is_no_file_and_is_told(series, make_bundle, tmp_path, hu):
+    empty = write_series(tmp_path / "empty", np.minimum(hu, 40))
+    report = segment_scans([empty], tmp_path / "seg.dcm", SegmentRequest(make_bundle()))
+    (case,) = report.cases
+    assert (case.status, case.output) == ("no_kidney_found", None)
+    assert json.loads(report.model_dump_json())["cases"][0]["output"] is None
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+def test_no_patient_is_in_the_report(series, make_bundle, tmp_path):
+    report = segment_scans([series], tmp_path / "seg.dcm", SegmentRequest(make_bundle()))
+    text = report.model_dump_json()
+    assert "Doe" not in text
+    assert "4711" not in text
+
+
+# Refused before the work.
+
+
+def test_a_nifti_scan_has_no_slices_to_refer_to(write_scan, hu, make_bundle, tmp_path):
+    scan = write_scan(tmp_path / "scan.nii.gz", hu)
+    with pytest.raises(InputError, match=r"this scan is no DICOM.*write NIfTI"):
+        segment_scans([scan], tmp_path / "seg.dcm", SegmentRequest(make_bundle()))
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+def test_one_nifti_scan_of_several_does_not_stop_the_others(
+    series, write_scan, hu, make_bundle, tmp_path
+):
+    scan = write_scan(tmp_path / "scan.nii.gz", hu)
+    request = SegmentRequest(make_bundle(), format="dicom-seg")
+    report = segment_scans([scan, series], tmp_path / "out", request)
+    assert [case.status for case in report.cases] == ["failed", "ok"]
+    assert "this scan is no DICOM" in str(report.cases[0].error)
+
+
+def test_a_series_without_uids_is_refused_and_can_be_written_as_nifti(make_bundle, tmp_path, hu):
+    stripped = write_series(tmp_path / "stripped", hu, StudyInstanceUID="", SOPInstanceUID="")
+    model = make_bundle()
+    seen = []
+    with pytest.raises(DicomReferenceError, match="got no StudyInstanceUID, SOPInstanceUID;"):
+        segment_scans(
+            [stripped], tmp_path / "seg.dcm", SegmentRequest(model), lambda *what: seen.append(what)
+        )
+    assert seen == []
+    segment_scans([stripped], tmp_path / "labels.nii.gz", SegmentRequest(model))
+    assert read_label_map(tmp_path / "labels.nii.gz").labels.any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "out", "message"),
+    [
+        ({"format": "dicom-seg"}, "labels.nii.gz", r"none of a dicom-seg file.*\.dcm"),
+        ({"format": "nifti"}, "seg.dcm", "none of a nifti file"),
+        ({"segmentation_type": "labelmap"}, "labels.nii.gz", "a segmentation type is a DICOM SEG's"),
+        ({}, "labels.mha", r"this one is unknown.*\.dcm for a DICOM SEG"),
+    ],
+)
+def test_names_and_formats_must_agree(series, make_bundle, tmp_path, settings, out, message):
+    with pytest.raises(InputError, match=message):
+        segment_scans([series], tmp_path / out, SegmentRequest(make_bundle(), **settings))
+
+
+def test_kits_wants_nifti(series, make_bundle, tmp_path):
+    request = SegmentRequest(make_bundle(), format="dicom-seg", names="kits-submission")
+    with pytest.raises(ConfigError, match="KiTS takes submissions as NIfTI"):
+        segment_scans([series], tmp_path, request)
