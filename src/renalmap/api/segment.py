@@ -31,6 +31,7 @@ from renalmap.inference.components import DroppedComponent
 from renalmap.inference.quality import QualityReport, describe_flags
 from renalmap.inference.session import Device, Engine
 from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.measure import Measurements, measure_label_map
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,8 @@ class CaseReport(BaseModel):
     """Dropped components too small to be listed one by one."""
     quality: QualityReport | None = None
     """What to know before trusting it; None where the scan failed."""
+    measurements: Measurements | None = None
+    """Kidneys and lesions measured, if that was asked for."""
     error: str | None = None
 
 
@@ -121,6 +124,7 @@ class SegmentRequest:
         acquisition: which acquisition of a DICOM series.
         resample: correct a tilted gantry or a varying slice distance instead of refusing it.
         assume_hu: do not warn of values that cannot be HU.
+        measure: also measure kidneys and lesions.
         overwrite: replace outputs that exist.
         names: what outputs in a folder are called: `<scan's name>_seg.nii.gz`, or as KiTS wants
             submissions, `prediction_XXXXX.nii.gz`.
@@ -137,6 +141,7 @@ class SegmentRequest:
     acquisition: int | None = None
     resample: bool = False
     assume_hu: bool = False
+    measure: bool = False
     overwrite: bool = False
     names: OutputNames = "scan"
     format: OutputFormat | None = None
@@ -295,6 +300,12 @@ def _segment_scan(
         values = found.probabilities[region].full(volume.geometry.shape)
         write_probability_map(values, volume.geometry, path, overwrite=request.overwrite)
     seconds = {"read": read_s, **result.seconds, "write": time.perf_counter() - start}
+    measurements = None
+    if request.measure:
+        start = time.perf_counter()
+        named_labels = replace(found.label_map, name=short_name(scan))
+        measurements = measure_label_map(named_labels, volume)
+        seconds["measure"] = time.perf_counter() - start
     return CaseReport(
         scan=str(scan),
         status="ok" if found.kidney_found else "no_kidney_found",
@@ -312,6 +323,7 @@ def _segment_scan(
         ],
         dropped_specks=sum(component.volume_ml < REPORTED_FROM_ML for component in found.dropped),
         quality=quality,
+        measurements=measurements,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from renalmap import __version__
-from renalmap.cli import data, info, model, scans
+from renalmap.cli import data, info, measure, model, scans
 from renalmap.cli.console import show_error
 from renalmap.errors import RenalMapError
 
@@ -25,6 +25,7 @@ app.command("info")(info.info)
 app.command("segment")(scans.segment)
 app.command("overview")(scans.overview)
 app.command("evaluate")(scans.evaluate)
+app.command("measure")(measure.measure)
 app.command("demo")(scans.demo)
 app.command("fetch")(data.fetch)
 app.command("inspect")(data.inspect)

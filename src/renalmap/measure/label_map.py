@@ -12,7 +12,7 @@ import numpy as np
 from renalmap.errors import GeometryMismatchError, LabelError
 from renalmap.imaging import LabelMap, Volume
 from renalmap.labels import CYST, KIDNEY, LABEL_NAMES, TUMOUR
-from renalmap.measure.anatomy import BORDERS, Part, Side, borders_of, find_parts
+from renalmap.measure.anatomy import BORDERS, Part, Side, borders_of
 from renalmap.measure.exophytic import exophytic_share
 from renalmap.measure.flags import raise_flags
 from renalmap.measure.lines import axial_lines, centroid_mm, longest_line
@@ -35,7 +35,6 @@ from renalmap.measure.sides import (
     foreground_parts,
     gap_mm,
     locate_midline,
-    only,
 )
 
 SIZE_LIMITS_MM: Final[tuple[tuple[float, SizeClass], ...]] = (
@@ -113,7 +112,7 @@ def measure_label_map(label_map: LabelMap, volume: Volume | None = None) -> Meas
     parts = foreground_parts(label_map)
     midline = locate_midline(label_map, parts, volume)
     kidneys = assemble_kidneys(label_map, parts, midline)
-    own = tuple([only(part, label_map, KIDNEY) for part in kidney.parts] for kidney in kidneys)
+    own = tuple([part.only(label_map, KIDNEY) for part in kidney.parts] for kidney in kidneys)
     scene = _Scene(label_map, volume, midline, kidneys, own, Placer(label_map.geometry))
     found, specks = _find_lesions(scene, parts)
     lesions = [
@@ -135,9 +134,8 @@ def measure_label_map(label_map: LabelMap, volume: Volume | None = None) -> Meas
 
 
 def _check(label_map: LabelMap, volume: Volume | None) -> None:
-    counts = np.bincount(label_map.labels.ravel(), minlength=1)
-    strange = [value for value in np.flatnonzero(counts).tolist() if value not in LABEL_NAMES]
-    if strange:
+    if int(label_map.labels.max()) > max(LABEL_NAMES):
+        strange = [value for value in np.unique(label_map.labels).tolist() if value not in LABEL_NAMES]
         raise LabelError(
             "the map holds values that are no labels",
             where=label_map.name,
@@ -160,20 +158,20 @@ def _spacing(image: Volume | LabelMap) -> str:
 
 
 def _find_lesions(scene: _Scene, parts: Sequence[Part]) -> tuple[list[_Lesion], list[Speck]]:
-    """Lesions, largest first, tumours before cysts; and every component that is too small."""
+    """Lesions, tumours before cysts, largest first; and every component that is too small."""
     lesions, specks = [], []
-    for label, kind in _KINDS:
-        for part in find_parts(scene.label_map, (label,)):
-            if part.size * scene.voxel_ml < SPECK_BELOW_ML:
-                specks.append(_speck(kind, part, scene))
-            else:
-                lesions.append(_Lesion(kind, part, *_owner(part, scene)))
-    kept = {id(part) for kidney in scene.kidneys for part in kidney.parts}
     for part in parts:
-        own = only(part, scene.label_map, KIDNEY)
-        if id(part) not in kept and 0 < own.size * scene.voxel_ml < SPECK_BELOW_ML:
+        for label, kind in _KINDS:
+            for found in part.only(scene.label_map, label).connected():
+                if found.size * scene.voxel_ml < SPECK_BELOW_ML:
+                    specks.append(_speck(kind, found, scene))
+                else:
+                    lesions.append(_Lesion(kind, found, *_owner(found, part, scene)))
+        own = part.only(scene.label_map, KIDNEY)
+        if 0 < own.size * scene.voxel_ml < SPECK_BELOW_ML:
             specks.append(_speck("kidney", own, scene))
-    return lesions, specks
+    lesions.sort(key=lambda lesion: (lesion.kind != "tumour", -lesion.part.size))
+    return lesions, sorted(specks, key=lambda speck: -speck.volume_ml)
 
 
 def _speck(kind: SpeckKind, part: Part, scene: _Scene) -> Speck:
@@ -183,33 +181,20 @@ def _speck(kind: SpeckKind, part: Part, scene: _Scene) -> Speck:
     )
 
 
-def _owner(lesion: Part, scene: _Scene) -> tuple[int | None, Side | None]:
-    """The kidney a lesion is part of, or comes near to; and its side."""
-    side: Side | None = lesion.side(scene.midline.track)
-    if any(kidney.side is None for kidney in scene.kidneys):
-        side = None
-    first = np.argwhere(lesion.inside)[0] + np.array(lesion.box.start)
-    holders = [
-        index
-        for index, kidney in enumerate(scene.kidneys)
-        if any(_holds(part, first) for part in kidney.parts)
-    ]
-    shared = any(scene.kidneys[index].crosses_midline for index in holders)
-    if holders and not shared:
-        return holders[0], scene.kidneys[holders[0]].side
+def _owner(lesion: Part, part: Part, scene: _Scene) -> tuple[int | None, Side | None]:
+    """The kidney that a lesion of a foreground part belongs to, and its side."""
+    for index, kidney in enumerate(scene.kidneys):
+        if any(piece is part for piece in kidney.parts):
+            return index, kidney.side
+    sides = {kidney.side for kidney in scene.kidneys}
+    side = None if None in sides else lesion.side(scene.midline.track)
     near = [
-        (min(gap_mm(lesion.box, part.box, scene.label_map.geometry) for part in kidney.parts), index)
+        (min(gap_mm(lesion.box, piece.box, scene.label_map.geometry) for piece in kidney.parts), index)
         for index, kidney in enumerate(scene.kidneys)
         if kidney.side == side
     ]
     gap, index = min(near, default=(np.inf, 0))
     return (index if gap <= BELONGS_WITHIN_MM else None), side
-
-
-def _holds(part: Part, voxel: np.ndarray[tuple[int], np.dtype[np.intp]]) -> bool:
-    place = voxel - np.array(part.box.start)
-    inside = bool((place >= 0).all() and (place < part.inside.shape).all())
-    return inside and bool(part.inside[tuple(place)])
 
 
 def _measure_lesion(number: int, lesion: _Lesion, scene: _Scene) -> LesionMeasurement:

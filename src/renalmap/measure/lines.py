@@ -73,7 +73,8 @@ def border_mm(part: Part, spacing_mm: Spacing) -> FloatArray:
 
 def longest_line(parts: list[Part], spacing_mm: Spacing) -> Chord:
     """The longest line between any two places of some parts."""
-    return longest_chord_in_space(np.concatenate([border_mm(part, spacing_mm) for part in parts]))
+    points = np.concatenate([border_mm(part, spacing_mm) for part in parts])
+    return longest_chord_in_space(points)
 
 
 def centroid_mm(parts: list[Part], spacing_mm: Spacing) -> FloatArray:

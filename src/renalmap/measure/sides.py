@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
@@ -91,8 +91,7 @@ def _between_kidneys(label_map: LabelMap, parts: Sequence[Part]) -> float | None
 
 def _centre_x(part: Part, label_map: LabelMap) -> float:
     """The column of the centroid of a piece's kidney tissue."""
-    own = part.inside & (label_map.labels[part.box.slices] == KIDNEY)
-    counts = np.count_nonzero(own, axis=(0, 1))
+    counts = np.count_nonzero(part.only(label_map, KIDNEY).inside, axis=(0, 1))
     return part.box.start[2] + float(np.average(np.arange(counts.size), weights=counts))
 
 
@@ -177,8 +176,3 @@ def gap_mm(one: Box, other: Box, geometry: Geometry) -> float:
 def foreground_parts(label_map: LabelMap) -> list[Part]:
     """The connected parts of kidney, tumour and cyst together, largest first."""
     return find_parts(label_map, (KIDNEY, TUMOUR, CYST))
-
-
-def only(part: Part, label_map: LabelMap, label: int) -> Part:
-    """What of a part has a label."""
-    return replace(part, inside=part.inside & (label_map.labels[part.box.slices] == label))
