@@ -291,6 +291,17 @@ def test_a_dicom_seg_lies_where_the_labels_do(tmp_path, segmenter, hu):
     np.testing.assert_array_equal(read.labels, result.label_map.labels)
 
 
+def test_a_report_is_a_page_that_names_nobody(tmp_path, segmenter, hu, write_scan):
+    scan = write_scan(tmp_path / "Doe_John.nii.gz", hu)
+    result = segmenter.segment(scan)
+    page = result.save(tmp_path / "report.html").read_text()
+    assert page.lower().startswith("<!doctype html>")
+    assert result.bundle_sha256[:8] in page
+    assert "Doe" not in page
+    with pytest.raises(OutputExistsError):
+        result.save(tmp_path / "report.html")
+
+
 def test_progress_is_told(segmenter, hu):
     told = []
     segmenter.segment(hu, affine=AXIAL, progress=lambda *what: told.append(what))

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.api.dicom_seg import dicom_source_of, name_structures, save_dicom_seg
+from renalmap.api.report import Segmented, report_segmented
 from renalmap.errors import InputError
 from renalmap.imaging import LabelMap, Volume, describe_hounsfield_doubt, write_label_map
 from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX, SegmentationType
+from renalmap.imaging.files import check_writable
 from renalmap.imaging.in_memory import label_map_to_nibabel, label_map_to_sitk
 from renalmap.imaging.nifti import NIFTI_SUFFIXES, is_nifti_name
 from renalmap.inference.cascade import Segmentation
@@ -24,6 +26,8 @@ from renalmap.measure import Measurements, measure_label_map
 
 AxisOrder = Literal["ijk", "kji"]
 """As the file and nibabel have them, or in reverse, as SimpleITK's arrays."""
+
+REPORT_SUFFIX = ".html"
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +119,7 @@ class Result:
 
         Args:
             path: `.nii.gz` or `.nii` for the labels on the scan's own grid; `.dcm` for a DICOM SEG, of a
-                scan that was read from DICOM.
+                scan that was read from DICOM; `.html` for a report, which names neither scan nor patient.
             overwrite: replace a file that exists.
 
         Returns:
@@ -131,12 +135,15 @@ class Result:
         if path.name.lower().endswith(DICOM_SUFFIX):
             self.save_dicom_seg(path, overwrite=overwrite)
             return path
+        if path.suffix.lower() == REPORT_SUFFIX:
+            self._save_report(path, overwrite=overwrite)
+            return path
         if not is_nifti_name(path):
             raise InputError(
                 "the output's name decides its format and this one is unknown",
                 where=path,
                 got=path.suffix or "no suffix",
-                expected=f"a name that ends in {', '.join(NIFTI_SUFFIXES)} or {DICOM_SUFFIX}",
+                expected=f"a name that ends in {', '.join((*NIFTI_SUFFIXES, DICOM_SUFFIX))} or {REPORT_SUFFIX}",
             )
         write_label_map(self.label_map, path, overwrite=overwrite)
         return path
@@ -163,3 +170,10 @@ class Result:
             segmentation_type=segmentation_type,
             overwrite=overwrite,
         )
+
+    def _save_report(self, path: Path, *, overwrite: bool) -> None:
+        check_writable(path, overwrite=overwrite)
+        segmented = Segmented(
+            self.volume, self.label_map, self.quality, self.bundle_sha256, self.measurements
+        )
+        report_segmented(segmented, path, names=None)
