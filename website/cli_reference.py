@@ -41,7 +41,7 @@ def _sections(command: Any, name: str, parent: Any) -> list[str]:
     rows = [record for record in records if record is not None]
     if rows:
         sections.append("\n| argument or option | meaning |\n|---|---|\n")
-        sections += [f"| `{_cell(option)}` | {_text(_cell(meaning))} |\n" for option, meaning in rows]
+        sections += [f"| `{_line(option)}` | {_text(_cell(meaning))} |\n" for option, meaning in rows]
     for word, below in sorted(getattr(command, "commands", {}).items()):
         if not below.hidden:
             sections += _sections(below, f"{name} {word}", context)
@@ -53,8 +53,12 @@ def _paragraphs(text: str) -> str:
     return "\n\n".join(_text(each) for each in paragraphs)
 
 
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    return _line(text).replace("|", "\\|")
 
 
 def _text(text: str) -> str:

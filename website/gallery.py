@@ -6,7 +6,7 @@ python -m website.gallery [--out docs/images] [--only method]
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 COLOURS: Final = {KIDNEY: KIDNEY_COLOUR, TUMOUR: TUMOUR_COLOUR}
 WINDOW: Final = GreyWindow(width_hu=400, level_hu=50)
-COLOURS_IN_FILE: Final = 64
+COLOURS_IN_FILE: Final = 128
 PANEL_PX: Final = 300
 GAP_PX: Final = 8
 TITLE_PX: Final = 26
@@ -79,16 +79,19 @@ def lay_out(panels: Sequence[Panel], path: Path, columns: int) -> None:
     """Panels in rows, as a PNG."""
     notes = max(len(panel.notes) for panel in panels)
     height = max(panel.picture.height for panel in panels)
-    step_x, step_y = PANEL_PX + GAP_PX, TITLE_PX + height + notes * NOTE_PX + 2 * GAP_PX
+    # A wider sheet is shown smaller.
+    title, note_ink = (replace(ink, size_px=ink.size_px * columns // 3) for ink in (TITLE, NOTE))
+    line_px = NOTE_PX * columns // 3
+    step_x, step_y = PANEL_PX + GAP_PX, TITLE_PX + height + notes * line_px + 2 * GAP_PX
     rows = -(-len(panels) // columns)
     page = Page(columns * step_x - GAP_PX, rows * step_y - GAP_PX, "#ffffff")
     for index, panel in enumerate(panels):
         left, top = (index % columns) * step_x, (index // columns) * step_y
-        page.write(panel.title, (left, top + TITLE_PX - 8), TITLE)
+        page.write(panel.title, (left, top + TITLE_PX - 8), title)
         page.paste(panel.picture, (left, top + TITLE_PX))
-        below = top + TITLE_PX + height + NOTE_PX
+        below = top + TITLE_PX + height + line_px
         for line, note in enumerate(panel.notes):
-            page.write(note, (left, below + line * NOTE_PX), NOTE)
+            page.write(note, (left, below + line * line_px), note_ink)
     page.save(path)
     _shrink(path)
 
@@ -120,22 +123,17 @@ def draw_method(segmenter: renalmap.Segmenter, path: Path) -> None:
             (found.segmentation, "tumour"),
         )
     )
-    lay_out(
-        [
-            Panel("1. A slice", plain, ("512 x 512, clipped and normalised",)),
-            Panel(
-                "2. Stage 1, the localizer", _heat(plain, first, KIDNEY_COLOUR), ("kidney or tumour?",)
-            ),
-            Panel("3. Crops", crops, ("256 x 256 about every blob",)),
-            Panel("4. Stage 2: kidney", _heat(plain, second, KIDNEY_COLOUR), ("kidney with tumour",)),
-            Panel("5. Stage 2: tumour", _heat(plain, third, TUMOUR_COLOUR), ("the tumour alone",)),
-            Panel(
-                "6. Labels", axial(hu, labels, z).draw(), ("after the rules, on the scan's own grid",)
-            ),
-        ],
-        path,
-        columns=3,
-    )
+    panels = [
+        Panel("1. A slice", plain, ("512 x 512, clipped and normalised",)),
+        Panel("2. Stage 1, the localizer", _heat(plain, first, KIDNEY_COLOUR), ("kidney or tumour?",)),
+        Panel("3. Crops", crops, ("256 x 256 about every blob",)),
+        Panel("4. Stage 2: kidney", _heat(plain, second, KIDNEY_COLOUR), ("kidney with tumour",)),
+        Panel("5. Stage 2: tumour", _heat(plain, third, TUMOUR_COLOUR), ("the tumour alone",)),
+        Panel("6. Labels", axial(hu, labels, z).draw(), ("after the rules, on the scan's own grid",)),
+    ]
+    body = (0, PANEL_PX // 8, PANEL_PX, PANEL_PX * 7 // 8)
+    cut = [replace(panel, picture=panel.picture.crop(body)) for panel in panels]
+    lay_out(cut, path, columns=3)
 
 
 def draw_lesions(segmenter: renalmap.Segmenter, path: Path) -> None:
@@ -144,7 +142,7 @@ def draw_lesions(segmenter: renalmap.Segmenter, path: Path) -> None:
         ("Half outside", 3, Lesion(diameter_mm=40, side="left", exophytic=0.5, necrotic=False)),
         ("Inside", 5, Lesion(diameter_mm=30, side="right", exophytic=0.0, necrotic=False)),
         ("Dead core, 60 mm", 8, Lesion(diameter_mm=60, side="left", exophytic=0.4, necrotic=True)),
-        ("Cyst: kidney, as in KiTS19", 11, Lesion(kind="cyst", diameter_mm=35, side="right")),
+        ("Cyst (kidney in KiTS19)", 11, Lesion(kind="cyst", diameter_mm=35, side="right")),
     )
     above, below = [], []
     for title, seed, lesion in examples:
@@ -199,7 +197,7 @@ def _shrink(path: Path) -> None:
     from PIL import Image as Images  # noqa: PLC0415 - as elsewhere, only drawing needs Pillow
 
     with Images.open(path) as picture:
-        small = picture.quantize(COLOURS_IN_FILE)
+        small = picture.quantize(COLOURS_IN_FILE, method=Images.Quantize.MAXCOVERAGE)
     small.save(path, optimize=True)
 
 

@@ -17,7 +17,7 @@ from website.cli_reference import cli_reference
 from website.decisions import decision_records, decisions_index
 from website.outside import outside_requests
 from website.python_reference import python_reference
-from website.repository import DOCS, Repository, part_lists, to_site
+from website.repository import DOCS, Repository, part_lists, to_site, unescape_pipes
 
 logger = logging.getLogger("mkdocs.hooks.renalmap")  # strict builds fail on warnings of mkdocs.*
 
@@ -75,7 +75,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     path = _paths.get(page.file.src_uri)
     if path is None:  # made here
         return markdown
-    text, dead = to_site(path, part_lists(markdown), REPOSITORY)
+    text, dead = to_site(path, unescape_pipes(part_lists(markdown)), REPOSITORY)
     for target in dead:
         logger.warning("%s links to %s, which does not exist", path, target)
     return text

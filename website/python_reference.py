@@ -7,7 +7,26 @@ from typing import Final
 SECTIONS: Final = {
     "Segment": (
         "What `import renalmap` offers. [How to use it](../python.md).",
-        ("renalmap.segment", "renalmap.Segmenter", "renalmap.Result", "renalmap.SegmentOptions"),
+        (
+            "renalmap.segment",
+            "renalmap.Segmenter",
+            "renalmap.Result",
+            "renalmap.SegmentOptions",
+            "renalmap.DicomChoice",
+        ),
+    ),
+    "Measurements": (
+        "What `Result.measurements` holds.",
+        (
+            "renalmap.measure.measure_label_map",
+            "renalmap.measure.Measurements",
+            "renalmap.measure.KidneyMeasurement",
+            "renalmap.measure.LesionMeasurement",
+            "renalmap.measure.Diameter",
+            "renalmap.measure.Point",
+            "renalmap.measure.Speck",
+            "renalmap.measure.MeasurementFlag",
+        ),
     ),
     "Quality": (
         "What a `Result` says of itself. [What the fields mean](../quality.md).",

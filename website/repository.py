@@ -156,6 +156,18 @@ def rewrite_links(markdown: str, moved: Callable[[str], str]) -> str:
     return "".join(line if fenced else in_line(line) for line, fenced in _lines(markdown))
 
 
+def unescape_pipes(markdown: str) -> str:
+    """Take the backslash from a pipe in code in a table: GitHub needs it, Python's Markdown shows it."""
+
+    def in_row(row: str) -> str:
+        return _CODE.sub(lambda match: match[0].replace("\\|", "|"), row)
+
+    return "".join(
+        in_row(line) if line.startswith("|") and not fenced else line
+        for line, fenced in _lines(markdown)
+    )
+
+
 def part_lists(markdown: str) -> str:
     """Put an empty line before a list that follows text at once.
 

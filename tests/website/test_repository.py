@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from website.repository import Repository, linked_from, part_lists, rewrite_links, to_site
+from website.repository import (
+    Repository,
+    linked_from,
+    part_lists,
+    rewrite_links,
+    to_site,
+    unescape_pipes,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,6 +85,13 @@ def test_a_list_may_follow_text_as_on_github():
     assert part_lists("- one\ngoes on\n- two\n") == "- one\ngoes on\n- two\n"
     assert part_lists("```\nText\n- one\n```\n") == "```\nText\n- one\n```\n"
     assert part_lists("A sum of 2\n2. of all\n") == "A sum of 2\n2. of all\n"
+
+
+def test_pipes_in_a_tables_code_lose_their_backslash():
+    assert unescape_pipes("| `a \\| b` | c \\| d |\n") == "| `a | b` | c \\| d |\n"
+    assert (
+        unescape_pipes("`a \\| b`\n```\n| `a \\| b` |\n```\n") == "`a \\| b`\n```\n| `a \\| b` |\n```\n"
+    )
 
 
 def test_code_keeps_its_brackets():

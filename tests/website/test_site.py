@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 from website.cli_reference import cli_reference, commands_of
 from website.decisions import decision_records, decisions_index, title_of
+from website.docstrings import part_items
 from website.outside import outside_requests
 from website.python_reference import SECTIONS, python_reference
 
@@ -28,7 +29,7 @@ def test_the_reference_has_every_command_and_option():
         for parameter in command.params:
             assert all(option in text for option in parameter.opts if option.startswith("--"))
     (device,) = (line for line in text.splitlines() if line.startswith("| `--device"))
-    assert re.fullmatch(r"\| `--device .cpu\\\|cuda.` \| Where to run\. \\\[default: cpu\] \|", device)
+    assert re.fullmatch(r"\| `--device .cpu\|cuda.` \| Where to run\. \\\[default: cpu\] \|", device)
 
 
 def test_the_reference_has_every_public_name():
@@ -39,6 +40,37 @@ def test_the_reference_has_every_public_name():
         home, _, last = name.rpartition(".")
         assert hasattr(import_module(home), last), name
         assert f"::: {name}\n" in python_reference()
+
+
+def test_what_names_share_is_said_of_each():
+    docstring = """Summary, of a kind: not touched.
+
+Args:
+    a, b: said of both,
+        on two lines.
+    c: of one.
+
+Raises:
+    ValueError, TypeError: bad.
+
+d, e: no item."""
+    assert (
+        part_items(docstring)
+        == """Summary, of a kind: not touched.
+
+Args:
+    a: said of both,
+        on two lines.
+    b: said of both,
+        on two lines.
+    c: of one.
+
+Raises:
+    ValueError: bad.
+    TypeError: bad.
+
+d, e: no item."""
+    )
 
 
 def test_every_decision_is_listed_once():
