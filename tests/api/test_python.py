@@ -17,6 +17,7 @@ from tests.imaging.conftest import _write_slice
 
 import renalmap
 from renalmap.api.segment import SegmentRequest, segment_scans
+from renalmap.api.segmenter import read_scan
 from renalmap.errors import (
     AffineError,
     ColourImageError,
@@ -469,3 +470,22 @@ print(json.dumps([time.perf_counter() - start, "numpy" in sys.modules]))
     ]
     assert min(seconds for seconds, _ in turns) < 0.05
     assert not any(numpy for _, numpy in turns)
+
+
+# Real scans.
+
+
+@pytest.mark.parametrize("name", ["dicom/stripped_tags_20_slices", "scans/unenhanced_3mm.nii.gz"])
+def test_a_real_scan_is_the_same_volume_by_every_way_in(shared_data, name):
+    path = shared_data / name
+    if path.is_dir():
+        by_sitk = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path)))
+        others = [by_sitk]
+    else:
+        by_sitk = sitk.ReadImage(str(path))
+        others = [by_sitk, nib.Nifti1Image.from_filename(path)]
+    expected, _ = read_scan(path)
+    for other in others:
+        found, _ = read_scan(other)
+        assert found.geometry.matches(expected.geometry)
+        np.testing.assert_array_equal(found.hu, expected.hu)
