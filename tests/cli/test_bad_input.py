@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -89,7 +91,22 @@ def missing_slice(path):
 
 def mixed_series(path):
     series(path)
-    series(path, uid=OTHER_SERIES, heights_mm=(30, 33, 36), prefix="other")
+    series(path, uid=OTHER_SERIES, heights_mm=(30, 33, 36, 39), prefix="other")
+
+
+def uneven_slices(path):
+    series(path, heights_mm=(0, 3, 6, 10, 14, 18))
+
+
+def tilted_gantry(path):
+    series(path, orientation=(1, 0, 0, 0, 0.98, 0.199))
+
+
+def unsafe_archive(path):
+    archive = path.with_name("study.zip")
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("../outside.dcm", b"x")
+    return archive
 
 
 def several_phases(path):
@@ -135,16 +152,21 @@ BAD = {
     singular: "singular",
     sheared: "sheared",
     not_axial: "not axial",
-    missing_slice: "a slice is missing",
+    missing_slice: "slices are missing",
+    uneven_slices: "distance between slices varies",
+    tilted_gantry: "gantry was tilted",
     mixed_series: "several series",
+    unsafe_archive: "leads out of the archive",
     several_phases: "--acquisition",
+}
+FOLDERS = {
+    *(no_images, not_axial, missing_slice, uneven_slices, tilted_gantry, mixed_series, several_phases),
 }
 
 
 @pytest.mark.parametrize(("make", "text"), BAD.items(), ids=[make.__name__ for make in BAD])
 def test_bad_input_ends_with_code_2_and_no_output(cli, tmp_path, model, make, text):
-    is_folder = make in {no_images, not_axial, missing_slice, mixed_series, several_phases}
-    path = tmp_path / ("scan" if is_folder else "scan.nii.gz")
+    path = tmp_path / ("scan" if make in FOLDERS else "scan.nii.gz")
     path = make(path) or path
     (tmp_path / "out").mkdir()
     finished = cli("segment", path, "--out", tmp_path / "out", "--model", model)

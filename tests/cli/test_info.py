@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from tests.imaging.conftest import _write_slice
 
+from renalmap.imaging import read_geometry
+
 UIDS = {"soft": "1.2.1", "lung": "1.2.2", "scout": "1.2.3"}
 
 
@@ -21,14 +23,15 @@ def study(tmp_path):
     patient = {"PatientName": "MUSTERMANN^ERIKA", "PatientID": "4711-0815"}
     pixels = np.full((32, 32), -1000, np.int16)
     pixels[8:24, 8:24] = 40
-    for number, (name, slices, tags) in enumerate((
+    held: tuple[tuple[str, int, dict[str, object]], ...] = (
         ("scout", 1, {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}),
         ("soft", 4, {"ConvolutionKernel": "Br38f", "SeriesDescription": "Abd portal Mustermann"}),
         ("lung", 7, {"ConvolutionKernel": "Bl57f"}),
-    )):  # fmt: skip
+    )
+    for number, (name, slices, tags) in enumerate(held):
+        ours = patient | tags | {"SeriesNumber": number + 1, "SeriesInstanceUID": UIDS[name]}
         for index in range(slices):
-            tags |= {"SeriesNumber": number + 1, "SeriesInstanceUID": UIDS[name]}
-            _write_slice(folder / name / f"{name}{index}.dcm", 5.0 * index, pixels, **(patient | tags))
+            _write_slice(folder / name / f"{name}{index}.dcm", 5.0 * index, pixels, **ours)
     (folder / "readme.txt").write_text("from the hospital")
     return folder
 
@@ -46,7 +49,7 @@ def read(cli, *arguments):
 def test_info_says_what_would_be_taken_and_why(cli, study):
     result = cli("info", study)
     assert result.code == 0, said(result)
-    assert "segment would take 2 Abd portal ***: axial CT, soft tissue kernel" in said(result)
+    assert "segment would take series 2 Abd portal ***: axial CT, soft tissue" in said(result)
     assert "not taken by itself: localizer" in said(result)
     assert "Explicit VR Little Endian" in said(result)
     assert "left out: 1 files that are no DICOM" in said(result)
@@ -132,7 +135,7 @@ def test_segment_and_overview_take_a_series_of_an_archive(cli, study, tmp_path, 
     chosen = ("--series", "3")
     result = cli("segment", archive, "--out", labels, "--model", model, "--quiet", *chosen)
     assert result.code == 0, said(result)
-    assert nib.load(labels).shape == (32, 32, 7)
+    assert read_geometry(labels).shape == (7, 32, 32)
     result = cli("overview", archive, labels, "--out", tmp_path / "view.png", *chosen)
     assert result.code == 0, said(result)
     assert cli("overview", archive, labels, "--out", tmp_path / "view.png").code == 2
@@ -147,4 +150,4 @@ def test_segment_warns_of_what_the_reader_assumed(cli, study, tmp_path, make_bun
     resampled = cli(*common, "--resample")
     assert resampled.code == 0, said(resampled)
     assert "resampled from 3 slices to 4" in said(resampled)
-    assert nib.load(tmp_path / "out.nii.gz").shape == (32, 32, 4)
+    assert read_geometry(tmp_path / "out.nii.gz").shape == (4, 32, 32)

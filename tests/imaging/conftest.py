@@ -12,6 +12,8 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from renalmap.imaging import DicomSource, Volume
+
 SERIES_UID = generate_uid(entropy_srcs=["series"])
 STUDY_UID = generate_uid(entropy_srcs=["study"])
 FRAME_UID = generate_uid(entropy_srcs=["frame"])
@@ -53,6 +55,12 @@ def pack() -> Callable[[Path], Path]:
         return target
 
     return packed
+
+
+def source_of(volume: Volume) -> DicomSource:
+    """The DICOM objects that a volume was read from, of which there must be some."""
+    assert volume.source is not None
+    return volume.source
 
 
 def _write_slice(

@@ -235,6 +235,14 @@ def test_a_header_cut_short_is_refused(write_series, length):
         read_volume(folder)
 
 
+def test_a_header_with_values_that_are_no_numbers_is_refused(write_series):
+    folder = write_series([0.0, 1.0, 2.0])
+    path = folder / "slice001.dcm"
+    path.write_bytes(path.read_bytes().replace(b"0.5\\0.75", b"wide\\0.8"))
+    with pytest.raises(TruncatedFileError, match=r"slice001\.dcm: the DICOM header is damaged"):
+        read_volume(folder)
+
+
 def test_slices_of_two_sizes_are_refused(write_series, write_slice):
     folder = write_series([0.0, 1.0])
     write_slice(folder / "odd.dcm", 2.0, np.zeros((8, 8), dtype=np.int16))

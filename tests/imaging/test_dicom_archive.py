@@ -11,6 +11,7 @@ import zlib
 
 import numpy as np
 import pytest
+from tests.imaging.conftest import source_of
 
 from renalmap.errors import TruncatedFileError, UnreadableImageError, UnsafeArchiveError
 from renalmap.imaging import read_geometry, read_label_map, read_volume
@@ -57,7 +58,7 @@ def test_an_archive_reads_as_its_folder(write_series, pack, monkeypatch, tmp_pat
 
 def test_a_members_source_stays_readable_also_in_another_process(write_series, pack):
     archive = pack(write_series([0.0, 1.0, 2.0]))
-    source = pickle.loads(pickle.dumps(read_volume(archive).source))
+    source = pickle.loads(pickle.dumps(source_of(read_volume(archive))))
     for z, instance in enumerate(source.instances):
         assert str(instance.file) == f"{archive}/series/slice{z:03}.dcm"
         dataset = instance.file.read_dataset()

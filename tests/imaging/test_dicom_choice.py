@@ -142,9 +142,9 @@ def test_a_tie_is_refused_with_the_flags_that_choose(add):
 def test_one_number_twice_has_to_be_chosen_by_uid(add):
     add(1, 5)
     path = add(2, 5, SeriesNumber=1)
-    for choice in ({}, {"series": "1"}):
+    for series in (None, "1"):
         with pytest.raises(AmbiguousSeriesError, match=rf"--series {uid(1)}.*--series {uid(2)}"):
-            read_volume(path, **choice)
+            read_volume(path, series=series)
     assert read_volume(path, series=uid(2)).hu.shape[0] == 5
 
 

@@ -10,6 +10,7 @@ import pydicom
 import pytest
 from pydicom.fileset import FileSet
 from pydicom.uid import generate_uid
+from tests.imaging.conftest import source_of
 
 from renalmap.errors import (
     DimensionError,
@@ -155,11 +156,14 @@ def test_a_folder_of_archives_is_not_opened(write_series, pack):
 
 def test_labels_return_to_each_instance(write_series):
     volume = read_volume(write_series([4.0, 0.0, 2.0]))
-    assert volume.source is not None
-    assert [each.position_mm for each in volume.source.instances] == [
+    assert [each.position_mm for each in source_of(volume).instances] == [
         (-10.0, -20.0, 0.0), (-10.0, -20.0, 2.0), (-10.0, -20.0, 4.0)
     ]  # fmt: skip
-    assert [each.file.read_dataset().pixel_array[0, 0] for each in volume.source.instances] == [0, 2, 4]
-    assert volume.source.rows_columns == (4, 6)
-    assert not volume.source.resampled
-    np.testing.assert_allclose(volume.source.orientation, [[1, 0, 0], [0, 1, 0]])
+    assert [each.file.read_dataset().pixel_array[0, 0] for each in source_of(volume).instances] == [
+        0,
+        2,
+        4,
+    ]
+    assert source_of(volume).rows_columns == (4, 6)
+    assert not source_of(volume).resampled
+    np.testing.assert_allclose(source_of(volume).orientation, [[1, 0, 0], [0, 1, 0]])

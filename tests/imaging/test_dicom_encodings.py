@@ -10,6 +10,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
     ExplicitVRBigEndian,
@@ -20,6 +21,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
+from tests.imaging.conftest import source_of
 
 from renalmap.errors import MissingSliceError, TruncatedFileError, UnreadableImageError
 from renalmap.imaging import LabelMap, read_volume
@@ -160,7 +162,7 @@ def enhanced(path, stored_heights_mm, acquisitions=None, **top):
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
-    dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.4")
     numbers = acquisitions or [1] * len(stored_heights_mm)
     frames = [slice_hu(round(height_mm / 3)) + 1024 for height_mm in stored_heights_mm]
     values = {
@@ -204,10 +206,10 @@ def test_an_enhanced_ct_reads_frame_by_frame(tmp_path, pack, syntax):
     for given in (path, path.parent, pack(path.parent)):
         volume = read_volume(given)
         check_truth(volume)
-        assert [each.frame for each in volume.source.instances] == [2, 3, 1]
-        assert {each.sop_instance_uid for each in volume.source.instances} == {"1.2.3.4"}
+        assert [each.frame for each in source_of(volume).instances] == [2, 3, 1]
+        assert {each.sop_instance_uid for each in source_of(volume).instances} == {"1.2.3.4"}
     labels = (volume.hu > 0).astype(np.uint8)
-    returned = volume.source.labels_on_instances(LabelMap(labels, volume.geometry))
+    returned = source_of(volume).labels_on_instances(LabelMap(labels, volume.geometry))
     np.testing.assert_array_equal(returned, labels)
     assert read_catalogue(path).series[0].kernel == "Br40d"
 
@@ -216,7 +218,7 @@ def test_an_enhanced_ct_may_hold_several_acquisitions(tmp_path):
     path = enhanced(tmp_path / "1.dcm", [0.0, 3.0, 6.0, 0.0, 3.0, 6.0], [1, 1, 1, 2, 2, 2])
     volume = read_volume(path, acquisition=2)
     check_truth(volume)
-    assert [each.frame for each in volume.source.instances] == [4, 5, 6]
+    assert [each.frame for each in source_of(volume).instances] == [4, 5, 6]
 
 
 def test_an_enhanced_ct_with_a_frame_missing_is_refused(tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.imaging.conftest import source_of
 
 from renalmap.errors import GantryTiltError, MissingSliceError, UnevenSlicesError
 from renalmap.imaging import LabelMap, read_geometry, read_volume, write_label_map
@@ -98,10 +99,10 @@ def test_labels_return_to_the_slices_that_were_scanned(scan, tmp_path):
     hu = truth_hu(volume.geometry)
     label_map = LabelMap((hu > 20).astype(np.uint8), volume.geometry)
 
-    returned = volume.source.labels_on_instances(label_map)
+    returned = source_of(volume).labels_on_instances(label_map)
 
-    scanned = np.array([each.file.read_dataset().pixel_array for each in volume.source.instances])
-    assert volume.source.resampled
+    scanned = np.array([each.file.read_dataset().pixel_array for each in source_of(volume).instances])
+    assert source_of(volume).resampled
     assert returned.shape == scanned.shape == (7, ROWS, COLUMNS)
     # The nearest voxel is at most half a voxel off: elsewhere there is no doubt.
     half_voxel_hu = np.abs(SLOPE[::-1] * volume.geometry.spacing_mm).sum() / 2
@@ -116,8 +117,19 @@ def test_an_even_scan_is_not_touched(scan):
     folder = scan([0.0, 3.0, 6.0, 9.0])
     volume = read_volume(folder, resample=True)
     np.testing.assert_array_equal(volume.hu, read_volume(folder).hu)
-    assert not volume.source.resampled
+    assert not source_of(volume).resampled
     assert volume.notes == ()
+
+
+@pytest.mark.parametrize("orientation", [EVEN, HEAD_FIRST], ids=["even", "head_first"])
+def test_labels_return_exactly_where_nothing_was_resampled(scan, orientation):
+    volume = read_volume(scan([6.0, 0.0, 3.0], orientation))
+    label_map = LabelMap((volume.hu > 20).astype(np.uint8), volume.geometry)
+
+    returned = source_of(volume).labels_on_instances(label_map)
+
+    scanned = [each.file.read_dataset().pixel_array for each in source_of(volume).instances]
+    np.testing.assert_array_equal(returned, np.array(scanned) > 20)
 
 
 @pytest.mark.parametrize("degrees", [TILT_DEGREES, -TILT_DEGREES])
@@ -154,9 +166,9 @@ def test_labels_return_to_tilted_slices(scan):
     volume = read_volume(scan(np.arange(10) * 4.0, tilted(TILT_DEGREES)), resample=True)
     labels = (truth_hu(volume.geometry) > 20).astype(np.uint8)
 
-    returned = volume.source.labels_on_instances(LabelMap(labels, volume.geometry))
+    returned = source_of(volume).labels_on_instances(LabelMap(labels, volume.geometry))
 
-    scanned = np.array([each.file.read_dataset().pixel_array for each in volume.source.instances])
+    scanned = np.array([each.file.read_dataset().pixel_array for each in source_of(volume).instances])
     half_voxel_hu = np.abs(SLOPE[::-1] * volume.geometry.spacing_mm).sum() / 2
     sure = np.abs(scanned - 20.5) > half_voxel_hu
     assert 0.4 < sure.mean() < 1.0
@@ -166,7 +178,7 @@ def test_labels_return_to_tilted_slices(scan):
 def test_a_tilted_scan_loses_no_pixel(scan):
     volume = read_volume(scan(np.arange(10) * 4.0, tilted(TILT_DEGREES)), resample=True)
     everywhere = LabelMap(np.ones(volume.geometry.shape, np.uint8), volume.geometry)
-    assert volume.source.labels_on_instances(everywhere).all()
+    assert source_of(volume).labels_on_instances(everywhere).all()
 
 
 def test_a_tilt_of_half_a_degree_is_rounding(scan):

@@ -57,7 +57,7 @@ def _show_dicom(found: DicomInfo) -> None:
             output.print(Text(f"left out: {count} {what}"))
     if found.refusal is None:
         taken = next(each for study in found.studies for each in study.series if each.taken)
-        output.print(Text(f"segment would take {_title(taken)}: {found.why}", style="bold"))
+        output.print(Text(f"segment would take series {_title(taken)}: {found.why}", style="bold"))
     else:
         output.print(Text("segment would refuse: ", style="bold") + Text(found.refusal), soft_wrap=True)
     if found.doubt is not None:

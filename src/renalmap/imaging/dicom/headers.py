@@ -176,12 +176,8 @@ def read_headers(files: Iterable[DicomFile]) -> Headers:
         if dataset is None:
             others.append(file)
             continue
-        shared = _file_header(file, dataset)
-        reason = why_no_ct_image(dataset)
-        if reason is not None:
-            skipped.append(SkippedImage(shared, reason))
-            continue
-        for found in _slices(shared, dataset):
+        shared, images = _images(file, dataset)
+        for found in images:
             if isinstance(found, SkippedImage):
                 skipped.append(found)
             elif _is_new(found, seen):
@@ -189,6 +185,23 @@ def read_headers(files: Iterable[DicomFile]) -> Headers:
             else:
                 skipped.append(SkippedImage(shared, "copy of another file"))
     return Headers(tuple(slices), tuple(skipped), tuple(others))
+
+
+def _images(file: DicomFile, dataset: Dataset) -> tuple[FileHeader, list[SliceHeader | SkippedImage]]:
+    """What a DICOM object holds, slice by slice."""
+    try:
+        shared = _file_header(file, dataset)
+        reason = why_no_ct_image(dataset)
+        if reason is not None:
+            return shared, [SkippedImage(shared, reason)]
+        return shared, list(_slices(shared, dataset))
+    except (ValueError, TypeError, AttributeError) as error:  # values that are no numbers, missing parts
+        raise TruncatedFileError(
+            "the DICOM header is damaged",
+            where=str(file),
+            got=(str(error).splitlines() or [type(error).__name__])[0],
+            hint="Export it again",
+        ) from error
 
 
 def _is_new(header: SliceHeader, seen: set[tuple[Any, ...]]) -> bool:
@@ -316,28 +329,23 @@ def _file_header(file: DicomFile, dataset: Any) -> FileHeader:
         return str(dataset.get(name) or "")
 
     names = _names(dataset)
-    try:
-        return FileHeader(
-            file=file,
-            sop_class_uid=text("SOPClassUID"),
-            sop_instance_uid=text("SOPInstanceUID"),
-            study_uid=text("StudyInstanceUID"),
-            series_uid=text("SeriesInstanceUID"),
-            frame_of_reference_uid=text("FrameOfReferenceUID"),
-            series_number=_whole(dataset.get("SeriesNumber")),
-            study_description=_without(names, text("StudyDescription")),
-            description=_without(names, text("SeriesDescription")),
-            protocol=_without(names, text("ProtocolName")),
-            modality=text("Modality").upper(),
-            contrast_agent=bool(text("ContrastBolusAgent").strip()),
-            transfer_syntax_uid=str(dataset.file_meta.get("TransferSyntaxUID") or ""),
-            rows_columns=(int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)),
-            samples_per_pixel=int(dataset.get("SamplesPerPixel") or 1),
-        )
-    except (ValueError, TypeError) as error:
-        raise TruncatedFileError(
-            "the DICOM header is damaged", where=str(file), got=str(error), hint="Export it again"
-        ) from error
+    return FileHeader(
+        file=file,
+        sop_class_uid=text("SOPClassUID"),
+        sop_instance_uid=text("SOPInstanceUID"),
+        study_uid=text("StudyInstanceUID"),
+        series_uid=text("SeriesInstanceUID"),
+        frame_of_reference_uid=text("FrameOfReferenceUID"),
+        series_number=_whole(dataset.get("SeriesNumber")),
+        study_description=_without(names, text("StudyDescription")),
+        description=_without(names, text("SeriesDescription")),
+        protocol=_without(names, text("ProtocolName")),
+        modality=text("Modality").upper(),
+        contrast_agent=bool(text("ContrastBolusAgent").strip()),
+        transfer_syntax_uid=str(dataset.file_meta.get("TransferSyntaxUID") or ""),
+        rows_columns=(int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)),
+        samples_per_pixel=int(dataset.get("SamplesPerPixel") or 1),
+    )
 
 
 def _names(dataset: Any) -> tuple[str, ...]:
