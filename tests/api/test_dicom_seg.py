@@ -15,8 +15,8 @@ from renalmap.api.dicom_seg import name_structures
 from renalmap.api.score import draw_scan_overview, evaluate_predictions
 from renalmap.api.segment import SegmentRequest, segment_scans
 from renalmap.errors import ConfigError, DicomReferenceError, InputError, OutputExistsError
-from renalmap.imaging import LabelMap, build_geometry, read_label_map
-from renalmap.measure.midline import BodyTrack
+from renalmap.imaging import LabelMap, Volume, build_geometry, read_label_map
+from renalmap.measure import measure_label_map
 
 SPACING_MM = (3.0, 0.8, 0.8)
 
@@ -68,37 +68,63 @@ def write_series(folder: Path, hu, **tags) -> Path:
 # Which kidney is which.
 
 
-def track(columns, middle_x):
-    return BodyTrack(np.array([0]), np.array([float(middle_x)]), np.array([np.nan]), columns)
-
-
-def label_map(labels):
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
-    return LabelMap(labels, build_geometry(labels.shape[::-1], affine))
+def named(labels):
+    """Structures on a grid of 2 mm whose body spans columns 0 to 39; the midline is column 19.5."""
+    affine = np.diag([-2.0, -2.0, 2.0, 1.0])
+    geometry = build_geometry(labels.shape[::-1], affine)
+    hu = np.full(labels.shape, -1000, np.int16)
+    hu[:, 2:-2, :40] = 40
+    return name_structures(LabelMap(labels, geometry), Volume(hu, geometry)).labels
 
 
 def test_sides_are_the_patients_and_tumours_go_with_their_kidney():
-    labels = np.zeros((3, 10, 40), np.uint8)
-    labels[1, 2:8, 5:12], labels[1, 4:6, 7:9] = 1, 2  # columns run from the patient's right to left
-    labels[1, 2:8, 25:32], labels[2, 4:6, 28:30] = 1, 2
-    labels[2, 8, 30] = 3  # a cyst
-    named = name_structures(label_map(labels), track(40, 20)).labels
-    right, left = named[:, :, :20], named[:, :, 20:]
+    labels = np.zeros((5, 30, 60), np.uint8)
+    labels[1:4, 5:15, 2:12], labels[2, 8:11, 5:9] = 1, 2  # columns run from the patient's right to left
+    labels[1:4, 5:15, 25:35], labels[2, 8:11, 28:31] = 1, 2
+    labels[4, 20:22, 35:37] = 3  # a cyst, apart
+    found = named(labels)
+    right, left = found[:, :, :20], found[:, :, 20:]
     assert set(np.unique(right)) == {0, 2, 4}
     assert set(np.unique(left)) == {0, 1, 3, 5}
-    np.testing.assert_array_equal(named > 0, labels > 0)
-    np.testing.assert_array_equal(np.isin(named, (3, 4)), labels == 2)
+    np.testing.assert_array_equal(found > 0, labels > 0)
+    np.testing.assert_array_equal(np.isin(found, (3, 4)), labels == 2)
 
 
-def test_a_kidney_that_leans_over_the_midline_stays_whole():
-    labels = np.zeros((3, 10, 40), np.uint8)
-    labels[1, 2:8, 17:32] = 1
-    named = name_structures(label_map(labels), track(40, 20)).labels
-    assert set(np.unique(named)) == {0, 1}
+def test_a_tumour_over_the_midline_stays_with_its_kidney():
+    labels = np.zeros((12, 30, 60), np.uint8)
+    labels[:, 5:25, 24:36] = 1
+    labels[2:10, 8:20, 8:24] = 2
+    assert set(np.unique(named(labels))) == {0, 1, 3}
+
+
+def test_a_horseshoe_kidney_is_shared_out_and_its_tumour_is_not():
+    labels = np.zeros((12, 30, 60), np.uint8)
+    labels[:, 5:25, 3:37] = 1
+    labels[4:8, 10:20, 16:28] = 2
+    found = named(labels)
+    assert set(np.unique(found[:, :, :20])) == {0, 2, 3}
+    assert set(np.unique(found[:, :, 20:])) == {0, 1, 3}
+
+
+def test_sides_are_those_of_the_measurements():
+    labels = np.zeros((12, 30, 60), np.uint8)
+    labels[:, 5:25, 3:37] = 1
+    labels[4:8, 10:20, 16:28] = 2
+    labels[1:3, 26:28, 5:9] = 2
+    geometry = build_geometry(labels.shape[::-1], np.diag([-2.0, -2.0, 2.0, 1.0]))
+    hu = np.where(np.arange(60) < 40, 40, -1000).astype(np.int16) * np.ones((12, 30, 1), np.int16)
+    volume, label_map = Volume(hu, geometry), LabelMap(labels, geometry)
+    found = name_structures(label_map, volume).labels
+    voxel_ml = geometry.voxel_ml
+    measured = measure_label_map(label_map, volume)
+    for number, side in ((3, "left"), (4, "right")):
+        ml = sum(each.volume_ml for each in measured.lesions if each.side == side)
+        assert ml == pytest.approx(np.count_nonzero(found == number) * voxel_ml, abs=0.01)
+        assert ml > 0
 
 
 def test_nothing_stays_nothing():
-    assert not name_structures(label_map(np.zeros((2, 3, 4), np.uint8)), track(4, 2)).labels.any()
+    assert not named(np.zeros((2, 30, 60), np.uint8)).any()
 
 
 # Segmenting.

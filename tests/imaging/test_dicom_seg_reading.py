@@ -196,8 +196,11 @@ def test_a_seg_beside_its_slices_is_no_slice(series, tmp_path, seg):
 
 
 @pytest.mark.skipif(DCMQI is None, reason="needs segimage2itkimage (pip install dcmqi)")
-def test_dcmqi_finds_the_same_places(series, seg, tmp_path):
+@pytest.mark.parametrize("segmentation_type", ["binary", "labelmap"])
+def test_dcmqi_finds_the_same_places(series, tmp_path, segmentation_type):
     """A second reader, in C++, on DCMTK and ITK."""
+    seg = build_dicom_seg(series.structures, series.source, ALGORITHM, segmentation_type)
+    write_dicom_seg(seg, tmp_path / "own.dcm")
     (tmp_path / "itk").mkdir()
     subprocess.run(
         [
@@ -248,6 +251,35 @@ def test_a_file_cut_short_is_refused(seg, save):
 def test_frames_without_a_place_are_refused(seg, save):
     del seg.PerFrameFunctionalGroupsSequence[2].PlanePositionSequence
     with pytest.raises(UnreadableImageError, match="does not say where its frames lie"):
+        read_label_map(save(seg))
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DS")
+@pytest.mark.parametrize(("place", "message"), [(7, "places for"), (8, "no number")])
+def test_places_that_do_not_fit_the_frames_are_refused(seg, save, place, message):
+    frames = seg.PerFrameFunctionalGroupsSequence
+    if message == "places for":
+        del frames[place]
+    else:
+        frames[place].PlanePositionSequence[0]["ImagePositionPatient"].value = ["nan", "0", "0"]
+    with pytest.raises(UnreadableImageError, match=message):
+        read_label_map(save(seg))
+
+
+def test_frames_metres_apart_do_not_ask_for_a_grid_of_metres(seg, save):
+    x, y, _ = seg.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient
+    seg.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient = [x, y, 1e6]
+    with pytest.raises(MissingSliceError, match="too far apart to be of one scan"):
+        read_label_map(save(seg))
+
+
+def test_segments_without_a_code_are_none_of_ours(seg, save):
+    for segment in seg.SegmentSequence:
+        del segment.SegmentedPropertyTypeCodeSequence
+    with pytest.raises(LabelError, match=r"got Left kidney, Right kidney, Left kidney tumour;"):
+        read_label_map(save(seg))
+    del seg.SegmentSequence
+    with pytest.raises(LabelError, match="got no segments"):
         read_label_map(save(seg))
 
 

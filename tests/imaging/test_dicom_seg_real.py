@@ -17,7 +17,6 @@ from renalmap.errors import DicomReferenceError
 from renalmap.imaging import LabelMap, read_label_map, read_volume, write_label_map
 from renalmap.imaging.dicom_seg.sources import check_source
 from renalmap.imaging.dicom_seg.writing import SegAlgorithm, build_dicom_seg, write_dicom_seg
-from renalmap.measure.midline import track_body
 
 ALGORITHM = SegAlgorithm("1.2.3", "0" * 64)
 
@@ -39,7 +38,7 @@ def test_it_shows_in_the_patient_what_the_nifti_file_shows(shared_data, tmp_path
     left[z - 2 : z + 3, y - 6 : y + 7, x - 6 : x + 7] *= 2  # a tumour, of kidney voxels
     label_map = LabelMap(labels, volume.geometry, name)
     write_label_map(label_map, tmp_path / "labels.nii.gz")
-    structures = name_structures(label_map, track_body(volume))
+    structures = name_structures(label_map, volume)
     assert volume.source is not None
     seg = build_dicom_seg(structures, volume.source, ALGORITHM)
     write_dicom_seg(seg, tmp_path / "seg.dcm")

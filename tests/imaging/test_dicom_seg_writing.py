@@ -29,6 +29,7 @@ from tests.imaging.placed_series import (
     place_series,
     structures_at,
 )
+from tests.imaging.test_dicom_encodings import enhanced
 
 from renalmap.errors import (
     AffineError,
@@ -291,6 +292,23 @@ def test_only_what_the_standard_requires_is_taken_from_the_patient(tmp_path, wri
     assert b"66.125" not in raw
 
 
+@pytest.mark.parametrize(
+    ("character_set", "written_as", "name"),
+    [
+        ("ISO_IR 100", "ISO_IR 100", "Müller^Jörg"),
+        ("ISO_IR 192", "ISO_IR 192", "山田^太郎"),
+        (["", "ISO 2022 IR 87"], "ISO_IR 192", "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        (None, None, "Doe^Jane"),
+    ],
+)
+def test_names_in_any_script_are_kept(tmp_path, write_slice, character_set, written_as, name):
+    tags = {"SpecificCharacterSet": character_set, "PatientName": name}
+    series = place_series(tmp_path / "series", write_slice, [1, 0, 0], [0, 1, 0], **tags)
+    seg = written(series, tmp_path / "seg.dcm")
+    assert str(seg.PatientName) == name
+    assert seg.get("SpecificCharacterSet") == written_as
+
+
 def test_what_the_standard_requires_and_the_scan_lacks_is_empty(axial, tmp_path):
     seg = written(axial, tmp_path / "seg.dcm")  # the series has no patient at all
     for name in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber"):
@@ -354,18 +372,56 @@ def test_a_file_is_replaced_only_when_told(axial, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["seg.dcm"]
 
 
+# From a path to a SEG and back.
+
+
+def test_a_series_in_an_archive_is_referred_to_like_one_in_a_folder(axial, tmp_path, pack):
+    volume = read_volume(pack(tmp_path / "series"))
+    assert volume.source is not None
+    structures = LabelMap(axial.structures.labels, volume.geometry)
+    write_dicom_seg(build_dicom_seg(structures, volume.source, ALGORITHM), tmp_path / "seg.dcm")
+    np.testing.assert_array_equal(
+        read_label_map(tmp_path / "seg.dcm").labels, LABEL_OF_STRUCTURE[structures.labels]
+    )
+    named = [each.sop_instance_uid for each in volume.source.instances]
+    assert named == [each.sop_instance_uid for each in axial.source.instances]
+
+
+def test_an_enhanced_ct_with_frames_in_any_order(tmp_path):
+    volume = read_volume(enhanced(tmp_path / "ct.dcm", [6.0, 0.0, 3.0]))
+    assert volume.source is not None
+    labels = np.zeros(volume.geometry.shape, np.uint8)
+    labels[0, 5:20, 8:30], labels[2, 7:9, 3:9] = 1, 2  # the lowest slice is the file's second frame
+    structures = LabelMap(labels, volume.geometry)
+
+    write_dicom_seg(build_dicom_seg(structures, volume.source, ALGORITHM), tmp_path / "seg.dcm")
+
+    seg = dcmread(tmp_path / "seg.dcm")
+    frames = set()
+    for own, pixels in zip(seg.PerFrameFunctionalGroupsSequence, seg.pixel_array, strict=True):
+        (derived,) = own.DerivationImageSequence[0].SourceImageSequence
+        height_mm = float(own.PlanePositionSequence[0].ImagePositionPatient[2])
+        segment = own.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        frames.add((height_mm, int(derived.ReferencedFrameNumber)))
+        np.testing.assert_array_equal(pixels, labels[round(height_mm / 3)] == segment)
+    assert frames == {(0.0, 2), (3.0, 3), (6.0, 1)}
+    found = read_label_map(tmp_path / "seg.dcm")
+    assert found.geometry.matches(volume.geometry)
+    np.testing.assert_array_equal(found.labels, LABEL_OF_STRUCTURE[labels])
+
+
 # A multi-frame source.
 
 
-def _enhanced(series, path: Path, *, frames_before: int):
+def _behind_another_phase(series, path: Path, *, frames_before: int):
     """The same series as one enhanced CT, behind as many frames of an earlier phase at the same places."""
     first = dcmread(series.source.instances[0].file.path)
-    enhanced = Dataset()
-    enhanced.update(first)
-    enhanced.file_meta = first.file_meta
-    enhanced.SOPClassUID = EnhancedCTImageStorage
-    enhanced.SOPInstanceUID = generate_uid()
-    del enhanced.ImagePositionPatient, enhanced.ImageOrientationPatient, enhanced.PixelSpacing
+    whole = Dataset()
+    whole.update(first)
+    whole.file_meta = first.file_meta
+    whole.SOPClassUID = EnhancedCTImageStorage
+    whole.SOPInstanceUID = generate_uid()
+    del whole.ImagePositionPatient, whole.ImageOrientationPatient, whole.PixelSpacing
     frames = []
     for instance in (*series.source.instances[:frames_before], *series.source.instances):
         own, position, orientation = Dataset(), Dataset(), Dataset()
@@ -375,18 +431,18 @@ def _enhanced(series, path: Path, *, frames_before: int):
         ]
         own.PlanePositionSequence, own.PlaneOrientationSequence = [position], [orientation]
         frames.append(own)
-    enhanced.PerFrameFunctionalGroupsSequence = frames
-    enhanced.SharedFunctionalGroupsSequence = [Dataset()]
-    enhanced.NumberOfFrames = len(frames)
-    enhanced.PixelData = first.PixelData * len(frames)
-    enhanced.save_as(path, enforce_file_format=True)
+    whole.PerFrameFunctionalGroupsSequence = frames
+    whole.SharedFunctionalGroupsSequence = [Dataset()]
+    whole.NumberOfFrames = len(frames)
+    whole.PixelData = first.PixelData * len(frames)
+    whole.save_as(path, enforce_file_format=True)
     instances = tuple(
         replace(
             instance,
             file=DicomFile(path),
             frame=frames_before + index + 1,
-            sop_class_uid=str(enhanced.SOPClassUID),
-            sop_instance_uid=str(enhanced.SOPInstanceUID),
+            sop_class_uid=str(whole.SOPClassUID),
+            sop_instance_uid=str(whole.SOPInstanceUID),
         )
         for index, instance in enumerate(series.source.instances)
     )
@@ -395,7 +451,7 @@ def _enhanced(series, path: Path, *, frames_before: int):
 
 @pytest.mark.parametrize("frames_before", [0, SLICES])
 def test_frames_of_an_enhanced_ct_are_referred_to_by_number(axial, tmp_path, frames_before):
-    series = _enhanced(axial, tmp_path / "enhanced.dcm", frames_before=frames_before)
+    series = _behind_another_phase(axial, tmp_path / "enhanced.dcm", frames_before=frames_before)
     seg = written(series, tmp_path / "seg.dcm")
     for index, structures, places_mm in structures_of_frames(seg):
         number = structures.max()

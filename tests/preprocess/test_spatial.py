@@ -209,6 +209,25 @@ def test_crops_hold_every_blob_that_fits_into_one(shapes: list[tuple[int, int, i
 
 
 @pytest.mark.parametrize("mode", ["blob", "slice"])
+@pytest.mark.parametrize(("height", "edge"), [(144, 192), (145, 256)])
+def test_a_crop_is_narrow_where_it_holds_the_blob_with_the_margin(mode: str, height: int, edge: int):
+    plan = PLAN.model_copy(update={"narrow_crop_size": 192, "crop": mode})
+    foreground = painted((100, 100 + height, 200, 210))
+    (box,) = crop_boxes(foreground, plan)
+    assert box.shape == (edge, edge)
+    assert foreground[box.slices].sum() == foreground.sum()
+
+
+def test_a_blob_that_reaches_far_to_one_side_of_its_centroid_gets_a_wide_crop():
+    plan = PLAN.model_copy(update={"narrow_crop_size": 192})
+    club = painted(
+        (200, 240, 200, 240), (219, 221, 240, 330)
+    )  # 130 pixels long, but not about its centroid
+    (box,) = crop_boxes(club, plan)
+    assert box.shape == (256, 256)
+
+
+@pytest.mark.parametrize("mode", ["blob", "slice"])
 def test_no_foreground_no_crop(mode: str):
     assert crop_boxes(painted(), PLAN.model_copy(update={"crop": mode})) == ()
 

@@ -19,8 +19,9 @@ from renalmap.imaging.dicom_seg.writing import (
     write_dicom_seg,
 )
 from renalmap.imaging.nifti import is_nifti_name
-from renalmap.measure.anatomy import find_kidneys
-from renalmap.measure.midline import BodyTrack
+from renalmap.labels import CYST, TUMOUR
+from renalmap.measure.anatomy import Part
+from renalmap.measure.sides import assemble_kidneys, foreground_parts, locate_midline
 
 if TYPE_CHECKING:
     from renalmap.imaging.dicom.source import DicomSource
@@ -75,30 +76,41 @@ def save_dicom_seg(
     write_dicom_seg(dataset, out, overwrite=overwrite)
 
 
-def name_structures(label_map: LabelMap, track: BodyTrack) -> LabelMap:
-    """Tell the left kidney's voxels from the right's, and their lesions', by the patient's midline.
+def name_structures(label_map: LabelMap, volume: Volume) -> LabelMap:
+    """Tell the left kidney's voxels from the right's, and their lesions'.
 
-    Sides are those of the quality report: a connected part is on the side of most of its voxels, whole,
-    unless much of it lies on either. What is in no such part, a cyst apart from its kidney, goes by the
-    midline voxel by voxel.
+    Sides are those of `measure_label_map`: a kidney's pieces and their lesions are on the side of most of
+    its tissue, whole; only a kidney that lies on both sides is shared out by the body's midline. A lesion
+    apart from any kidney, or of a kidney that is shared out, is on the side of most of its voxels.
 
     Args:
         label_map: kidney, tumour and cyst; axes (z, y, x).
-        track: where the body's midline is.
+        volume: the scan, whose body tells where the midline is.
 
     Returns:
         Numbers of `STRUCTURES` in place of labels; all 0 where the label map is.
     """
-    depth, _, columns = label_map.labels.shape
-    left = np.arange(columns) > track.at(np.arange(depth))[:, None]
-    tables = {"left": _table("left"), "right": _table("right")}
-    named = np.empty_like(label_map.labels)
-    for z, plane in enumerate(label_map.labels):
-        named[z] = np.where(left[z], tables["left"][plane], tables["right"][plane])
-    for kidney in find_kidneys(label_map, track):
-        for part in kidney.parts:
-            labels = label_map.labels[part.box.slices][part.inside]
-            named[part.box.slices][part.inside] = tables[kidney.side][labels]
+    parts = foreground_parts(label_map)
+    midline = locate_midline(label_map, parts, volume)
+    named = np.zeros_like(label_map.labels)
+
+    def name(part: Part, side: Side | None) -> None:
+        labels = label_map.labels[part.box.slices][part.inside]
+        named[part.box.slices][part.inside] = _table(side or part.side(midline.track))[labels]
+
+    whole: set[int] = set()
+    for kidney in assemble_kidneys(label_map, parts, midline):
+        for piece in kidney.parts:
+            name(piece, kidney.side)
+            whole.add(id(piece))
+    for part in parts:
+        if id(part) in whole:
+            continue
+        if not named[part.box.slices][part.inside].any():
+            name(part, None)
+        for lesion in (TUMOUR, CYST):
+            for found in part.only(label_map, lesion).connected():
+                name(found, None)
     return LabelMap(named, label_map.geometry, label_map.name)
 
 

@@ -163,7 +163,7 @@ class Result:
             LabelError: no kidney was found: a DICOM SEG of nothing is none.
         """
         save_dicom_seg(
-            name_structures(self.label_map, self.segmentation.body),
+            name_structures(self.label_map, self.volume),
             dicom_source_of(self.volume, Path(self.volume.name)),
             path,
             self.bundle_sha256,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.bundle import Bundle
+from renalmap.errors import BundleError
 from renalmap.imaging import LabelMap, Volume
 from renalmap.imaging.connected import find_box
 from renalmap.imaging.volume import Box
@@ -125,6 +126,7 @@ class Cascade:
         runtime: what runs its graphs.
 
     Raises:
+        BundleError: the graphs and the Plan do not fit.
         ConfigError: the device is not available.
         MissingDependencyError: the engine is not installed.
     """
@@ -133,11 +135,17 @@ class Cascade:
         self._bundle = bundle
         self._localizer = open_session(bundle.localizer, runtime)
         self._segmenter = open_session(bundle.segmenter, runtime)
-        for session, edge in (
-            (self._localizer, bundle.plan.grid_size),
-            (self._segmenter, bundle.plan.crop_size),
-        ):
-            session.prepare(edge, edge)
+        plan = bundle.plan
+        if plan.narrow_crop_size is not None and not self._segmenter.free_size:
+            raise BundleError(
+                "the bundle's Plan has crops of two sizes, its segmenter takes one",
+                where=bundle.segmenter,
+                hint="Export the bundle again with this version",
+            )
+        self._localizer.prepare(plan.grid_size, plan.grid_size)
+        for edge in (plan.narrow_crop_size, plan.crop_size):
+            if edge is not None:
+                self._segmenter.prepare(edge, edge)
 
     def segment(
         self,

@@ -35,6 +35,8 @@ _LABELMAP_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.7"
 _STORAGE: Final = frozenset({_SEG_STORAGE, _LABELMAP_STORAGE})
 _PAINTED: Final = (KIDNEY, CYST, TUMOUR)
 """Where segments overlap, the later of these wins: others' kidneys include their tumours."""
+_MOST_SLICES: Final = 10_000
+"""A file of a few kilobytes must not ask for a grid of any size."""
 _OFF_STEP: Final = 0.2
 _SAME_ANGLE: Final = 1e-3
 
@@ -117,7 +119,7 @@ def _read(path: Path) -> Any:
 
     try:
         dataset = dcmread(path)
-    except (InvalidDicomError, EOFError) as error:
+    except (InvalidDicomError, EOFError, ValueError, TypeError, NotImplementedError) as error:
         raise UnreadableImageError(
             "the DICOM file cannot be read", where=path, got=str(error).split(".")[0]
         ) from error
@@ -141,8 +143,9 @@ def _read(path: Path) -> Any:
 def _labels_of_segments(dataset: Any, path: Path) -> dict[int, int]:
     """Our label of every segment that is a kidney, or a lesion in one or of no named organ."""
     labels, others = {}, []
-    for segment in dataset.SegmentSequence:
-        kind = _snomed(segment.SegmentedPropertyTypeCodeSequence[0])
+    for segment in dataset.get("SegmentSequence") or ():
+        kinds = [_snomed(item) for item in segment.get("SegmentedPropertyTypeCodeSequence") or ()]
+        kind = kinds[0] if kinds else ""
         regions = {_snomed(item) for item in segment.get("AnatomicRegionSequence") or ()}
         label = LABEL_OF_TYPE.get(kind)
         if label is None or (label != KIDNEY and regions and KIDNEY_CODE.value not in regions):
@@ -153,7 +156,7 @@ def _labels_of_segments(dataset: Any, path: Path) -> dict[int, int]:
         raise LabelError(
             "the DICOM SEG marks neither kidneys nor tumours",
             where=path,
-            got=", ".join(others[:5]),
+            got=", ".join(others[:5]) or "no segments",
             expected="segments coded as Kidney (SNOMED CT 64033007), Mass (4147007) or Neoplasm (108369006)",
         )
     if others:
@@ -170,13 +173,22 @@ def _snomed(item: Any) -> str:
 
 
 def _frames(dataset: Any, path: Path) -> list[_Frame]:
+    frames: list[_Frame] = []
+    trouble = None
     try:
         shared = dataset.SharedFunctionalGroupsSequence[0]
-        return [_frame(dataset, own, shared) for own in dataset.PerFrameFunctionalGroupsSequence]
+        frames = [_frame(dataset, own, shared) for own in dataset.PerFrameFunctionalGroupsSequence]
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        trouble = str(error)
+    if trouble is None and len(frames) != int(dataset.NumberOfFrames):
+        trouble = f"{len(frames)} places for {dataset.NumberOfFrames} frames"
+    if not all(np.isfinite(each.position_mm).all() for each in frames):
+        trouble = "a place that is no number"
+    if trouble is not None:
         raise UnreadableImageError(
-            "the DICOM SEG does not say where its frames lie", where=path, got=str(error)
-        ) from error
+            "the DICOM SEG does not say where its frames lie", where=path, got=trouble
+        )
+    return frames
 
 
 def _frame(dataset: Any, own: Any, shared: Any) -> _Frame:
@@ -216,6 +228,13 @@ def _grid(dataset: Any, frames: Sequence[_Frame], path: Path) -> tuple[Geometry,
     step_mm = _step_mm(dataset, heights_mm, path)
     exact = (heights_mm - heights_mm.min()) / step_mm
     slots = np.rint(exact).astype(int)
+    if slots.max() > _MOST_SLICES:
+        raise MissingSliceError(
+            "the frames of the DICOM SEG lie too far apart to be of one scan",
+            where=path,
+            got=f"{np.ptp(heights_mm):.0f} mm, in steps of {step_mm:g} mm",
+            expected=f"at most {_MOST_SLICES} slices",
+        )
     if np.abs(exact - slots).max() > _OFF_STEP:
         raise MissingSliceError(
             "the frames of the DICOM SEG are no stack of equal distances",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,10 @@ _TAKEN_OVER: Final = (
     "LongitudinalTemporalInformationModified",
     *("SpecificCharacterSet", "Modality", "SeriesNumber"),
 )
+
+
+_CHARACTER_SETS_KEPT: Final = re.compile(r"ISO_IR (13|100|101|109|110|126|127|138|144|148|166|192|203)")
+_UTF_8: Final = "ISO_IR 192"
 
 
 def check_source(source: DicomSource, where: Path | str) -> None:
@@ -75,12 +80,26 @@ def source_datasets(source: DicomSource) -> list[Dataset]:
     first = source.instances[0]
     with first.file.open() as stream:
         header = dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAKEN_OVER))
+    _settle_character_set(header)
     for name in _PATIENT_AND_STUDY:
         if name not in header:
             setattr(header, name, "")
     if first.frame is not None:
         return [_multi_frame_dataset(header, source)]
     return [_slice_dataset(header, source, index) for index in range(len(source.instances))]
+
+
+def _settle_character_set(header: Any) -> None:
+    """Keep a single character set; several, with switches between them, and unknown ones become UTF-8."""
+    character_set = header.get("SpecificCharacterSet")
+    if not character_set:
+        header.pop("SpecificCharacterSet", None)
+    elif not (isinstance(character_set, str) and _CHARACTER_SETS_KEPT.fullmatch(character_set)):
+        header.decode()
+        for name in _PATIENT_AND_STUDY:
+            if header.get(name):
+                setattr(header, name, str(header[name].value))
+        header.SpecificCharacterSet = _UTF_8
 
 
 def gap_mm(source: DicomSource) -> float:
