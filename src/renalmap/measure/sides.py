@@ -25,6 +25,10 @@ APART_MM: Final = 60.0
 NO_SIDE_WITHIN_MM: Final = 30.0
 """A lone kidney this near the middle of the field of view may be of either side."""
 
+HORSESHOE_WIDTH_MM: Final = 100.0
+"""Without the body, kidney tissue across the middle of the field of view is a horseshoe only if it is this
+wide: otherwise it is one kidney of a patient who lies off the middle."""
+
 FURTHER_KIDNEY_ML: Final = 20.0
 FURTHER_KIDNEY_GAP_MM: Final = 10.0
 
@@ -95,6 +99,12 @@ def _centre_x(part: Part, label_map: LabelMap) -> float:
     return part.box.start[2] + float(np.average(np.arange(counts.size), weights=counts))
 
 
+def _width_mm(part: Part, label_map: LabelMap) -> float:
+    """How far a piece's kidney tissue reaches from right to left."""
+    columns = np.flatnonzero(part.only(label_map, KIDNEY).inside.any(axis=(0, 1)))
+    return float(columns[-1] - columns[0] + 1) * label_map.geometry.spacing_mm[2]
+
+
 def assemble_kidneys(
     label_map: LabelMap, parts: Sequence[Part], midline: Midline
 ) -> tuple[KidneyPieces, ...]:
@@ -120,7 +130,8 @@ def assemble_kidneys(
         halves = {side: part.on(side, midline.track) for side in SIDES}
         halves_ml = {side: half.voxels(label_map, KIDNEY) * voxel_ml for side, half in halves.items()}
         least_ml = min(halves_ml.values())
-        if least_ml >= max(CROSSING_ML, CROSSING_SHARE * own_ml):
+        wide = midline.basis != "field_of_view" or _width_mm(part, label_map) >= HORSESHOE_WIDTH_MM
+        if wide and least_ml >= max(CROSSING_ML, CROSSING_SHARE * own_ml):
             crosses = True
             for half_side, half in halves.items():
                 pieces[half_side].append((half, halves_ml[half_side]))
