@@ -33,6 +33,11 @@ format: $(VENV)/.installed ## Format the code and apply safe lint fixes.
 	@$(VENV)/bin/ruff check --fix-only --quiet .
 	@$(VENV)/bin/ruff format .
 
+.PHONY: docs
+docs: $(VENV)/.installed ## Build the documentation's site into site/; any warning is an error.
+	@$(build_site)
+	@echo "Open site/index.html"
+
 .PHONY: bundle
 bundle: $(VENV)/.installed ## Train the shipped bundle from scratch (needs ../shared/data; docs/results.md tells the time).
 	@$(VENV)/bin/python -m experiments.bundle
@@ -43,7 +48,7 @@ bench: $(VENV)/.peers $(DEMO_VENV)/.installed ## Measure time, memory and size b
 
 .PHONY: clean
 clean: ## Remove environments, caches and the demo's files; stores and runs stay.
-	rm -rf $(VENV) $(DEMO_VENV) $(DEMO_OUT) dist
+	rm -rf $(VENV) $(DEMO_VENV) $(DEMO_OUT) dist site
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -89,8 +94,12 @@ define static_checks
 check format $(VENV)/bin/ruff format --check .; \
 check lint $(VENV)/bin/ruff check .; \
 check types $(VENV)/bin/mypy; \
-check imports $(VENV)/bin/lint-imports;
+check imports $(VENV)/bin/lint-imports; \
+check docs $(build_site);
 endef
+
+# Through python -m, so that the hooks in website/ can be imported. The variable silences an advertisement.
+build_site = env NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
 
 define end_checks
 printf '\n== summary\n'; printf '%s' "$$summary" | tr '|' '\n'; exit $$status

@@ -13,17 +13,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from renalmap import __version__
-from renalmap.api.dicom_seg import (
-    DICOM_SEG_SUFFIX,
-    check_can_be_dicom_seg,
-    dicom_source_of,
-    name_structures,
-    save_dicom_seg,
-)
-from renalmap.bundle import Bundle, default_bundle_path
+from renalmap.api.dicom_seg import DICOM_SEG_SUFFIX, check_can_be_dicom_seg, dicom_source_of
+from renalmap.api.result import Result
+from renalmap.api.segmenter import Segmenter
 from renalmap.errors import ConfigError, InputError, RenalMapError
 from renalmap.imaging import (
-    Volume,
     describe_hounsfield_doubt,
     read_volume,
     write_label_map,
@@ -32,10 +26,10 @@ from renalmap.imaging import (
 from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX, SegmentationType
 from renalmap.imaging.files import check_writable
 from renalmap.imaging.nifti import is_nifti_name, scan_name
-from renalmap.inference.cascade import Cascade, Segmentation, SegmentOptions
+from renalmap.inference.cascade import SegmentOptions
 from renalmap.inference.components import DroppedComponent
-from renalmap.inference.quality import QualityReport, assess_quality, describe_flags
-from renalmap.inference.session import Device, Engine, Runtime
+from renalmap.inference.quality import QualityReport, describe_flags
+from renalmap.inference.session import Device, Engine
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.measure import Measurements, measure_label_map
 
@@ -186,14 +180,15 @@ def segment_scans(
         RenalMapError: before the first scan for a fault of the request; for a single scan, its own.
     """
     outputs = _outputs(scans, out, request)
-    bundle = Bundle.open(request.model or default_bundle_path())
-    cascade = Cascade(bundle, Runtime(request.engine, request.device, request.options.threads))
+    segmenter = Segmenter(
+        request.model, engine=request.engine, device=request.device, options=request.options
+    )
     if outputs != [out]:
         out.mkdir(parents=True, exist_ok=True)
     reports = []
     for scan, output in zip(scans, outputs, strict=True):
         try:
-            reports.append(_segment_scan(bundle, cascade, (scan, output), request, progress))
+            reports.append(_segment_scan(segmenter, (scan, output), request, progress))
         except Exception as error:  # whatever broke one scan, the others are still to be done
             if len(scans) == 1:
                 raise
@@ -201,7 +196,9 @@ def segment_scans(
             logger.log(logging.INFO if known else logging.ERROR, "%s failed", scan, exc_info=True)
             text = str(error) if known else f"{scan}: {type(error).__name__}: {error}"
             reports.append(CaseReport(scan=str(scan), status="failed", error=text))
-    return SegmentReport(renalmap_version=__version__, bundle_sha256=bundle.digest, cases=reports)
+    return SegmentReport(
+        renalmap_version=__version__, bundle_sha256=segmenter.bundle.digest, cases=reports
+    )
 
 
 def short_name(scan: Path) -> str:
@@ -274,8 +271,7 @@ def _output_name(scan: Path, names: OutputNames, form: OutputFormat) -> str:
 
 
 def _segment_scan(
-    bundle: Bundle,
-    cascade: Cascade,
+    segmenter: Segmenter,
     paths: tuple[Path, Path],
     request: SegmentRequest,
     progress: ScanProgress,
@@ -294,28 +290,22 @@ def _segment_scan(
     read_s = time.perf_counter() - start
     if dicom_seg:
         dicom_source_of(volume, scan)  # found out before the work is done
-    named = replace(volume, name=str(scan))
-    doubt = None if request.assume_hu else describe_hounsfield_doubt(named)
-    found = cascade.segment(
-        volume, request.options, lambda what, done, total: progress(scan, what, done, total)
+    result = segmenter.segment_volume(
+        volume, lambda what, done, total: progress(scan, what, done, total)
     )
+    found, quality = result.segmentation, result.quality
     start = time.perf_counter()
-    quality = assess_quality(volume, found, bundle.calibration)
-    quality_s = time.perf_counter() - start
-    start = time.perf_counter()
-    written = _write_labels(found, volume, paths, request, bundle.digest)
+    written = _write_labels(result, output, request)
     for region, path in maps.items():
         values = found.probabilities[region].full(volume.geometry.shape)
         write_probability_map(values, volume.geometry, path, overwrite=request.overwrite)
-    write_s = time.perf_counter() - start
-    seconds = {"read": read_s, **found.seconds, "quality": quality_s, "write": write_s}
+    seconds = {"read": read_s, **result.seconds, "write": time.perf_counter() - start}
     measurements = None
     if request.measure:
         start = time.perf_counter()
         named_labels = replace(found.label_map, name=short_name(scan))
         measurements = measure_label_map(named_labels, volume)
         seconds["measure"] = time.perf_counter() - start
-    cautions = [*volume.notes, *(f"{scan}: {text}" for text in describe_flags(quality))]
     return CaseReport(
         scan=str(scan),
         status="ok" if found.kidney_found else "no_kidney_found",
@@ -325,7 +315,7 @@ def _segment_scan(
         tumour_ml=round(found.label_map.volume_ml(TUMOUR), 2),
         slices=volume.geometry.shape[0],
         seconds={part: round(value, 3) for part, value in seconds.items()},
-        warnings=cautions if doubt is None else [doubt, *cautions],
+        warnings=_warnings(scan, result, assume_hu=request.assume_hu),
         dropped_components=[
             DroppedReport.of(component)
             for component in found.dropped
@@ -337,28 +327,24 @@ def _segment_scan(
     )
 
 
-def _write_labels(
-    found: Segmentation,
-    volume: Volume,
-    paths: tuple[Path, Path],
-    request: SegmentRequest,
-    bundle_sha256: str,
-) -> bool:
+def _write_labels(result: Result, output: Path, request: SegmentRequest) -> bool:
     """Write the labels; a DICOM SEG of nothing is none, and is not written."""
-    scan, output = paths
     if request.format_of(output) == "nifti":
-        write_label_map(found.label_map, output, overwrite=request.overwrite)
+        write_label_map(result.label_map, output, overwrite=request.overwrite)
         return True
-    if found.kidney_found:
-        save_dicom_seg(
-            name_structures(found.label_map, volume),
-            dicom_source_of(volume, scan),
-            output,
-            bundle_sha256,
-            segmentation_type=request.segmentation_type,
-            overwrite=request.overwrite,
+    if result.kidney_found:
+        result.save_dicom_seg(
+            output, segmentation_type=request.segmentation_type, overwrite=request.overwrite
         )
-    return found.kidney_found
+    return result.kidney_found
+
+
+def _warnings(scan: Path, result: Result, *, assume_hu: bool) -> list[str]:
+    doubt = None
+    if not assume_hu:
+        doubt = describe_hounsfield_doubt(replace(result.volume, name=str(scan)))
+    cautions = [*result.volume.notes, *(f"{scan}: {text}" for text in describe_flags(result.quality))]
+    return cautions if doubt is None else [f"{doubt}, or --assume-hu to silence this warning", *cautions]
 
 
 def _probability_paths(output: Path) -> dict[str, Path]:

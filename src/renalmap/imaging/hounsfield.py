@@ -28,8 +28,7 @@ def describe_hounsfield_doubt(volume: Volume) -> str | None:
         return None
     return (
         f"{volume.name}: the values run from {low:g} to {high:g} and cannot be Hounsfield units: "
-        f"{looks_like}. The result is not to be trusted; give the original CT, or --assume-hu "
-        "to silence this warning"
+        f"{looks_like}. The result is not to be trusted; give the original CT"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -181,40 +181,59 @@ def _read_header(stream: IO[bytes], path: Path) -> Any:
         header: Any = header_class(block)  # type: ignore[no-untyped-call]
         if not bytes(header["magic"]).startswith(b"n+"):
             raise _unreadable(path, "a header whose voxels lie in another file (.hdr and .img)")
-        _check_voxel_type(header, path)
+        check_voxel_type(header.get_data_dtype(), path)
         return header
     raise _unreadable(path, f"first bytes {first!r}")
 
 
-def _check_voxel_type(header: Any, path: Path) -> None:
-    dtype = header.get_data_dtype()
+def check_voxel_type(dtype: np.dtype[Any], where: Path | str) -> None:
+    """Refuse voxels that are no plain numbers.
+
+    Raises:
+        ColourImageError: several samples a voxel.
+        UnreadableImageError: complex numbers, truth values, text, objects.
+    """
     if dtype.names is not None:
         raise ColourImageError(
             "the image is in colour",
-            where=path,
+            where=where,
             got=f"{len(dtype.names)} samples per voxel ({', '.join(dtype.names)})",
             expected="one number per voxel, in HU",
             hint="Give the CT itself, not a rendering of it",
         )
     if dtype.kind not in "iuf":
         raise UnreadableImageError(
-            "the voxels are no plain numbers", where=path, got=str(dtype), expected="integers or floats"
+            "the voxels are no plain numbers",
+            where=where,
+            got=str(dtype),
+            expected="integers or floats",
         )
+
+
+def three_axes(shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape without trailing axes of length 1 beyond the third."""
+    sizes = [int(size) for size in shape]
+    while len(sizes) > 3 and sizes[-1] == 1:
+        sizes.pop()
+    return tuple(sizes)
+
+
+def mm_per_unit(header: Any) -> float:
+    """Millimetres in the unit that a NIfTI header's affine is in; 1 where it does not say."""
+    return _MM_PER_UNIT.get(int(header["xyzt_units"]) & _SPACE_UNIT_BITS, 1.0)
 
 
 def _geometry(header: Any, path: Path) -> Geometry:
     from nibabel.spatialimages import HeaderDataError  # noqa: PLC0415  (slow import)
 
-    shape = tuple(int(size) for size in header.get_data_shape())
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
+    shape = three_axes(header.get_data_shape())
     try:
         affine = np.array(header.get_best_affine(), dtype=np.float64)
     except HeaderDataError as error:
         raise AffineError("the header's rotation is no rotation", where=path, got=str(error)) from error
     if header["qform_code"] == 0 and header["sform_code"] == 0:
         logger.warning("%s: the header does not say how the patient lies; assuming L, A, S axes", path)
-    affine[:3] *= _MM_PER_UNIT.get(int(header["xyzt_units"]) & _SPACE_UNIT_BITS, 1.0)
+    affine[:3] *= mm_per_unit(header)
     return build_geometry(shape, affine, header=header, where=path)
 
 

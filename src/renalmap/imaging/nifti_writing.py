@@ -45,9 +45,7 @@ def write_label_map(label_map: LabelMap, path: Path, *, overwrite: bool = False)
         PathMissingError: the folder does not.
     """
     source = label_map.geometry.source
-    header = _header_for(source, np.dtype(np.uint8))
-    header["intent_code"] = _LABEL_INTENT
-    _write(header, source.from_canonical(label_map.labels), path, overwrite=overwrite)
+    _write(label_map_header(source), source.from_canonical(label_map.labels), path, overwrite=overwrite)
 
 
 def write_volume(volume: Volume, path: Path, *, overwrite: bool = False) -> None:
@@ -82,6 +80,13 @@ def write_probability_map(
     header = _header_for(geometry.source, np.dtype(np.uint8))
     header.set_slope_inter(1.0 / 255.0, 0.0)
     _write(header, geometry.source.from_canonical(probability_u8), path, overwrite=overwrite)
+
+
+def label_map_header(source: SourceGrid) -> Any:
+    """The header of a label map on a scan's own grid, a nibabel Nifti1Header or Nifti2Header."""
+    header = _header_for(source, np.dtype(np.uint8))
+    header["intent_code"] = _LABEL_INTENT
+    return header
 
 
 def _header_for(source: SourceGrid, dtype: np.dtype[Any]) -> Any:

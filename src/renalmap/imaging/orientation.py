@@ -17,6 +17,9 @@ MAX_SHEAR_DEGREES: Final = 0.5
 MAX_OBLIQUE_DEGREES: Final = 30.0
 """A stored axis may lean this far from its body axis: a patient lying askew, still axial slices."""
 
+LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From DICOM's and ITK's world to NIfTI's, and back: it is its own inverse."""
+
 _WORLD_AXIS_ZYX: Final = (2, 1, 0)
 _WORLD_SIGN_ZYX: Final = (1.0, -1.0, -1.0)
 

@@ -149,8 +149,9 @@ def assess_quality(
 def describe_flags(report: QualityReport) -> list[str]:
     """A sentence for every flag but `no_kidney_found`, which the case's status says, and for every note."""
     texts = []
-    if "no_contrast_phase_recognised" in report.flags:
-        texts.append(NO_CONTRAST.format(why=_why_no_contrast(report.contrast)))
+    no_contrast = describe_contrast(report.contrast)
+    if no_contrast is not None:
+        texts.append(no_contrast)
     if "only_one_kidney_found" in report.flags:
         (kidney,) = report.kidneys
         other = "right" if kidney.side == "left" else "left"
@@ -166,6 +167,13 @@ def describe_flags(report: QualityReport) -> list[str]:
         if kidney.incomplete
     ]
     return [*texts, *report.notes]
+
+
+def describe_contrast(contrast: ContrastReport) -> str | None:
+    """A sentence where no contrast phase was recognised; None where one was."""
+    return (
+        None if contrast.contrast == "enhanced" else NO_CONTRAST.format(why=_why_no_contrast(contrast))
+    )
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final
 
 from renalmap.errors import GeometryMismatchError
 from renalmap.imaging.volume import LabelMap, Volume
@@ -16,7 +13,8 @@ from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.report.page import Ink, Page, fit, text_width_px
 from renalmap.report.palette import KIDNEY_COLOUR, TUMOUR_COLOUR
 from renalmap.report.panel import GreyWindow, draw_panel
-from renalmap.report.planes import Planes, choose_planes, visible_window
+from renalmap.report.planes import choose_planes
+from renalmap.report.views import View, cut_views
 
 DISCLAIMER: Final = "Research use only - not a medical device"
 OUTLINE_COLOURS: Final = {KIDNEY: KIDNEY_COLOUR, TUMOUR: TUMOUR_COLOUR}
@@ -33,33 +31,6 @@ _LOWEST_PANEL_PX, _HIGHEST_PANEL_PX = 180, 900
 _TITLE, _ALERT = Ink(38, _TEXT, bold=True), Ink(38, _WARNING, bold=True)
 _LEGEND, _NOTE, _LETTER = Ink(29, _TEXT), Ink(22, _FAINT), Ink(24, _TEXT)
 _NOT_FOUND, _DOT = "NO KIDNEY FOUND", "\N{MIDDLE DOT}"
-
-
-@dataclass(frozen=True)
-class _View:
-    """One plane, cut out and ready to draw.
-
-    Attributes:
-        name: "Axial", "Coronal" or "Sagittal".
-        caption: which slice, and where in the patient.
-        hu: (row, column) pixels, row 0 on top.
-        labels: labels of the same shape.
-        spacing_mm: pixel size along (row, column).
-        letters: patient directions at the left, right, top and bottom edge.
-    """
-
-    name: str
-    caption: str
-    hu: NDArray[Any]
-    labels: NDArray[np.uint8]
-    spacing_mm: tuple[float, float]
-    letters: tuple[str, str, str, str]
-
-    @property
-    def size_mm(self) -> tuple[float, float]:
-        """Extent along (row, column)."""
-        rows, columns = self.hu.shape
-        return rows * self.spacing_mm[0], columns * self.spacing_mm[1]
 
 
 @dataclass(frozen=True)
@@ -102,7 +73,7 @@ def draw_overview(scan: Volume, labels: LabelMap, path: Path, *, title: str | No
             expected=f"shape {scan.geometry.shape}, spacing {scan.geometry.spacing_mm} mm",
             hint="Give the label map that was made from this scan",
         )
-    views = _cut_views(scan, labels, choose_planes(labels))
+    views = cut_views(scan, labels, choose_planes(labels))
     layout = _lay_out(views)
     page = Page(_WIDTH_PX, layout.height_px, _BACKGROUND)
     for view, box in zip(views, layout.boxes, strict=True):
@@ -112,40 +83,7 @@ def draw_overview(scan: Volume, labels: LabelMap, path: Path, *, title: str | No
     page.save(path)
 
 
-def _cut_views(scan: Volume, labels: LabelMap, planes: Planes) -> tuple[_View, ...]:
-    windows = [slice(*ends) for ends in visible_window(scan, labels, planes)]
-    named = (
-        ("Axial", ("R", "L", "A", "P")),
-        ("Coronal", ("R", "L", "S", "I")),
-        ("Sagittal", ("A", "P", "S", "I")),
-    )
-    captions = _captions(scan, planes)
-    views = []
-    for axis, (name, letters) in enumerate(named):
-        cut: list[slice | int] = [*windows]
-        cut[axis] = planes.indices_zyx[axis]
-        hu, marked = scan.hu[tuple(cut)], labels.labels[tuple(cut)]
-        if axis != 0:
-            # z runs to the head, which belongs on top.
-            hu, marked = hu[::-1], marked[::-1]
-        row_mm, column_mm = (step for at, step in enumerate(scan.geometry.spacing_mm) if at != axis)
-        views.append(_View(name, captions[axis], hu, marked, (row_mm, column_mm), letters))
-    return tuple(views)
-
-
-def _captions(scan: Volume, planes: Planes) -> list[str]:
-    """For each plane its number and its world coordinate, as "S 34 mm" and not as a signed number."""
-    world_mm = scan.geometry.affine @ (*planes.indices_zyx, 1)
-    captions = []
-    for axis, (world_axis, ends) in enumerate(((2, "SI"), (1, "AP"), (0, "RL"))):
-        position_mm = world_mm[world_axis]
-        end = ends[0] if position_mm >= 0 else ends[1]
-        number, count = planes.indices_zyx[axis] + 1, scan.geometry.shape[axis]
-        captions.append(f"slice {number} of {count}  {_DOT}  {end} {abs(position_mm):.0f} mm")
-    return captions
-
-
-def _lay_out(views: Sequence[_View]) -> _Layout:
+def _lay_out(views: Sequence[View]) -> _Layout:
     """Place one panel per view, side by side, upper edges aligned, all at the same scale."""
     widths_mm = [view.size_mm[1] for view in views]
     tallest_mm = max(view.size_mm[0] for view in views)
@@ -162,7 +100,7 @@ def _lay_out(views: Sequence[_View]) -> _Layout:
     return _Layout(px_per_mm, tuple(boxes), _HEADER_PX + panel_px + _FOOTER_PX)
 
 
-def _draw_view(page: Page, view: _View, box: tuple[int, int, int, int]) -> None:
+def _draw_view(page: Page, view: View, box: tuple[int, int, int, int]) -> None:
     """The panel; above it name and caption, and at each edge a letter for the patient's direction."""
     left, top, right, bottom = box
     size_px = right - left, bottom - top

@@ -84,6 +84,11 @@ class Page:
         """Lay a picture on the page, its upper left corner at `at`."""
         self._image.paste(picture, at)
 
+    @property
+    def picture(self) -> Image:
+        """The page itself, not a copy."""
+        return self._image
+
     def save(self, path: Path) -> None:
         """Write the page as PNG. The same page gives the same bytes: no date, no version inside.
 

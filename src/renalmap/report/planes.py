@@ -78,7 +78,7 @@ def visible_window(scan: Volume, labels: LabelMap, planes: Planes) -> Window:
         Voxel ranges that hold the planes and, where there is no body (air only), everything.
     """
     axial, coronal, sagittal = (
-        _body(np.take(scan.hu, index, axis)) for axis, index in enumerate(planes.indices_zyx)
+        body_in_plane(np.take(scan.hu, index, axis)) for axis, index in enumerate(planes.indices_zyx)
     )
     spacing_mm = scan.geometry.spacing_mm
     along_y = _occupied(np.concatenate([axial, sagittal.T], axis=1), _MARGIN_MM / spacing_mm[1])
@@ -88,7 +88,7 @@ def visible_window(scan: Volume, labels: LabelMap, planes: Planes) -> Window:
     return along_z, _including(along_y, planes.coronal), _including(along_x, planes.sagittal)
 
 
-def _body(plane_hu: NDArray[Any]) -> NDArray[np.bool_]:
+def body_in_plane(plane_hu: NDArray[Any]) -> NDArray[np.bool_]:
     """The largest connected piece of a plane that is no air: the patient without the table."""
     solid = np.ascontiguousarray(plane_hu > _BODY_HU)
     return np.asarray(cc3d.largest_k(solid, k=1, connectivity=4), dtype=bool)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.imaging.volume import LabelMap, Volume
 from renalmap.labels import CYST, KIDNEY, TUMOUR
-from renalmap.report.palette import CYST_COLOUR, KIDNEY_COLOUR, TUMOUR_COLOUR
+from renalmap.report.embedding import as_data_uri
+from renalmap.report.palette import LABEL_COLOURS
 from renalmap.report.panel import GreyWindow, draw_panel
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 THUMBNAIL_PX: Final = 240
-_COLOURS: Final = {KIDNEY: KIDNEY_COLOUR, CYST: CYST_COLOUR, TUMOUR: TUMOUR_COLOUR}
 _WINDOW: Final = GreyWindow(width_hu=400, level_hu=40)
 _REDUCED: Final = 2
 """Outlines have their width in pixels; drawn larger and reduced, they are finer."""
@@ -35,10 +33,10 @@ def draw_thumbnail(volume: Volume | None, mask: LabelMap | None) -> str | None:
         A `data:` URI, at most `THUMBNAIL_PX` pixels a side; None if there is neither scan nor mask.
     """
     if volume is None:
-        return None if mask is None else _encode(_front_view(mask), "PNG")
+        return None if mask is None else as_data_uri(_front_view(mask).quantize(64), "PNG")
     if mask is not None and mask.labels.shape != volume.hu.shape:
         mask = None
-    return _encode(_axial_slice(volume, mask), "JPEG")
+    return as_data_uri(_axial_slice(volume, mask), "JPEG")
 
 
 def _axial_slice(volume: Volume, mask: LabelMap | None) -> Image:
@@ -82,14 +80,4 @@ def _draw(
     height_mm, width_mm = (size * step for size, step in zip(plane.shape, pixel_mm, strict=True))
     scale = THUMBNAIL_PX / max(height_mm, width_mm)
     size_px = [max(1, round(length * scale)) * _REDUCED for length in (width_mm, height_mm)]
-    return draw_panel(plane, labels, _COLOURS, window, (size_px[0], size_px[1])).reduce(_REDUCED)
-
-
-def _encode(picture: Image, kind: Literal["PNG", "JPEG"]) -> str:
-    buffer = io.BytesIO()
-    if kind == "PNG":
-        picture.quantize(64).save(buffer, format="PNG", optimize=True)
-    else:
-        picture.save(buffer, format="JPEG", quality=85)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f"data:image/{kind.lower()};base64,{data}"
+    return draw_panel(plane, labels, LABEL_COLOURS, window, (size_px[0], size_px[1])).reduce(_REDUCED)

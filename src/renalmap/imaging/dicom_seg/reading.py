@@ -24,7 +24,7 @@ from renalmap.errors import (
     UnreadableImageError,
 )
 from renalmap.imaging.dicom_seg.codes import KIDNEY_CODE, LABEL_OF_TYPE
-from renalmap.imaging.orientation import build_geometry
+from renalmap.imaging.orientation import LPS_TO_RAS, build_geometry
 from renalmap.imaging.volume import Geometry, LabelMap
 from renalmap.labels import CYST, KIDNEY, TUMOUR
 
@@ -39,7 +39,6 @@ _MOST_SLICES: Final = 10_000
 """A file of a few kilobytes must not ask for a grid of any size."""
 _OFF_STEP: Final = 0.2
 _SAME_ANGLE: Final = 1e-3
-_LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,7 +254,7 @@ def _grid(dataset: Any, frames: Sequence[_Frame], path: Path) -> tuple[Geometry,
     lps[:3, 2] = per_slice
     lps[:3, 3] = lowest.position_mm - below * per_slice
     shape = (int(dataset.Columns), int(dataset.Rows), below + rise + 1 + above)
-    geometry = build_geometry(shape, _LPS_TO_RAS @ lps, where=path)
+    geometry = build_geometry(shape, LPS_TO_RAS @ lps, where=path)
     return geometry, (slots + below).tolist()
 
 

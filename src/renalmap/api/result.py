@@ -1,0 +1,179 @@
+"""What the Python API returns: labels as the caller's own image has them, numbers, cautions, files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalmap.api.dicom_seg import dicom_source_of, name_structures, save_dicom_seg
+from renalmap.api.report import Segmented, report_segmented
+from renalmap.errors import InputError
+from renalmap.imaging import LabelMap, Volume, describe_hounsfield_doubt, write_label_map
+from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX, SegmentationType
+from renalmap.imaging.files import check_writable
+from renalmap.imaging.in_memory import label_map_to_nibabel, label_map_to_sitk
+from renalmap.imaging.nifti import NIFTI_SUFFIXES, is_nifti_name
+from renalmap.inference.cascade import Segmentation
+from renalmap.inference.quality import Flag, QualityReport, describe_flags
+from renalmap.measure import Measurements, measure_label_map
+
+AxisOrder = Literal["ijk", "kji"]
+"""As the file and nibabel have them, or in reverse, as SimpleITK's arrays."""
+
+REPORT_SUFFIX = ".html"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A segmented scan.
+
+    It keeps the scan's voxels: of thousands of scans, save the results and let them go.
+
+    Attributes:
+        volume: the scan, axes (z, y, x) in canonical orientation, HU.
+        segmentation: all that the cascade found, on the same grid: labels, probabilities, what was dropped.
+        quality: what to know before trusting it.
+        seconds: by part: read, stage1, stage2, postprocess, quality.
+        bundle_sha256: which model it was.
+        axis_order: of `labels`.
+    """
+
+    volume: Volume = field(repr=False)
+    segmentation: Segmentation = field(repr=False)
+    quality: QualityReport = field(repr=False)
+    seconds: Mapping[str, float]
+    bundle_sha256: str
+    axis_order: AxisOrder = "ijk"
+
+    @property
+    def label_map(self) -> LabelMap:
+        """Labels with axes (z, y, x) in canonical orientation, and their place in the patient."""
+        return self.segmentation.label_map
+
+    @cached_property
+    def labels(self) -> NDArray[np.uint8]:
+        """Labels with the shape and axis order of the scan as it was given.
+
+        0 background, 1 kidney, 2 tumour. An array's or a nibabel image's axes; those of
+        `SimpleITK.GetArrayFromImage` (slice, row, column) for a SimpleITK image; for a path, those in which
+        nibabel reads the file, and for DICOM (column, row, slice) with slices from the feet to the head. An
+        own copy: changing it changes nothing else.
+        """
+        stored = self.label_map.geometry.source.from_canonical(self.label_map.labels)
+        return np.array(stored if self.axis_order == "ijk" else stored.transpose(), order="C")
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """(4, 4), index in `labels` to world coordinates (mm, RAS+ as in NIfTI)."""
+        affine = self.label_map.geometry.source.affine.copy()
+        if self.axis_order == "kji":
+            affine[:, :3] = affine[:, 2::-1]
+        return affine
+
+    @cached_property
+    def measurements(self) -> Measurements:
+        """Kidneys and lesions in ml, mm and HU, measured when first asked for.
+
+        What was not found is not listed, and never 0; docs/measurements.md explains each number.
+        """
+        return measure_label_map(self.label_map, self.volume)
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """The quality report's flags, empty if nothing is remarkable; docs/quality.md explains each."""
+        return tuple(self.quality.flags)
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """In sentences: doubt whether the values are HU, what the reader assumed, what the flags say."""
+        doubt = describe_hounsfield_doubt(self.volume)
+        first = () if doubt is None else (doubt,)
+        return (*first, *self.volume.notes, *describe_flags(self.quality))
+
+    @property
+    def kidney_found(self) -> bool:
+        """Whether any voxel is kidney or tumour."""
+        return self.segmentation.kidney_found
+
+    def to_nibabel(self) -> Any:
+        """The labels as a nibabel image on the scan's grid, with the scan's header codes and units."""
+        return label_map_to_nibabel(self.label_map)
+
+    def to_sitk(self) -> Any:
+        """The labels as a SimpleITK image on the scan's grid.
+
+        Raises:
+            MissingDependencyError: SimpleITK is not installed.
+        """
+        return label_map_to_sitk(self.label_map)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write a file of the kind that its name says; as `renalmap segment` would have written it.
+
+        Args:
+            path: `.nii.gz` or `.nii` for the labels on the scan's own grid; `.dcm` for a DICOM SEG, of a
+                scan that was read from DICOM; `.html` for a report, which names neither scan nor patient.
+            overwrite: replace a file that exists.
+
+        Returns:
+            The path.
+
+        Raises:
+            InputError: no such kind is known, or a DICOM SEG of a scan that is no DICOM.
+            LabelError: a DICOM SEG of nothing, which is none.
+            OutputExistsError: the file exists.
+            PathMissingError: its folder does not.
+        """
+        path = Path(path)
+        if path.name.lower().endswith(DICOM_SUFFIX):
+            self.save_dicom_seg(path, overwrite=overwrite)
+            return path
+        if path.suffix.lower() == REPORT_SUFFIX:
+            self._save_report(path, overwrite=overwrite)
+            return path
+        if not is_nifti_name(path):
+            raise InputError(
+                "the output's name decides its format and this one is unknown",
+                where=path,
+                got=path.suffix or "no suffix",
+                expected=f"a name that ends in {', '.join((*NIFTI_SUFFIXES, DICOM_SUFFIX))} or {REPORT_SUFFIX}",
+            )
+        write_label_map(self.label_map, path, overwrite=overwrite)
+        return path
+
+    def save_dicom_seg(
+        self, path: Path, *, segmentation_type: SegmentationType = "binary", overwrite: bool = False
+    ) -> None:
+        """Write a DICOM SEG that refers to the scan's DICOM slices.
+
+        Args:
+            path: the file, of whatever name.
+            segmentation_type: `binary`, or `labelmap` for the newer kind.
+            overwrite: replace a file that exists.
+
+        Raises:
+            InputError: the scan was not read from DICOM, or its identifiers are gone.
+            LabelError: no kidney was found: a DICOM SEG of nothing is none.
+        """
+        save_dicom_seg(
+            name_structures(self.label_map, self.volume),
+            dicom_source_of(self.volume, Path(self.volume.name)),
+            path,
+            self.bundle_sha256,
+            segmentation_type=segmentation_type,
+            overwrite=overwrite,
+        )
+
+    def _save_report(self, path: Path, *, overwrite: bool) -> None:
+        check_writable(path, overwrite=overwrite)
+        segmented = Segmented(
+            self.volume, self.label_map, self.quality, self.bundle_sha256, self.measurements
+        )
+        report_segmented(segmented, path, names=None)

@@ -1,0 +1,227 @@
+"""Scans that are in memory already, and label maps for whoever goes on there: arrays, nibabel, SimpleITK.
+
+nibabel's world is RAS+, as RenalMap's; SimpleITK's is LPS. nibabel's arrays have the file's axes (i, j, k),
+SimpleITK's the same ones in reverse, (k, j, i). Neither library is imported here but for an image of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from renalmap.errors import (
+    AffineError,
+    ColourImageError,
+    DimensionError,
+    MissingDependencyError,
+)
+from renalmap.imaging.filling import HuGrid
+from renalmap.imaging.nifti import CHUNK_BYTES, check_voxel_type, mm_per_unit, three_axes
+from renalmap.imaging.nifti_writing import label_map_header
+from renalmap.imaging.orientation import LPS_TO_RAS, build_geometry
+from renalmap.imaging.volume import Geometry, LabelMap, Volume
+
+
+def is_nibabel_image(scan: Any) -> bool:
+    """Whether this is a nibabel image, or quacks like one: it has `dataobj`, `affine` and `header`."""
+    return all(hasattr(scan, name) for name in ("dataobj", "affine", "header"))
+
+
+def is_sitk_image(scan: Any) -> bool:
+    """Whether this is a SimpleITK image, told without importing SimpleITK."""
+    return any(base.__module__.partition(".")[0] == "SimpleITK" for base in type(scan).__mro__)
+
+
+def volume_from_array(voxels: NDArray[Any], affine: ArrayLike | None, name: str = "array") -> Volume:
+    """A scan from its voxels and their place in the patient.
+
+    Args:
+        voxels: HU, three axes in any order; trailing axes of length 1 are dropped. It is copied.
+        affine: (4, 4), index in `voxels` to world coordinates (mm, RAS+ as in NIfTI).
+        name: the scan's short name.
+
+    Returns:
+        int16 if every voxel is a whole number that int16 holds, else float32; axes (z, y, x).
+
+    Raises:
+        AffineError: there is no affine, or it places nothing: see `build_geometry`.
+        DimensionError: the array has not three axes.
+        ColourImageError, UnreadableImageError: the voxels are no plain numbers.
+        NonFiniteVoxelsError: a voxel is NaN or infinite.
+    """
+    if affine is None:
+        raise AffineError(
+            "an array does not say where its voxels lie",
+            where=name,
+            got="no affine",
+            expected="affine=, (4, 4), from index to mm in the patient, RAS+ as in NIfTI",
+            hint="Left and right, and every millilitre, come from it",
+        )
+    voxels = np.asarray(voxels)
+    check_voxel_type(voxels.dtype, name)
+    shape = three_axes(voxels.shape)
+    _check_dimensions(shape, name)
+    geometry = build_geometry(shape, _checked_affine(affine, name), where=name)
+    return _fill(geometry, voxels.reshape(shape), name)
+
+
+def volume_from_nibabel(image: Any, name: str = "nibabel image") -> Volume:
+    """A scan from a nibabel image; its scaling is applied, as `get_fdata` would.
+
+    The image's own affine counts, and its header's unit and codes, as for a file. Returns and raises as
+    `volume_from_array`.
+    """
+    dtype = image.header.get_data_dtype() if _is_proxy(image.dataobj) else image.dataobj.dtype
+    check_voxel_type(np.dtype(dtype), name)
+    if image.affine is None:
+        raise AffineError(
+            "the image does not say where its voxels lie", where=name, got="no affine in the image"
+        )
+    shape = three_axes(image.shape)
+    _check_dimensions(shape, name)
+    header, unit_mm = _nifti_header(image)
+    affine = _checked_affine(image.affine, name)
+    affine[:3] *= unit_mm
+    geometry = build_geometry(shape, affine, header=header, where=name)
+    slope, intercept = 1.0, 0.0
+    if _is_proxy(image.dataobj):  # whole numbers and a scale take a quarter of nibabel's float64
+        raw = image.dataobj.get_unscaled()
+        slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
+    else:
+        raw = np.asanyarray(image.dataobj)
+    return _fill(geometry, raw.reshape(shape), name, slope, intercept)
+
+
+def volume_from_sitk(image: Any, name: str = "SimpleITK image") -> Volume:
+    """A scan from a SimpleITK image.
+
+    The stored grid has SimpleITK's index order (x, y, z) and its place, so that a label map is written as
+    `SimpleITK.WriteImage` would have written the scan. Returns and raises as `volume_from_array`.
+    """
+    import SimpleITK as sitk  # noqa: N813, PLC0415  (there, since the image is)
+
+    components = image.GetNumberOfComponentsPerPixel()
+    if components > 1:
+        raise ColourImageError(
+            "the image is in colour, or holds vectors",
+            where=name,
+            got=f"{components} samples per voxel ({image.GetPixelIDTypeAsString()})",
+            expected="one number per voxel, in HU",
+            hint="Give the CT itself, not a rendering of it",
+        )
+    shape = tuple(image.GetSize())
+    _check_dimensions(shape, name)
+    voxels = sitk.GetArrayViewFromImage(image).transpose()
+    check_voxel_type(voxels.dtype, name)
+    lps = np.eye(4)
+    lps[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    lps[:3, 3] = image.GetOrigin()
+    return _fill(build_geometry(shape, LPS_TO_RAS @ lps, where=name), voxels, name)
+
+
+def label_map_to_nibabel(label_map: LabelMap) -> Any:
+    """A nibabel image of labels (uint8) on the scan's stored grid: what `write_label_map` would write."""
+    from nibabel.nifti1 import Nifti1Header, Nifti1Image  # noqa: PLC0415  (slow import)
+    from nibabel.nifti2 import Nifti2Image  # noqa: PLC0415
+
+    source = label_map.geometry.source
+    header = label_map_header(source)
+    affine = source.affine.copy()
+    affine[:3] /= mm_per_unit(header)
+    kind: Any = Nifti1Image if type(header) is Nifti1Header else Nifti2Image
+    return kind(np.ascontiguousarray(source.from_canonical(label_map.labels)), affine, header)
+
+
+def label_map_to_sitk(label_map: LabelMap) -> Any:
+    """A SimpleITK image of labels (uint8) on the scan's stored grid, index order (i, j, k).
+
+    Raises:
+        MissingDependencyError: SimpleITK is not installed.
+    """
+    try:
+        import SimpleITK as sitk  # noqa: N813, PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            "a SimpleITK image needs SimpleITK", hint="Run: pip install SimpleITK"
+        ) from error
+    source = label_map.geometry.source
+    stored = source.from_canonical(label_map.labels)
+    image: Any = sitk.GetImageFromArray(np.ascontiguousarray(stored.transpose()))
+    lps = LPS_TO_RAS @ source.affine
+    spacing_mm = np.linalg.norm(lps[:3, :3], axis=0)
+    image.SetSpacing(spacing_mm.tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    image.SetDirection((lps[:3, :3] / spacing_mm).ravel().tolist())
+    return image
+
+
+def _fill(
+    geometry: Geometry, raw: NDArray[Any], name: str, slope: float = 1.0, intercept: float = 0.0
+) -> Volume:
+    """Canonical voxels, a few megabytes at a time: whatever the type, no second copy is made."""
+    grid = HuGrid(geometry, name)
+    planes = raw.shape[-1]
+    at_once = max(1, CHUNK_BYTES // raw[..., 0].nbytes)
+    for first in range(0, planes, at_once):
+        grid.put(first, raw[..., first : first + at_once], slope, intercept)
+    return Volume(grid.hu, geometry, name)
+
+
+def _check_dimensions(shape: tuple[int, ...], name: str) -> None:
+    if len(shape) == 4 and shape[-1] in {3, 4}:
+        raise DimensionError(
+            "the image has four axes",
+            where=name,
+            got=f"shape {shape}: in colour, or {shape[-1]} volumes in a series",
+            expected="three axes, one number per voxel, in HU",
+            hint="Give one CT volume",
+        )
+    if len(shape) != 3:
+        raise DimensionError(
+            "the image is not a three-dimensional grid",
+            where=name,
+            got=f"shape {shape}",
+            expected="three axes",
+            hint="Give one whole CT volume, not a slice or a series of volumes",
+        )
+
+
+def _checked_affine(affine: ArrayLike, name: str) -> NDArray[np.float64]:
+    try:
+        matrix = np.array(affine, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise AffineError(
+            "the affine is not a matrix of numbers", where=name, got=f"a {type(affine).__name__}"
+        ) from error
+    if matrix.shape == (4, 4) and matrix[3].tolist() != [0.0, 0.0, 0.0, 1.0]:
+        raise AffineError(
+            "the affine's last row is not that of an affine",
+            where=name,
+            got=str(matrix[3].tolist()),
+            expected="0, 0, 0, 1",
+            hint="Is it transposed?",
+        )
+    return matrix
+
+
+def _is_proxy(dataobj: Any) -> bool:
+    """Whether voxels are still in a file, unscaled, with one scale for all of them."""
+    return hasattr(dataobj, "get_unscaled") and np.ndim(getattr(dataobj, "slope", [])) == 0
+
+
+def _nifti_header(image: Any) -> tuple[Any, float]:
+    """The image's header where it is a NIfTI file's and holds the image's affine; mm in its unit."""
+    from nibabel.nifti1 import Nifti1Header  # noqa: PLC0415  (slow import)
+    from nibabel.nifti2 import Nifti2Header  # noqa: PLC0415
+
+    header: Any = image.header
+    if not isinstance(image.header, Nifti1Header):
+        return None, 1.0
+    unit_mm = mm_per_unit(header)
+    # A pair's header (.hdr and .img) names another file; an affine may have been changed in place.
+    whole = type(header) in {Nifti1Header, Nifti2Header}
+    if whole and np.allclose(header.get_best_affine(), image.affine, rtol=1e-5, atol=1e-3):
+        return header.copy(), unit_mm
+    return None, unit_mm

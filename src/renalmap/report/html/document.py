@@ -1,0 +1,72 @@
+"""The page itself: parts into the template, under a policy that forbids any connection."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from html import escape
+from string import Template
+from typing import Final
+
+from renalmap import __version__
+from renalmap.errors import GeometryMismatchError
+from renalmap.report.html.assets import read_asset
+from renalmap.report.html.contents import ReportContents
+from renalmap.report.html.flags import flags_section
+from renalmap.report.html.method import facts, method_section
+from renalmap.report.html.packing import choose_packing
+from renalmap.report.html.pictures import legend, pictures_section
+from renalmap.report.html.tables import measurement_tables
+from renalmap.report.html.viewer import viewer_data, viewer_section
+
+WITHOUT_NAME: Final = "CT scan"
+"""The heading of a report without names."""
+
+
+def report_page(contents: ReportContents) -> str:
+    """Write everything about one scan as one HTML page that needs no other file.
+
+    The page's policy allows its own script and style, known by their hashes, and pictures inside it;
+    every connection is forbidden. Texts are escaped: no name can bring markup in.
+
+    Raises:
+        GeometryMismatchError: labels and scan lie on different grids.
+    """
+    scan, labels, names = contents.scan, contents.labels, contents.names
+    if not scan.geometry.matches(labels.geometry):
+        raise GeometryMismatchError(
+            "the labels lie on another grid than the scan",
+            where=None if names is None else names.labels,
+            got=f"shape {labels.geometry.shape}, spacing {labels.geometry.spacing_mm} mm",
+            expected=f"shape {scan.geometry.shape}, spacing {scan.geometry.spacing_mm} mm",
+            hint="Give the label map that was made from this scan",
+        )
+    packing = choose_packing(scan, labels)
+    style, script = read_asset("report.css"), read_asset("viewer.js")
+    return Template(read_asset("report.html")).substitute(
+        policy=_policy(style, script),
+        version=__version__,
+        title=escape(WITHOUT_NAME if names is None else names.title),
+        style=style,
+        script=script,
+        facts=facts(contents),
+        flags=flags_section(contents),
+        measurements=measurement_tables(contents, packing.nearest),
+        legend=legend(contents),
+        pictures=pictures_section(contents),
+        viewer=viewer_section(contents, packing),
+        method=method_section(contents),
+        data=viewer_data(contents, packing),
+    )
+
+
+def _policy(style: str, script: str) -> str:
+    """A Content-Security-Policy: nothing from anywhere but this page's own style, script and pictures."""
+    style_hash, script_hash = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+        for text in (style, script)
+    )
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{style_hash}'; "
+        f"script-src 'sha256-{script_hash}'; base-uri 'none'; form-action 'none'"
+    )

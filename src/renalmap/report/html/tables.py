@@ -1,0 +1,198 @@
+"""Kidneys and lesions as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+from typing import Final
+
+from renalmap.measure.results import KidneyMeasurement, LesionMeasurement
+from renalmap.report.html.contents import ReportContents
+
+PRINTED_LESIONS: Final = 8
+"""On paper; the screen shows all."""
+
+UNKNOWN: Final = "&ndash;"
+_CUT: Final = '<span class="cut">cut off</span>'
+_AT_LEAST: Final = "&ge;&nbsp;"
+
+SliceIndex = Callable[[int], int]
+"""From a slice of the scan to the viewer's nearest one."""
+
+
+def measurement_tables(contents: ReportContents, slice_index: SliceIndex) -> str:
+    """Both tables and what explains them.
+
+    Args:
+        contents: what was measured.
+        slice_index: for the buttons that show a lesion in the viewer.
+    """
+    measured = contents.measurements
+    if not measured.kidneys and not measured.lesions:
+        return "<p>Nothing is labelled in this scan, so nothing was measured.</p>"
+    parts = [_kidney_table(contents)] if measured.kidneys else []
+    if measured.lesions:
+        parts += [_lesion_table(contents, slice_index), _remarks(contents)]
+    else:
+        parts.append('<p class="small">No tumour is labelled.</p>')
+    return "".join(parts)
+
+
+def side_of(side: str | None) -> str:
+    """A patient's side in words."""
+    return "side unknown" if side is None else side
+
+
+def lesion_name(lesion: LesionMeasurement) -> str:
+    """As "Tumour 1, left"."""
+    return f"{lesion.kind.capitalize()} {lesion.id}, {side_of(lesion.side)}"
+
+
+def _kidney_table(contents: ReportContents) -> str:
+    kidneys = contents.measurements.kidneys
+    with_cysts = any(kidney.cyst_ml for kidney in kidneys)
+    confidence_title, confidences = _kidney_confidences(contents)
+    head = ["Kidney", "Parenchyma<br>ml", "Tumour<br>ml"]
+    head += ["Cyst<br>ml"] if with_cysts else []
+    head += ["Length<br>mm", "Parenchyma<br>HU", *confidence_title, "In the scan"]
+    rows = []
+    for kidney in kidneys:
+        cells = [_ml(kidney.parenchyma_ml, kidney), _ml(kidney.tumour_ml, kidney)]
+        cells += [_ml(kidney.cyst_ml, kidney)] if with_cysts else []
+        cells += [_number(kidney.length_mm, kidney.incomplete, 0), _hu(kidney.mean_hu, kidney.sd_hu)]
+        cells += [_share(confidences.get(kidney.side or "")) for _ in confidence_title]
+        cells.append(_CUT if kidney.incomplete else "whole")
+        name = f'<span class="dot"></span>{escape(side_of(kidney.side)).capitalize()}'
+        rows.append(_row(name, cells, big=0))
+    return _table("Kidneys", head, rows)
+
+
+def _lesion_table(contents: ReportContents, slice_index: SliceIndex) -> str:
+    lesions = contents.measurements.lesions
+    confidence_title, confidences = _tumour_confidences(contents)
+    head = [
+        "Lesion",
+        "Longest axial<br>diameter mm",
+        "Short axis<br>mm",
+        "Largest 3D<br>mm",
+        "Volume<br>ml",
+    ]
+    head += ["Size class", "In the kidney", "Outside<br>outline", "HU", *confidence_title, "Slice"]
+    rows = []
+    for at, lesion in enumerate(lesions):
+        cut = lesion.incomplete
+        cells = [
+            _number(value, cut, 1)
+            for value in (
+                lesion.longest_axial_diameter_mm,
+                lesion.short_axis_mm,
+                lesion.largest_3d_diameter_mm,
+            )
+        ]
+        cells += [_number(lesion.volume_ml, cut, 1), escape(lesion.size_class or "") or UNKNOWN]
+        cells += [lesion.polar_position or UNKNOWN, _share(lesion.exophytic_share)]
+        cells += [
+            _hu(lesion.mean_hu, lesion.sd_hu),
+            *[_share(confidences.get(lesion.id)) for _ in confidence_title],
+        ]
+        cells.append(_show_button(lesion, slice_index(lesion.slice)))
+        name = f'<span class="dot {lesion.kind}"></span>{escape(lesion_name(lesion))}' + (
+            f" {_CUT}" if cut else ""
+        )
+        rows.append(_row(name, cells, big=0, kind="screen-only" if at >= PRINTED_LESIONS else ""))
+    hidden = len(lesions) - PRINTED_LESIONS
+    if hidden > 0:
+        text = f"and {hidden} smaller on screen, not printed"
+        rows.append(f'<tr class="print-only"><td colspan="{len(head)}">{text}</td></tr>')
+    return _table(
+        "Tumours and cysts" if any(one.kind == "cyst" for one in lesions) else "Tumours", head, rows
+    )
+
+
+def _show_button(lesion: LesionMeasurement, index: int) -> str:
+    name = escape(lesion_name(lesion))
+    return f'<button type="button" data-slice="{index}" aria-label="Show {name} in the viewer">{lesion.slice + 1}</button>'
+
+
+def _remarks(contents: ReportContents) -> str:
+    measured = contents.measurements
+    text = measured.size_class_note
+    remarks = [f"{text[:1].upper()}{text[1:]}."]
+    remarks[0] = remarks[0].replace("Size_class uses", "The size class uses")
+    remarks.append(
+        "Outside outline: share of the lesion's volume beyond the kidney's own convex outline."
+    )
+    if any(one.incomplete for one in measured.kidneys) or any(
+        one.incomplete for one in measured.lesions
+    ):
+        remarks.append("&ge;: cut off by the scan's border, so a lower bound.")
+    return f'<p class="small">{" ".join(remarks)}</p>'
+
+
+def _kidney_confidences(contents: ReportContents) -> tuple[list[str], dict[str, float]]:
+    """Its column's title, if it has any entry, and by side what it says."""
+    quality = contents.quality
+    if quality is None:
+        return [], {}
+    found = {one.side: one.confidence for one in quality.kidneys if one.confidence is not None}
+    title = "Expected<br>Dice" if quality.kidney_confidence_calibrated else "Score, not<br>calibrated"
+    return [title] if found else [], {str(side): value for side, value in found.items()}
+
+
+def _tumour_confidences(contents: ReportContents) -> tuple[list[str], dict[int, float]]:
+    """The same by lesion. A lesion is the tumour of the same side whose volume agrees and no other's does."""
+    quality = contents.quality
+    if quality is None:
+        return [], {}
+    found = {}
+    for lesion in contents.measurements.tumours:
+        same = [
+            tumour.confidence
+            for tumour in quality.tumours
+            if tumour.side == lesion.side and abs(tumour.tumour_ml - lesion.volume_ml) <= 0.011
+        ]
+        if len(same) == 1 and same[0] is not None:
+            found[lesion.id] = same[0]
+    title = (
+        "Probability<br>it is real"
+        if quality.tumour_confidence_calibrated
+        else "Score, not<br>calibrated"
+    )
+    return [title] if found else [], found
+
+
+def _table(caption: str, head: Sequence[str], rows: Iterable[str]) -> str:
+    first, *others = head
+    titles = f'<th scope="col">{first}</th>' + "".join(
+        f'<th scope="col" class="n">{title}</th>' for title in others
+    )
+    return (
+        f'<div class="scroll"><table><caption>{caption}</caption><thead><tr>{titles}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _row(name: str, cells: Sequence[str], *, big: int, kind: str = "") -> str:
+    body = "".join(
+        f'<td class="n{" big" if at == big else ""}">{cell}</td>' for at, cell in enumerate(cells)
+    )
+    return f'<tr{f" class={kind!r}" if kind else ""}><th scope="row">{name}</th>{body}</tr>'
+
+
+def _ml(volume_ml: float, kidney: KidneyMeasurement) -> str:
+    return _number(volume_ml, kidney.incomplete and volume_ml > 0, 1)
+
+
+def _number(value: float, at_least: bool, digits: int) -> str:  # noqa: FBT001 - private
+    return f"{_AT_LEAST if at_least else ''}{value:.{digits}f}"
+
+
+def _share(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{100 * value:.0f}&nbsp;%"
+
+
+def _hu(mean: float | None, deviation: float | None) -> str:
+    if mean is None:
+        return UNKNOWN
+    spread = "" if deviation is None else f"&nbsp;&plusmn;&nbsp;{deviation:.0f}"
+    return f"{mean:.0f}{spread}".replace("-", "&minus;")

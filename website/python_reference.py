@@ -1,0 +1,74 @@
+"""Which public names the reference of the Python API shows; mkdocstrings fills in their docstrings."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SECTIONS: Final = {
+    "Segment": (
+        "What `import renalmap` offers. [How to use it](../python.md).",
+        (
+            "renalmap.segment",
+            "renalmap.Segmenter",
+            "renalmap.Result",
+            "renalmap.SegmentOptions",
+            "renalmap.DicomChoice",
+        ),
+    ),
+    "Measurements": (
+        "What `Result.measurements` holds.",
+        (
+            "renalmap.measure.measure_label_map",
+            "renalmap.measure.Measurements",
+            "renalmap.measure.KidneyMeasurement",
+            "renalmap.measure.LesionMeasurement",
+            "renalmap.measure.Diameter",
+            "renalmap.measure.Point",
+            "renalmap.measure.Speck",
+            "renalmap.measure.MeasurementFlag",
+        ),
+    ),
+    "Quality": (
+        "What a `Result` says of itself. [What the fields mean](../quality.md).",
+        (
+            "renalmap.inference.quality.QualityReport",
+            "renalmap.inference.quality.KidneyReport",
+            "renalmap.inference.quality.TumourReport",
+            "renalmap.inference.phase.ContrastReport",
+        ),
+    ),
+    "Scans and label maps": (
+        "How RenalMap holds voxels, and where they lie in the patient.",
+        (
+            "renalmap.imaging.read_volume",
+            "renalmap.imaging.read_label_map",
+            "renalmap.imaging.write_label_map",
+            "renalmap.imaging.Volume",
+            "renalmap.imaging.LabelMap",
+            "renalmap.imaging.Geometry",
+            "renalmap.imaging.SourceGrid",
+        ),
+    ),
+    "Scores": (
+        "Against a reference. [How they are defined](../results.md).",
+        ("renalmap.evaluation.evaluate_case", "renalmap.evaluation.CaseScore"),
+    ),
+    "The model": (
+        "The folder that is loaded, and every decision in it.",
+        (
+            "renalmap.bundle.Bundle",
+            "renalmap.preprocess.plan.Plan",
+            "renalmap.inference.cascade.Segmentation",
+        ),
+    ),
+    "Errors": ("Everything that is raised on purpose.", ("renalmap.errors",)),
+}
+
+
+def python_reference() -> str:
+    """Markdown with an instruction to mkdocstrings for every name."""
+    parts = ["# Python\n"]
+    for title, (text, names) in SECTIONS.items():
+        parts.append(f"\n## {title}\n\n{text}\n")
+        parts += [f"\n::: {name}\n    options:\n      heading_level: 3\n" for name in names]
+    return "".join(parts)
