@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from renalmap.dataset.layouts import KITS_IMAGE, KITS_MASKS, kits_folder, nifti_files
-from renalmap.errors import ConfigError, DatasetError
+from renalmap.errors import ConfigError, DatasetError, NoImagesError
 from renalmap.imaging.nifti import is_nifti_name, scan_name
 
 logger = logging.getLogger(__name__)
@@ -61,24 +62,45 @@ def find_cohort(paths: Sequence[Path]) -> Cohort:
     A path is one scan if it is a file, or a folder with DICOM slices directly in it. Any other folder is a
     folder of scans if it has KiTS's layout (`case_XXXXX/imaging.nii.gz`), nnU-Net's (`imagesTr`,
     `imagesTs`), NIfTI files directly in it, or folders of DICOM slices anywhere below; a scan of the last kind is
-    called by its path (`patient/series` is `patient_series`). A folder with nothing of these stays one
-    scan, for reading to say what is wrong with it; so does a path that does not exist.
+    called by its path (`patient/series` is `patient_series`). A path that does not exist stays a scan, for
+    reading to say so.
 
     Args:
         paths: files and folders.
 
     Raises:
+        NoImagesError: the only path is a folder without a scan; of several, it becomes a scan with a
+            problem.
         ConfigError: a folder holds NIfTI files and folders of DICOM slices.
         DatasetError: it has nnU-Net's layout and no scan in it.
     """
     scans: list[CohortScan] = []
     folders = []
     for path in paths:
-        found = _scans_in(path) if path.is_dir() and not _holds_dicom(path) else []
+        if not path.is_dir() or _holds_dicom(path):
+            scans.append(CohortScan(path))
+            continue
+        found = _scans_in(path)
         if found:
             folders.append(path)
-        scans += found or [CohortScan(path)]
+            scans += found
+            continue
+        error = _no_scan(path)
+        if len(paths) == 1:
+            raise error
+        scans.append(CohortScan(path, problem=str(error)))
     return Cohort(tuple(scans), tuple(folders))
+
+
+def _no_scan(folder: Path) -> NoImagesError:
+    kinds = Counter(path.suffix or "no suffix" for path in folder.iterdir())
+    return NoImagesError(
+        "the folder holds no scan",
+        where=folder,
+        got=", ".join(f"{count} x {kind}" for kind, count in sorted(kinds.items())) or "an empty folder",
+        expected="DICOM slices in it or in folders below it, NIfTI files in it, or the layout of KiTS or "
+        "nnU-Net",
+    )
 
 
 def _scans_in(folder: Path) -> list[CohortScan]:

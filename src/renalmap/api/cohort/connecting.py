@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module, metadata
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
 from renalmap.errors import ClusterError, ConfigError, MissingDependencyError
@@ -107,10 +108,11 @@ def connected(request: ClusterRequest, scans: int, threads: int | None) -> Itera
 def describe_dashboard(client: Any) -> str:
     """Where Dask's dashboard is, or why there is none."""
     try:
-        client.run_on_scheduler(metadata.version, "bokeh")
-    except Exception:  # noqa: BLE001 -- whatever it cannot tell, the run does not depend on it
-        return "Dask has no dashboard here: the scheduler's machine lacks the package bokeh"
-    return f"Dask's dashboard: {client.dashboard_link}"
+        if client.run_on_scheduler(find_spec, "bokeh") is not None:
+            return f"Dask's dashboard: {client.dashboard_link}"
+    except Exception:
+        logger.info("could not ask for the dashboard", exc_info=True)
+    return "Dask has no dashboard here: the scheduler's machine lacks the package bokeh"
 
 
 def slurm_cluster(request: ClusterRequest) -> Any:
@@ -187,8 +189,11 @@ def _start_slurm(request: ClusterRequest, scans: int, threads: int | None) -> An
 
 def _import(name: str) -> Any:
     try:
-        return import_module(name)
+        module = import_module(name)
     except ImportError as error:
         raise MissingDependencyError(
             f"a cluster needs the package {name}", got=str(error), hint="pip install 'renalmap[cluster]'"
         ) from error
+    if not logger.isEnabledFor(logging.INFO):  # importing Dask sets its level to INFO
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    return module

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from renalmap.api.cohort.connecting import ClusterRequest, check_request
 from renalmap.api.cohort.jobs import (
     CohortCase,
     Job,
+    Loaded,
     Order,
     Standing,
     failed,
@@ -230,8 +232,12 @@ def _do_here(jobs: Sequence[Job], order: Order, ledger: _Ledger) -> None:
         def told(_: Path, what: str, done: int, total: int, counted: str = counted) -> None:
             progress(f"{counted}: {what}", done, total, f"{counted}: {what}")
 
-        ledger.add(run_job(job, order, lambda loaded=loaded: loaded, told))
+        ledger.add(run_job(job, order, partial(_same, loaded), told))
         loaded = replace(loaded, seconds=0.0)
+
+
+def _same(loaded: Loaded) -> Loaded:
+    return loaded
 
 
 def _do_on_cluster(jobs: Sequence[Job], order: Order, cluster: ClusterRequest, ledger: _Ledger) -> None:
