@@ -42,7 +42,7 @@ def cohort(tmp_path: Path, write_scan: Callable[..., Path], hu: NDArray[np.int16
 @pytest.fixture(scope="session")
 def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scan that the bundled model works on for a second or more."""
-    config = PhantomConfig(shape_zyx=(12, 128, 128), spacing_mm_zyx=(10.0, 3.0, 3.0))
+    config = PhantomConfig(shape_zyx=(8, 128, 128), spacing_mm_zyx=(10.0, 3.0, 3.0))
     path = tmp_path_factory.mktemp("phantom") / "scan.nii.gz"
     write_volume(make_phantom(config, np.random.default_rng(0)).scan, path)
     return path

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import queue
 import shutil
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -17,6 +19,9 @@ from renalmap.inference.session import available_cores
 logger = logging.getLogger(__name__)
 
 SCHEMES: Final = ("tcp://", "tls://")
+
+_GRACE_S: Final = 1.0
+"""Dask's own limit says more of what is wrong, so it comes first."""
 
 _SLURM_WORKERS: Final = 4
 _SLURM_DEFAULTS: Final[Mapping[str, Any]] = {"cores": 4, "memory": "8GiB", "processes": 1}
@@ -153,7 +158,9 @@ def slurm_settings(request: ClusterRequest) -> dict[str, Any]:
 @contextmanager
 def _client(distributed: Any, request: ClusterRequest) -> Iterator[Any]:
     try:
-        client = distributed.Client(request.address, timeout=request.timeout_s)
+        client = _answer_in_time(
+            lambda: distributed.Client(request.address, timeout=request.timeout_s), request.timeout_s
+        )
     except Exception as error:  # OSError, TimeoutError, ValueError, TypeError for want of certificates
         tls = request.address.startswith("tls://")
         raise ClusterError(
@@ -166,6 +173,29 @@ def _client(distributed: Any, request: ClusterRequest) -> Iterator[Any]:
         ) from error
     with client:
         yield client
+
+
+def _answer_in_time(connect: Callable[[], Any], timeout_s: float) -> Any:
+    """What `connect` returns or raises, or TimeoutError.
+
+    Dask's own limit does not hold where something accepts the connection and then says nothing.
+    """
+    answer: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answer.put((connect(), None))
+        except Exception as error:  # noqa: BLE001 -- raised where it is waited for
+            answer.put((None, error))
+
+    threading.Thread(target=ask, name="connect", daemon=True).start()
+    try:
+        client, error = answer.get(timeout=timeout_s + _GRACE_S)
+    except queue.Empty:
+        raise TimeoutError("what answers there is no Dask scheduler, or one that hangs") from None
+    if error is not None:
+        raise error
+    return client
 
 
 def _start_local(request: ClusterRequest, scans: int, threads: int | None) -> Any:
