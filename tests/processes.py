@@ -41,9 +41,19 @@ def read_json(path: Path) -> dict[str, Any] | None:
 class DaskProcesses:
     """A scheduler and its workers."""
 
+    scheduler: subprocess.Popen[bytes]
     address: str
     folder: Path
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, folder: Path) -> DaskProcesses:
+        """Start a scheduler; its files and logs go into the folder."""
+        file = folder / "scheduler.json"
+        arguments = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file)
+        process = start("dask_scheduler", folder, *arguments)
+        found = wait_until(lambda: read_json(file), "the scheduler's start")
+        return cls(process, found["address"], folder)
 
     def start_workers(self, count: int) -> None:
         """Start workers that nobody starts again if they die."""

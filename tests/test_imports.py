@@ -22,6 +22,10 @@ HEAVY = (
     "blosc2",
     "surface_distance",
     "httpx",
+    "dask",
+    "distributed",
+    "dask_jobqueue",
+    "pyarrow",
 )
 
 

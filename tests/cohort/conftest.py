@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.processes import DaskProcesses, end, read_json, start, wait_until
+from tests.processes import DaskProcesses, end
 
 from renalmap.dataset.phantom import PhantomConfig, make_phantom
 from renalmap.imaging import write_volume
@@ -52,13 +52,9 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskProcesses]:
     """A scheduler that has no workers."""
     pytest.importorskip("distributed", reason="needs the extra cluster")
-    folder = tmp_path_factory.mktemp("dask")
-    file = folder / "scheduler.json"
-    arguments = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file)
-    process = start("dask_scheduler", folder, *arguments)
-    found = wait_until(lambda: read_json(file), "the scheduler's start")
-    yield DaskProcesses(found["address"], folder)
-    end(process)
+    started = DaskProcesses.start(tmp_path_factory.mktemp("dask"))
+    yield started
+    end(started.scheduler)
 
 
 @pytest.fixture

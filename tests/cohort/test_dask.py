@@ -12,7 +12,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from tests.processes import finish, read_json, segment, start_segment, wait_until
+from tests.processes import DaskProcesses, finish, read_json, segment, start_segment, wait_until
 
 from renalmap.api.cohort import ClusterRequest, CohortCase
 from renalmap.api.cohort.cluster import run_on_cluster
@@ -139,6 +139,26 @@ def test_ctrl_c_ends_a_local_cluster_and_leaves_what_is_finished(tmp_path, phant
     }
     assert names(out) == [f"{n}_seg.{end}" for n in "ab" for end in ("nii.gz", "sidecar.json")]
     assert read_label_map(out / "b_seg.nii.gz").labels.any()
+
+
+def test_a_scheduler_that_dies(tmp_path, phantom):
+    cohort, out = copies(phantom, tmp_path / "cohort", *"ab"), tmp_path / "out"
+    dask = DaskProcesses.start(tmp_path)
+    dask.start_workers(1)
+    try:
+        process = start_segment(cohort, "--out", out, "--cluster", dask.address, "--threads", 1)
+        wait_until(lambda: marker(out, "b"), "the second scan's start")
+        dask.scheduler.kill()
+        ended = finish(process)
+    finally:
+        dask.scheduler.kill()
+        dask.scheduler.wait()
+        dask.stop_workers()
+    assert ended.code == 2
+    assert "error: the scheduler is gone" in ended.stderr
+    assert "What is finished is kept; --resume goes on from there" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert (out / "a_seg.sidecar.json").exists()
 
 
 def test_a_scheduler_that_is_not_there(tmp_path, cohort, model):

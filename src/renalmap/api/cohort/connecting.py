@@ -224,6 +224,7 @@ def _import(name: str) -> Any:
         raise MissingDependencyError(
             f"a cluster needs the package {name}", got=str(error), hint="pip install 'renalmap[cluster]'"
         ) from error
-    if not logger.isEnabledFor(logging.INFO):  # importing Dask sets its level to INFO
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    if not logger.isEnabledFor(logging.INFO):  # importing Dask sets these levels to INFO and WARNING
+        for each in ("distributed", "distributed.client"):
+            logging.getLogger(each).setLevel(logging.CRITICAL)
     return module
