@@ -227,6 +227,17 @@ def test_a_cohort_of_one_gets_a_folder_too(tmp_path, run, cohort):
     assert names(tmp_path / "out") == ["a_seg.nii.gz", "a_seg.sidecar.json"]
 
 
+def test_a_single_scan_can_be_resumed_too(tmp_path, cohort, model):
+    command = (cohort / "a.nii.gz", "--out", tmp_path / "labels.nii.gz", "--model", model, "--resume")
+    first, again = segment(*command, "--json"), segment(*command)
+    assert (first.code, again.code) == (0, 0), again.stderr
+    assert "1 of 1 scans are complete and kept" in again.stderr
+    assert (tmp_path / "labels.sidecar.json").is_file()
+    lost = segment(cohort / "a.nii.gz", "--out", tmp_path / "no" / "l.nii", "--model", model, "--resume")
+    assert lost.code == 2
+    assert "the output's folder does not exist" in lost.stderr
+
+
 def test_two_runs_never_share_a_folder(tmp_path, run):
     (tmp_path / "out").mkdir()
     with (

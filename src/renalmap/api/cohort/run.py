@@ -34,6 +34,7 @@ from renalmap.api.segment import SegmentRequest, plan_outputs, short_name
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.dataset.cohort import Cohort
 from renalmap.errors import ConfigError, FolderInUseError, OutputExistsError
+from renalmap.imaging.files import check_writable
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +117,8 @@ def segment_cohort(
     folder = jobs[0].output.parent
     if cohort.is_several:
         folder.mkdir(parents=True, exist_ok=True)
+    else:
+        check_writable(jobs[0].output, overwrite=True)  # whether it may be replaced is decided below
     problems = {job.name: scan.problem for job, scan in zip(jobs, cohort.scans, strict=True)}
     with _locked(folder):
         ledger = _Ledger(len(jobs), listener)
@@ -165,6 +168,8 @@ def _sort_out(
     Raises:
         OutputExistsError: an output is neither to be kept nor to be replaced.
     """
+    if overwrite and not resume:
+        return list(jobs)
     todo, refused = [], []
     for index, job in enumerate(jobs):
         ledger.listener.progress("looking for what is done", index, len(jobs), "")

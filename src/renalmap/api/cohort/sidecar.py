@@ -171,7 +171,7 @@ def find_difference(
         return f"made by RenalMap {sidecar.renalmap_version}"
     if sidecar.options != made_by["options"]:
         return f"made with other options ({_differing(sidecar.options, made_by['options'])})"
-    if not sidecar.source.describes(scan):
+    if not scan.exists() or not sidecar.source.describes(scan):
         return "the scan is another than the one it was made of"
     return _find_damage(sidecar, output)
 
