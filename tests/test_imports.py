@@ -23,6 +23,10 @@ HEAVY = (
     "highdicom",
     "surface_distance",
     "httpx",
+    "dask",
+    "distributed",
+    "dask_jobqueue",
+    "pyarrow",
 )
 
 

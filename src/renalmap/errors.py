@@ -164,6 +164,10 @@ class FolderInUseError(InputError):
     """Another process is writing into a folder."""
 
 
+class ClusterError(InputError):
+    """A cluster cannot be reached, or cannot do what it is asked for."""
+
+
 class NetworkError(RenalMapError):
     """A server cannot be reached, or does not give what was asked for."""
 

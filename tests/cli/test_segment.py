@@ -108,7 +108,8 @@ def test_one_broken_scan_of_several(cli, tmp_path, scan, model):
     assert finished.stdout.count("failed") == 2
     assert f"error: {broken}: the file is cut short" in finished.stderr
     assert f"error: {missing}: the path does not exist" in finished.stderr
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["scan_seg.nii.gz"]
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["scan_seg.nii.gz", "scan_seg.sidecar.json"]
 
     finished = cli(*command, "--json", "--overwrite")
     assert finished.code == 1

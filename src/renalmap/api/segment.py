@@ -99,6 +99,12 @@ class CaseReport(BaseModel):
     """Kidneys and lesions measured, if that was asked for."""
     error: str | None = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that was written."""
+        labels = () if self.output is None else (self.output,)
+        return tuple(Path(name) for name in (*labels, *self.probability_maps.values()))
+
 
 class SegmentReport(BaseModel):
     """What `renalmap segment` did."""
@@ -179,7 +185,7 @@ def segment_scans(
     Raises:
         RenalMapError: before the first scan for a fault of the request; for a single scan, its own.
     """
-    outputs = _outputs(scans, out, request)
+    outputs = plan_outputs(scans, out, request)
     segmenter = Segmenter(
         request.model, engine=request.engine, device=request.device, options=request.options
     )
@@ -188,13 +194,11 @@ def segment_scans(
     reports = []
     for scan, output in zip(scans, outputs, strict=True):
         try:
-            reports.append(_segment_scan(segmenter, (scan, output), request, progress))
+            reports.append(segment_scan(segmenter, (scan, output), request, progress))
         except Exception as error:  # whatever broke one scan, the others are still to be done
             if len(scans) == 1:
                 raise
-            known = isinstance(error, RenalMapError)
-            logger.log(logging.INFO if known else logging.ERROR, "%s failed", scan, exc_info=True)
-            text = str(error) if known else f"{scan}: {type(error).__name__}: {error}"
+            text = describe_failure(scan, error)
             reports.append(CaseReport(scan=str(scan), status="failed", error=text))
     return SegmentReport(
         renalmap_version=__version__, bundle_sha256=segmenter.bundle.digest, cases=reports
@@ -207,8 +211,29 @@ def short_name(scan: Path) -> str:
     return scan.absolute().parent.name if name == KITS_IMAGE_NAME else name
 
 
-def _outputs(scans: Sequence[Path], out: Path, request: SegmentRequest) -> list[Path]:
-    """Where each scan's labels go; refuses what would fail after the work is done."""
+def describe_failure(scan: Path, error: Exception) -> str:
+    """What a report says of a scan that failed; logs where it failed."""
+    known = isinstance(error, RenalMapError)
+    logger.log(logging.INFO if known else logging.ERROR, "%s failed", scan, exc_info=error)
+    return str(error) if known else f"{scan}: {type(error).__name__}: {error}"
+
+
+def plan_outputs(
+    scans: Sequence[Path], out: Path, request: SegmentRequest, called: Sequence[str] | None = None
+) -> list[Path]:
+    """Where each scan's labels go; refuses what would fail after the work is done.
+
+    Args:
+        scans: as in `segment_scans`.
+        out: as in `segment_scans`.
+        request: says the format, and what outputs in a folder are called.
+        called: the scans' names, of which outputs in a folder take theirs; by default their short ones.
+            With names `out` is a folder, even for one scan.
+
+    Raises:
+        ConfigError: two outputs would have one name, or one would replace its scan.
+        InputError: an output's name says no format.
+    """
     names, form = request.names, request.format_of(out)
     if not scans:
         raise ConfigError("no scan was given")
@@ -220,14 +245,15 @@ def _outputs(scans: Sequence[Path], out: Path, request: SegmentRequest) -> list[
             got=f"{request.segmentation_type} for NIfTI",
             hint="Give --format dicom-seg, or an --out that ends in .dcm",
         )
-    if len(scans) == 1 and not out.is_dir() and names == "scan":
+    if len(scans) == 1 and not out.is_dir() and names == "scan" and called is None:
         outputs = [out]
     else:
         if out.exists() and not out.is_dir():
             raise ConfigError(
                 "several scans, and KiTS's names, need a folder as --out", where=out, got="a file"
             )
-        files = [_output_name(scan, names, form) for scan in scans]
+        own = called or [short_name(scan) for scan in scans]
+        files = [_output_name(*pair, names, form) for pair in zip(scans, own, strict=True)]
         repeated = sorted({name for name in files if files.count(name) > 1})
         if repeated:
             raise ConfigError(
@@ -255,8 +281,7 @@ def _outputs(scans: Sequence[Path], out: Path, request: SegmentRequest) -> list[
     return outputs
 
 
-def _output_name(scan: Path, names: OutputNames, form: OutputFormat) -> str:
-    name = short_name(scan)
+def _output_name(scan: Path, name: str, names: OutputNames, form: OutputFormat) -> str:
     if names == "scan":
         return f"{name}{DICOM_SEG_SUFFIX if form == 'dicom-seg' else SEGMENTATION_SUFFIX}"
     number = _KITS_NUMBER.fullmatch(name)
@@ -270,15 +295,31 @@ def _output_name(scan: Path, names: OutputNames, form: OutputFormat) -> str:
     return f"prediction_{number[1]}.nii.gz"
 
 
-def _segment_scan(
+def planned_files(output: Path, request: SegmentRequest) -> tuple[Path, ...]:
+    """Every file that a scan's segmentation will write, its labels first."""
+    maps = _probability_paths(output) if request.save_probabilities else {}
+    return (output, *maps.values())
+
+
+def segment_scan(
     segmenter: Segmenter,
     paths: tuple[Path, Path],
     request: SegmentRequest,
-    progress: ScanProgress,
+    progress: ScanProgress = lambda *_: None,
 ) -> CaseReport:
+    """Segment one scan.
+
+    Args:
+        segmenter: made of the request's model, engine, device and options.
+        paths: the scan and its output, whose folder exists.
+        request: what to write.
+        progress: called after every slice.
+
+    Raises:
+        InputError: the scan cannot be read, or an output exists and may not be replaced.
+    """
     scan, output = paths
-    maps = _probability_paths(output) if request.save_probabilities else {}
-    for path in (output, *maps.values()):
+    for path in planned_files(output, request):
         check_writable(path, overwrite=request.overwrite)
     dicom_seg = request.format_of(output) == "dicom-seg"
     if dicom_seg:
@@ -296,6 +337,7 @@ def _segment_scan(
     found, quality = result.segmentation, result.quality
     start = time.perf_counter()
     written = _write_labels(result, output, request)
+    maps = _probability_paths(output) if request.save_probabilities else {}
     for region, path in maps.items():
         values = found.probabilities[region].full(volume.geometry.shape)
         write_probability_map(values, volume.geometry, path, overwrite=request.overwrite)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from renalmap.cli import cohort
 from renalmap.cli.console import output, progress_bar, show_error, show_warning
 from renalmap.cli.kits23 import kits23_tables
 from renalmap.cli.measurements import measurement_tables
@@ -16,7 +17,7 @@ from renalmap.cli.tables import number, score_tables, segment_tables, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from renalmap.api.segment import SegmentReport
+    from renalmap.api.segment import CaseReport
     from renalmap.evaluation import Score
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")]
@@ -35,7 +36,7 @@ SCAN_HELP = "NIfTI file; or DICOM: a folder, a .zip, a DICOMDIR, an enhanced CT.
 
 
 def segment(
-    scans: Annotated[list[Path], typer.Argument(help=SCAN_HELP)],
+    scans: Annotated[list[Path], typer.Argument(help=f"{SCAN_HELP} Or folders of these: a cohort.")],
     out: Annotated[Path, typer.Option(help="The file to write; for several scans, a folder.")],
     model: Annotated[Path | None, typer.Option(help="A bundle; by default the one shipped.")] = None,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to run.")] = "cpu",
@@ -93,6 +94,13 @@ def segment(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 if no kidney is found in a scan.")
     ] = False,
+    resume: cohort.Resume = False,
+    table_file: cohort.TableFile = None,
+    cluster: cohort.ClusterAddress = None,
+    workers: cohort.Workers = None,
+    retries: cohort.Retries = 2,
+    cluster_timeout: cohort.ClusterTimeout = 30.0,
+    slurm: cohort.Slurm = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -102,7 +110,8 @@ def segment(
     right apart. Exit code 0: all done; 1: a scan of several failed, or shows no kidney with --strict or
     where a DICOM SEG was to be written; 2: the input cannot be used.
     """
-    from renalmap.api.segment import SegmentRequest, segment_scans, short_name
+    from renalmap.api.cohort import CohortRequest
+    from renalmap.api.segment import SegmentRequest
     from renalmap.inference.cascade import SegmentOptions
 
     request = SegmentRequest(
@@ -129,13 +138,12 @@ def segment(
         format=format,
         segmentation_type=segmentation_type,
     )
-    with progress_bar(quiet=quiet or json) as bar:
-        report = segment_scans(
-            scans,
-            out,
-            request,
-            lambda scan, what, done, total: bar.show(f"{short_name(scan)}: {what}", done, total),
-        )
+    how = CohortRequest(
+        resume,
+        table_file,
+        cohort.cluster_request(cluster, workers, retries, cluster_timeout, slurm or ()),
+    )
+    report = cohort.segment_showing_progress(scans, out, request, how, quiet=quiet or json)
     if json:
         typer.echo(report.model_dump_json(indent=2))
     elif not quiet:
@@ -143,7 +151,7 @@ def segment(
         for case in report.cases:
             if case.measurements is not None:
                 output.print(*measurement_tables(case.measurements))
-    _show_troubles(report)
+    _show_troubles(report.cases)
     statuses = {case.status for case in report.cases}
     unwritten = any(case.output is None for case in report.cases)
     if unwritten or (strict and "no_kidney_found" in statuses):
@@ -239,9 +247,9 @@ def demo(
         typer.echo(f"wrote {path}")
 
 
-def _show_troubles(report: SegmentReport) -> None:
+def _show_troubles(cases: Sequence[CaseReport]) -> None:
     """Warnings, scans without a kidney and scans that failed, on standard error."""
-    for case in report.cases:
+    for case in cases:
         for text in case.warnings:
             show_warning(text)
         if case.status == "no_kidney_found":

@@ -1,0 +1,187 @@
+"""Scans carried to Dask workers, and what is done when workers die.
+
+Dask hands a task on when its worker dies; how often each scan was really begun is counted by its marker, because
+Dask's own count also blames tasks that only waited on that worker. See docs/decisions/0032-cohorts.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from renalmap.api.cohort.connecting import (
+    ClusterRequest,
+    connected,
+    describe_dashboard,
+)
+from renalmap.api.cohort.jobs import CohortCase, Job, Order, attempts_of, failed, killer
+from renalmap.api.cohort.workers import find_unfitness, run_on_worker, unfit_worker
+from renalmap.errors import ClusterError, RenalMapError
+
+logger = logging.getLogger(__name__)
+
+_POLL_S: Final = 1.0
+"""How often the driver looks for workers that came or went."""
+
+Told = Callable[[CohortCase], None]
+Announce = Callable[[str], None]
+
+
+def run_on_cluster(
+    jobs: Sequence[Job], order: Order, request: ClusterRequest, told: Told, announce: Announce
+) -> None:
+    """Do jobs on a cluster, one at a time in each worker process.
+
+    Args:
+        jobs: paths absolute; at least one.
+        order: its attempts are the request's retries and one.
+        request: checked.
+        told: called with every case as it is done.
+        announce: called with what a user should know of the cluster.
+
+    Raises:
+        ClusterError: the scheduler cannot be reached or went away, there are no workers, or one cannot
+            serve the run.
+    """
+    with connected(request, len(jobs), order.request.options.threads) as client:
+        announce(describe_dashboard(client))
+        limit_s = request.timeout_s if request.address != "slurm" else None
+        driver = _Driver(client, order, limit_s, told)
+        try:
+            driver.wait_for_workers()
+            _check_workers(client, order, jobs[0])
+            driver.run(jobs)
+        finally:
+            driver.cancel()
+
+
+def _check_workers(client: Any, order: Order, first: Job) -> None:
+    """Ask all workers there are before the first scan; those that come later are asked by their first."""
+    try:
+        answers = client.run(find_unfitness, order, (first.scan, first.output.parent))
+    except Exception as error:  # no RenalMap there, or one without this module
+        raise unfit_worker("of those that are connected", f"{type(error).__name__}: {error}") from error
+    for address, reason in answers.items():
+        if reason is not None:
+            raise unfit_worker(address, reason)
+
+
+@dataclass(eq=False)
+class _Driver:
+    """Gives each worker one scan at a time.
+
+    Dask would hand out all at once, and count the death of a worker against each scan it holds.
+    """
+
+    client: Any
+    order: Order
+    limit_s: float | None
+    told: Told
+
+    def __post_init__(self) -> None:
+        self.waiting: deque[Job] = deque()
+        self.running: dict[Any, tuple[Job, str]] = {}
+        self.given_up: Counter[str] = Counter()
+        self.done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.last_seen = time.monotonic()
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        self.waiting.extend(jobs)
+        while self.waiting or self.running:
+            self._hand_out(self._workers())
+            try:
+                future = self.done.get(timeout=_POLL_S)
+            except queue.Empty:
+                continue
+            job, _ = self.running.pop(future)
+            self._take(job, future)
+
+    def cancel(self) -> None:
+        """Call back what is not begun; a scan in work on another machine is finished there."""
+        if self.running:
+            try:
+                self.client.cancel(list(self.running), force=True)
+            except Exception:  # the scheduler may be what is gone
+                logger.info("could not cancel", exc_info=True)
+
+    def wait_for_workers(self) -> None:
+        while not self._workers():
+            time.sleep(_POLL_S / 10)
+
+    def _workers(self) -> dict[str, int]:
+        """Threads by worker.
+
+        Raises:
+            ClusterError: the scheduler is gone, or has had no worker for too long.
+        """
+        try:
+            workers: dict[str, int] = self.client.nthreads()
+        except Exception as error:  # CommClosedError, OSError, TimeoutError, RuntimeError
+            raise _lost(str(error) or type(error).__name__) from error
+        now = time.monotonic()
+        if workers:
+            self.last_seen = now
+        elif self.limit_s is not None and now - self.last_seen > self.limit_s:
+            raise ClusterError(
+                "the scheduler has no workers",
+                got=f"none for {self.limit_s:g} s",
+                hint="Start some with `dask worker tcp://scheduler:8786`; --resume goes on from here",
+            )
+        return workers
+
+    def _hand_out(self, workers: dict[str, int]) -> None:
+        busy = {address for _, address in self.running.values()}
+        for address, threads in workers.items():
+            if address in busy or not self.waiting:
+                continue
+            job = self.waiting.popleft()
+            # Where the worker dies first, Dask may take any other.
+            future = self.client.submit(
+                run_on_worker,
+                *(job, self.order, threads),
+                key=f"{job.name}-{self.order.run}-{self.given_up[job.name]}",
+                workers=[address],
+                allow_other_workers=True,
+                pure=False,
+            )
+            self.running[future] = job, address
+            future.add_done_callback(self.done.put)
+
+    def _take(self, job: Job, future: Any) -> None:
+        """Report a task that ended, or queue it again where Dask gave it up too early."""
+        if future.status == "finished":
+            self.told(CohortCase.model_validate_json(future.result()))
+            return
+        if future.status != "error":
+            raise _lost(f"the task of {job.name} is {future.status}")
+        error = future.exception()
+        if type(error).__name__ != "KilledWorker":
+            if isinstance(error, RenalMapError):
+                raise error
+            raise ClusterError(
+                "a worker could not run the task",
+                where=job.scan,
+                got=f"{type(error).__name__}: {error}",
+                hint="Workers need the same RenalMap as the machine with the command line",
+            ) from error
+        self.given_up[job.name] += 1
+        if attempts_of(job, self.order) >= self.order.attempts:
+            self.told(killer(job, self.order))
+        elif self.given_up[job.name] < self.order.attempts:
+            self.waiting.append(job)
+        else:
+            text = f"{job.scan}: workers died before the scan was begun ({error})"
+            self.told(failed(job, text))
+
+
+def _lost(reason: str) -> ClusterError:
+    return ClusterError(
+        "the scheduler is gone",
+        got=reason,
+        hint="What is finished is kept; --resume goes on from there",
+    )

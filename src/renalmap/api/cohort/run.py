@@ -1,0 +1,284 @@
+"""A whole cohort: what is to be done, who does it, what became of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from renalmap import __version__
+from renalmap.api.cohort.cluster import run_on_cluster
+from renalmap.api.cohort.connecting import ClusterRequest, check_request
+from renalmap.api.cohort.jobs import (
+    CohortCase,
+    Job,
+    Loaded,
+    Order,
+    Standing,
+    failed,
+    judge,
+    load_bundle,
+    run_job,
+)
+from renalmap.api.cohort.results import check_table, write_table
+from renalmap.api.cohort.sidecar import remove_temporary_files
+from renalmap.api.segment import SegmentRequest, plan_outputs, short_name
+from renalmap.bundle import Bundle, default_bundle_path
+from renalmap.dataset.cohort import Cohort
+from renalmap.errors import ConfigError, FolderInUseError, OutputExistsError
+from renalmap.imaging.files import check_writable
+
+logger = logging.getLogger(__name__)
+
+_NAMED: Final = 3
+"""How many outputs an error lists one by one."""
+
+
+class CohortReport(BaseModel):
+    """What a run over a cohort did; cases in the cohort's order."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    renalmap_version: str
+    bundle_sha256: str
+    cases: list[CohortCase]
+
+
+@dataclass(frozen=True)
+class CohortRequest:
+    """How to go through a cohort.
+
+    Attributes:
+        resume: keep scans that are complete and made by the same bundle, options and version.
+        table: where to write a row for each scan, `.csv` or `.parquet`; None for nowhere.
+        cluster: None does the scans in this process, one after the other.
+    """
+
+    resume: bool = False
+    table: Path | None = None
+    cluster: ClusterRequest | None = None
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told.
+
+    Attributes:
+        progress: (what is being done, done, in all, text beside the bar).
+        announce: a sentence about the cluster.
+    """
+
+    progress: Callable[[str, int, int, str], None] = lambda *_: None
+    announce: Callable[[str], None] = logger.info
+
+
+def segment_cohort(
+    cohort: Cohort,
+    out: Path,
+    request: SegmentRequest,
+    how: CohortRequest = CohortRequest(),
+    listener: Listener = Listener(),
+) -> CohortReport:
+    """Segment a cohort. Beside each output a sidecar says what made it.
+
+    Args:
+        cohort: as `find_cohort` gives it.
+        out: a folder, made if it is missing; for one scan given by its own path also a file.
+        request: bundle, device, options. `overwrite` replaces what `how.resume` does not keep.
+        how: resuming, table, cluster.
+        listener: who is told.
+
+    Returns:
+        A report with every scan. One that fails does not stop the others.
+
+    Raises:
+        OutputExistsError: before the first scan, if an output exists that is neither to be kept nor to be
+            replaced. What a killed run left unfinished may always be replaced.
+        FolderInUseError: another process segments into the folder.
+        ClusterError: see `run_on_cluster`.
+        RenalMapError: a fault of the request; what was finished before is kept.
+    """
+    jobs = _plan_jobs(cohort, out, request, absolute=how.cluster is not None)
+    if how.table is not None:
+        check_table(how.table, overwrite=request.overwrite or how.resume)
+    if how.cluster is not None:
+        check_request(how.cluster)
+    attempts = 1 if how.cluster is None else how.cluster.retries + 1
+    bundle = Bundle.open(request.model or default_bundle_path())
+    order = Order.of(request, bundle, secrets.token_hex(8), attempts)
+    folder = jobs[0].output.parent
+    if cohort.is_several:
+        folder.mkdir(parents=True, exist_ok=True)
+    else:
+        check_writable(jobs[0].output, overwrite=True)  # whether it may be replaced is decided below
+    problems = {job.name: scan.problem for job, scan in zip(jobs, cohort.scans, strict=True)}
+    with _locked(folder):
+        ledger = _Ledger(len(jobs), listener)
+        for name, problem in problems.items():
+            if problem is not None:
+                ledger.cases[name] = failed(next(job for job in jobs if job.name == name), problem)
+        todo = [job for job in jobs if job.name not in ledger.cases]
+        todo = _sort_out(todo, order, ledger, resume=how.resume, overwrite=request.overwrite)
+        _do(todo, order, how.cluster, ledger)
+    cases = [ledger.cases[job.name] for job in jobs]
+    if how.table is not None:
+        write_table(cases, how.table)
+    return CohortReport(renalmap_version=__version__, bundle_sha256=bundle.digest, cases=cases)
+
+
+class _Ledger:
+    """The cases so far, told as they come."""
+
+    def __init__(self, total: int, listener: Listener) -> None:
+        self.cases: dict[str, CohortCase] = {}
+        self.total = total
+        self.listener = listener
+
+    def add(self, case: CohortCase) -> None:
+        self.cases[case.name] = case
+        logger.info("%s: %s", case.name, case.status)
+
+
+def _plan_jobs(cohort: Cohort, out: Path, request: SegmentRequest, *, absolute: bool) -> list[Job]:
+    for folder in cohort.folders:
+        if out.exists() and out.samefile(folder):
+            raise ConfigError(
+                "the results would lie among the scans", where=out, hint="Give another folder as --out"
+            )
+    scans = [scan.path for scan in cohort.scans]
+    names = [scan.name or short_name(scan.path) for scan in cohort.scans]
+    outputs = plan_outputs(scans, out, request, names if cohort.is_several else None)
+    jobs = [Job(*parts) for parts in zip(names, scans, outputs, strict=True)]
+    return [job.absolute for job in jobs] if absolute else jobs
+
+
+def _sort_out(
+    jobs: Sequence[Job], order: Order, ledger: _Ledger, *, resume: bool, overwrite: bool
+) -> list[Job]:
+    """The jobs that are to be done; those to be kept go into the ledger.
+
+    Raises:
+        OutputExistsError: an output is neither to be kept nor to be replaced.
+    """
+    if overwrite and not resume:
+        return list(jobs)
+    todo, refused = [], []
+    for index, job in enumerate(jobs):
+        ledger.listener.progress("looking for what is done", index, len(jobs), "")
+        standing = judge(job, order)
+        if standing.state == "finished" and standing.case is not None and resume:
+            ledger.add(standing.case)
+        elif overwrite or standing.state == "absent" or (resume and standing.state == "interrupted"):
+            todo.append(job)
+        else:
+            refused.append((job, standing))
+    if refused:
+        raise _refusal(refused, resume=resume)
+    if resume:
+        kept = len(jobs) - len(todo)
+        ledger.listener.announce(f"{kept} of {len(jobs)} scans are complete and kept")
+    return todo
+
+
+def _refusal(refused: Sequence[tuple[Job, Standing]], *, resume: bool) -> OutputExistsError:
+    states = {
+        "finished": "complete, made by the same bundle and options",
+        "interrupted": "left by a run that was stopped",
+    }
+    listed = [
+        f"{job.output.name}: {standing.reason or states[standing.state]}"
+        for job, standing in refused[:_NAMED]
+    ]
+    more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+    return OutputExistsError(
+        "outputs exist that this run would not make" if resume else "outputs exist",
+        where=refused[0][0].output.parent,
+        got="; ".join(listed) + more,
+        hint="--resume --overwrite makes these again and keeps the others; or give another --out"
+        if resume
+        else "--resume keeps those that are complete, --overwrite makes all again; or give another --out",
+    )
+
+
+def _do(jobs: Sequence[Job], order: Order, cluster: ClusterRequest | None, ledger: _Ledger) -> None:
+    for job in jobs:
+        remove_temporary_files(job.output)
+    try:
+        if not jobs:
+            return
+        if cluster is None:
+            _do_here(jobs, order, ledger)
+        else:
+            _do_on_cluster(jobs, order, cluster, ledger)
+    except KeyboardInterrupt:
+        done = sum(job.name in ledger.cases for job in jobs)
+        ledger.listener.announce(
+            f"Stopped: {done} of {len(jobs)} scans are finished and kept; --resume goes on from there"
+        )
+        raise
+    for job in jobs:  # of workers that died
+        remove_temporary_files(job.output)
+
+
+def _do_here(jobs: Sequence[Job], order: Order, ledger: _Ledger) -> None:
+    loaded = load_bundle(order)
+    progress = ledger.listener.progress
+    for index, job in enumerate(jobs):
+        counted = f"{index + 1} of {len(jobs)}, {job.name}"
+
+        def told(_: Path, what: str, done: int, total: int, counted: str = counted) -> None:
+            progress(f"{counted}: {what}", done, total, f"{counted}: {what}")
+
+        ledger.add(run_job(job, order, partial(_same, loaded), told))
+        loaded = replace(loaded, seconds=0.0)
+
+
+def _same(loaded: Loaded) -> Loaded:
+    return loaded
+
+
+def _do_on_cluster(jobs: Sequence[Job], order: Order, cluster: ClusterRequest, ledger: _Ledger) -> None:
+    started = len(ledger.cases)
+    key = f"segmenting on {cluster.address}"
+
+    def told(case: CohortCase) -> None:
+        ledger.add(case)
+        ledger.listener.progress(key, len(ledger.cases) - started, len(jobs), f"{key}: {case.name} done")
+
+    ledger.listener.progress(key, 0, len(jobs), f"{key}: waiting for workers")
+    run_on_cluster(jobs, order, cluster, told, ledger.listener.announce)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep a second run out of a folder, where the system can; the lock ends with the process.
+
+    Raises:
+        FolderInUseError: another process has it.
+    """
+    try:
+        import fcntl  # noqa: PLC0415  (not on Windows)
+    except ModuleNotFoundError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FolderInUseError(
+                "another process segments into this folder", where=folder, hint="Wait for it to end"
+            ) from error
+        except OSError:  # some network file systems have no locks
+            logger.info("%s cannot be locked", folder)
+        yield
+    finally:
+        os.close(handle)

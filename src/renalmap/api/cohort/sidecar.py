@@ -1,0 +1,219 @@
+"""What is written beside an output: what made it, of what, and that it is complete.
+
+A sidecar is written last, so that a segmentation with a fitting one is whole. While a scan is in work, a hidden
+marker stands in its place: an output with a marker is one that a killed run left, not somebody else's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from glob import escape
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from renalmap.config import sha256_of
+from renalmap.errors import InputError
+from renalmap.imaging.files import write_text_atomically
+from renalmap.imaging.nifti import scan_name
+
+SIDECAR_SUFFIX: Final = ".sidecar.json"
+MARKER_SUFFIX: Final = ".in-work.json"
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class SourceRecord(BaseModel):
+    """A scan as it lay on the disk: the file, or the files directly in its folder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    files: int
+    size_bytes: int
+    modified_ns: int
+    """When the youngest file was changed."""
+    sha256: str = ""
+    """Of the file; of a folder, of its files' names and hashes. Empty where it was not asked for."""
+
+    @classmethod
+    def of(cls, scan: Path) -> SourceRecord:
+        """Without the hash.
+
+        Raises:
+            OSError: the scan is not there, or cannot be read.
+        """
+        stats = [path.stat() for path in _files_of(scan)]
+        return cls(
+            files=len(stats),
+            size_bytes=sum(each.st_size for each in stats),
+            modified_ns=max((each.st_mtime_ns for each in stats), default=0),
+        )
+
+    def hashed(self, scan: Path) -> SourceRecord:
+        """With the hash.
+
+        Raises:
+            InputError: the scan is another than when this record was made.
+        """
+        sha256 = hash_source(scan)
+        if SourceRecord.of(scan) != self.model_copy(update={"sha256": ""}):
+            raise InputError("the scan was changed while it was being segmented", where=scan)
+        return self.model_copy(update={"sha256": sha256})
+
+    def describes(self, scan: Path) -> bool:
+        """Whether the scan is still this one: by size and time, and if only the time differs by hash."""
+        now = SourceRecord.of(scan)
+        if (now.files, now.size_bytes) != (self.files, self.size_bytes):
+            return False
+        return now.modified_ns == self.modified_ns or hash_source(scan) == self.sha256
+
+
+class Sidecar(BaseModel):
+    """What made an output. `outputs` maps paths relative to the sidecar to SHA-256."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format_version: Literal[1] = 1
+    renalmap_version: str
+    bundle_sha256: str
+    options: dict[str, Any]
+    """Of the request, those that decide about what is written."""
+    run: str
+    """The run that made it, by a random name."""
+    source: SourceRecord
+    outputs: dict[str, str]
+    report: dict[str, Any]
+    """The scan's report."""
+
+
+class Marker(BaseModel):
+    """A scan in work, and by whom."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run: str
+    attempt: int
+    host: str
+    pid: int
+
+
+def sidecar_path(output: Path) -> Path:
+    """Where an output's sidecar lies."""
+    return output.with_name(f"{scan_name(output)}{SIDECAR_SUFFIX}")
+
+
+def marker_path(output: Path) -> Path:
+    """Where the marker lies while an output is being made."""
+    return output.with_name(f".{scan_name(output)}{MARKER_SUFFIX}")
+
+
+def read_sidecar(output: Path) -> Sidecar | None:
+    """An output's sidecar; None if there is none that this version reads."""
+    return _read(Sidecar, sidecar_path(output))
+
+
+def read_marker(output: Path) -> Marker | None:
+    """The marker of an output in work; None if there is none."""
+    return _read(Marker, marker_path(output))
+
+
+def write_sidecar(sidecar: Sidecar, output: Path) -> None:
+    """Write an output's sidecar, atomically."""
+    write_text_atomically(sidecar_path(output), sidecar.model_dump_json(indent=1) + "\n")
+
+
+def write_marker(marker: Marker, output: Path) -> None:
+    """Mark an output as in work, atomically."""
+    write_text_atomically(marker_path(output), marker.model_dump_json() + "\n")
+
+
+def remove_temporary_files(output: Path) -> None:
+    """Remove what a killed process left of an output, its sidecar or its marker."""
+    name = escape(scan_name(output))
+    for pattern in (f".*.tmp.{name}[._]*", f".*.tmp..{name}.*"):
+        for left in output.parent.glob(pattern):
+            left.unlink(missing_ok=True)
+
+
+def hash_outputs(outputs: tuple[Path, ...], beside: Path) -> dict[str, str]:
+    """SHA-256 of files, by their paths relative to the folder of `beside`."""
+    return {os.path.relpath(path, beside.parent): sha256_of(path) for path in outputs}
+
+
+def hash_source(scan: Path) -> str:
+    """SHA-256 of a file; of a folder, of its files' names and hashes."""
+    if not scan.is_dir():
+        return sha256_of(scan)
+    digest = hashlib.sha256()
+    for path in _files_of(scan):
+        digest.update(f"{sha256_of(path)}  {path.name}\n".encode())
+    return digest.hexdigest()
+
+
+def find_difference(
+    sidecar: Sidecar, made_by: Mapping[str, Any], scan: Path, output: Path
+) -> str | None:
+    """Why an output with a sidecar is not the one that a run would make; None if it is.
+
+    Args:
+        sidecar: the output's.
+        made_by: the run's `renalmap_version`, `bundle_sha256` and `options`.
+        scan: what the run would segment.
+        output: what the run would write.
+    """
+    if sidecar.bundle_sha256 != made_by["bundle_sha256"]:
+        return f"made by another bundle ({sidecar.bundle_sha256[:12]})"
+    if sidecar.renalmap_version != made_by["renalmap_version"]:
+        return f"made by RenalMap {sidecar.renalmap_version}"
+    if sidecar.options != made_by["options"]:
+        return f"made with other options ({_differing(sidecar.options, made_by['options'])})"
+    if not scan.exists() or not sidecar.source.describes(scan):
+        return "the scan is another than the one it was made of"
+    return _find_damage(sidecar, output)
+
+
+def _find_damage(sidecar: Sidecar, output: Path) -> str | None:
+    for name, digest in sidecar.outputs.items():
+        path = output.parent / name
+        if not path.is_file():
+            return f"incomplete: {name} is missing"
+        if sha256_of(path) != digest:
+            return f"{name} was changed or damaged since"
+    return None
+
+
+def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as they come back from a JSON file."""
+    content: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    return content
+
+
+def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """Names of the options that differ, those in groups as `group.name`."""
+    names = []
+    for name in sorted(theirs.keys() | ours.keys()):
+        left, right = theirs.get(name), ours.get(name)
+        if left == right:
+            continue
+        if isinstance(left, dict) and isinstance(right, dict):
+            names += [f"{name}.{each}" for each in _differing(left, right).split(", ")]
+        else:
+            names.append(name)
+    return ", ".join(names)
+
+
+def _files_of(scan: Path) -> list[Path]:
+    if not scan.is_dir():
+        return [scan]
+    return sorted(path for path in scan.iterdir() if path.is_file())
+
+
+def _read(model: type[_Model], path: Path) -> _Model | None:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None

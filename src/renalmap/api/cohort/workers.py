@@ -1,0 +1,110 @@
+"""What runs inside a Dask worker: its fitness for a run, the bundle it keeps loaded, one scan."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from renalmap import __version__
+from renalmap.api.cohort.jobs import Job, Loaded, Order, failed, load_bundle, run_job
+from renalmap.bundle import Bundle
+from renalmap.errors import ClusterError, RenalMapError
+from renalmap.inference.cascade import SegmentOptions
+from renalmap.inference.session import Device, Engine
+
+_Key = tuple[str, Engine, Device, SegmentOptions]
+
+_loaded: Final[dict[_Key, Loaded]] = {}
+_fit: Final[set[str]] = set()
+_lock: Final = threading.Lock()
+
+
+def find_unfitness(order: Order, paths: tuple[Path, ...]) -> str | None:
+    """Why this process cannot serve a run; None if it can.
+
+    Args:
+        order: the run's.
+        paths: what it must see; the last one is the folder it must be able to write into.
+    """
+    if __version__ != order.renalmap_version:
+        return f"it has RenalMap {__version__} and not {order.renalmap_version}"
+    for path in paths:
+        if not path.exists():
+            return f"it does not see {path}"
+    if not os.access(paths[-1], os.W_OK):
+        return f"it cannot write into {paths[-1]}"
+    assert order.request.model is not None
+    try:
+        digest = Bundle.open(order.request.model).digest
+    except RenalMapError as error:
+        return str(error)
+    if digest != order.bundle_sha256:
+        return (
+            f"its bundle at {order.request.model} is another one "
+            f"({digest[:12]} and not {order.bundle_sha256[:12]})"
+        )
+    return None
+
+
+def run_on_worker(job: Job, order: Order, threads: int) -> str:
+    """Do one scan in a worker process.
+
+    Args:
+        job: paths absolute.
+        order: the run's.
+        threads: slices in work at once where the order does not say.
+
+    Returns:
+        The `CohortCase` as JSON.
+
+    Raises:
+        ClusterError: this worker cannot serve the run.
+    """
+    from distributed import get_worker  # noqa: PLC0415  (only workers are sure to have it)
+
+    address = str(get_worker().address)
+    if order.run not in _fit:  # a worker that came after the run began was not asked yet
+        unfit = find_unfitness(order, (job.output.parent,))
+        if unfit is not None:
+            raise unfit_worker(address, unfit)
+        _fit.add(order.run)
+    if not job.scan.exists():
+        error = ClusterError(
+            "the worker does not see the scan",
+            where=job.scan,
+            got=f"worker {address}",
+            expected="the path that the process with the command line sees",
+            hint="Put the cohort where all machines see it under the same path",
+        )
+        return failed(job, str(error)).model_dump_json()
+    options = order.request.options
+    ours = replace(options, threads=options.threads or threads)
+    order = replace(order, request=replace(order.request, options=ours))
+    return run_job(job, order, lambda: _load_once(order)).model_dump_json()
+
+
+def unfit_worker(address: str, reason: str) -> ClusterError:
+    """The error of a worker that cannot serve a run."""
+    return ClusterError(
+        "a worker cannot do the work",
+        where=address,
+        got=reason,
+        hint="Workers need the same RenalMap, bundle and paths as the machine with the command line",
+    )
+
+
+def _load_once(order: Order) -> Loaded:
+    """The order's bundle, loaded when a process first needs it; a process keeps one."""
+    request = order.request
+    key = order.bundle_sha256, request.engine, request.device, request.options
+    with _lock:
+        kept = _loaded.get(key)
+        if kept is not None:
+            return kept
+        loaded = load_bundle(order)
+        _loaded.clear()
+        _loaded[key] = replace(loaded, seconds=0.0)
+        return loaded
