@@ -13,6 +13,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from renalmap import __version__
+from renalmap.api.beside import Beside
+from renalmap.api.mesh import MeshReport
+from renalmap.api.report import Segmented
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.errors import ConfigError, InputError, RenalMapError
 from renalmap.imaging import (
@@ -28,6 +31,7 @@ from renalmap.inference.components import DroppedComponent
 from renalmap.inference.quality import QualityReport, assess_quality, describe_flags
 from renalmap.inference.session import Device, Engine, Runtime
 from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.report.html import Names
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +88,10 @@ class CaseReport(BaseModel):
     """Dropped components too small to be listed one by one."""
     quality: QualityReport | None = None
     """What to know before trusting it; None where the scan failed."""
+    report: str | None = None
+    """The HTML report, if one was asked for."""
+    meshes: MeshReport | None = None
+    """The surfaces, if they were asked for."""
     error: str | None = None
 
 
@@ -112,6 +120,7 @@ class SegmentRequest:
         overwrite: replace outputs that exist.
         names: what outputs in a folder are called: `<scan's name>_seg.nii.gz`, or as KiTS wants
             submissions, `prediction_XXXXX.nii.gz`.
+        beside: a report and surfaces to write beside the labels.
     """
 
     model: Path | None = None
@@ -123,6 +132,7 @@ class SegmentRequest:
     assume_hu: bool = False
     overwrite: bool = False
     names: OutputNames = "scan"
+    beside: Beside = field(default_factory=Beside)
 
 
 ScanProgress = Callable[[Path, str, int, int], None]
@@ -152,14 +162,16 @@ def segment_scans(
         RenalMapError: before the first scan for a fault of the request; for a single scan, its own.
     """
     outputs = _outputs(scans, out, request.names)
+    request.beside.check()
+    stems = [request.beside.stem(short_name(scan), number) for number, scan in enumerate(scans, 1)]
     bundle = Bundle.open(request.model or default_bundle_path())
     cascade = Cascade(bundle, Runtime(request.engine, request.device, request.options.threads))
     if outputs != [out]:
         out.mkdir(parents=True, exist_ok=True)
     reports = []
-    for scan, output in zip(scans, outputs, strict=True):
+    for scan, output, stem in zip(scans, outputs, stems, strict=True):
         try:
-            reports.append(_segment_scan(bundle, cascade, (scan, output), request, progress))
+            reports.append(_segment_scan(bundle, cascade, (scan, output, stem), request, progress))
         except Exception as error:  # whatever broke one scan, the others are still to be done
             if len(scans) == 1:
                 raise
@@ -229,14 +241,15 @@ def _output_name(scan: Path, names: OutputNames) -> str:
 def _segment_scan(
     bundle: Bundle,
     cascade: Cascade,
-    paths: tuple[Path, Path],
+    names: tuple[Path, Path, str],
     request: SegmentRequest,
     progress: ScanProgress,
 ) -> CaseReport:
-    scan, output = paths
+    scan, output, stem = names
     maps = _probability_paths(output) if request.save_probabilities else {}
     for path in (output, *maps.values()):
         check_writable(path, overwrite=request.overwrite)
+    request.beside.prepare(stem, overwrite=request.overwrite)
     start = time.perf_counter()
     volume = read_volume(scan, acquisition=request.acquisition)
     read_s = time.perf_counter() - start
@@ -253,6 +266,12 @@ def _segment_scan(
     for region, path in maps.items():
         values = found.probabilities[region].full(volume.geometry.shape)
         write_probability_map(values, volume.geometry, path, overwrite=request.overwrite)
+    report, meshes = request.beside.write(
+        Segmented(volume, found.label_map, quality, bundle.digest),
+        Names(short_name(scan), scan, output),
+        stem,
+        overwrite=request.overwrite,
+    )
     write_s = time.perf_counter() - start
     seconds = {"read": read_s, **found.seconds, "quality": quality_s, "write": write_s}
     cautions = [f"{scan}: {text}" for text in describe_flags(quality)]
@@ -273,6 +292,8 @@ def _segment_scan(
         ],
         dropped_specks=sum(component.volume_ml < REPORTED_FROM_ML for component in found.dropped),
         quality=quality,
+        report=None if report is None else str(report),
+        meshes=meshes,
     )
 
 

@@ -23,6 +23,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Acquisition = Annotated[
     int | None, typer.Option(help="Which acquisition of a DICOM series that holds several.")
 ]
+AnonymizeReport = Annotated[
+    bool, typer.Option("--anonymize-report", help="No names and no paths in the report.")
+]
 
 
 def segment(
@@ -67,6 +70,13 @@ def segment(
         Literal["scan", "kits-submission"],
         typer.Option(help="In a folder: SCAN_seg.nii.gz, or prediction_XXXXX.nii.gz."),
     ] = "scan",
+    report_folder: Annotated[
+        Path | None, typer.Option("--report", help="A folder for an HTML report of each scan.")
+    ] = None,
+    mesh: Annotated[
+        Path | None, typer.Option(help="A folder for surfaces of each scan, as STL and GLB.")
+    ] = None,
+    anonymize_report: AnonymizeReport = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 if no kidney is found in a scan.")
@@ -79,6 +89,7 @@ def segment(
     Labels: 0 background, 1 kidney, 2 tumour, on the scan's own grid. Exit code 0: all done; 1: a scan of
     several failed, or with --strict shows no kidney; 2: the input cannot be used.
     """
+    from renalmap.api.beside import Beside
     from renalmap.api.segment import SegmentRequest, segment_scans, short_name
     from renalmap.inference.cascade import SegmentOptions
 
@@ -100,6 +111,7 @@ def segment(
         assume_hu=assume_hu,
         overwrite=overwrite,
         names=names,
+        beside=Beside(report_folder, mesh, anonymize_report),
     )
     with progress_bar(quiet=quiet or json) as bar:
         report = segment_scans(
