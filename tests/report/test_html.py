@@ -213,7 +213,7 @@ def test_an_anonymous_report_names_nothing(contents, text):
 
 def test_flags_of_the_segmentation_and_of_the_measurements_are_told_once(contents, quality):
     marked = np.where(np.arange(140) > 70, contents.labels.labels, 0)
-    marked[:14] = np.where(contents.labels.labels[20] > 0, 1, 0) * (np.arange(140) > 70)
+    marked[:18] = np.where(contents.labels.labels[20] > 0, 1, 0) * (np.arange(140) > 70)
     flagged = Page(report_page(remeasured(contents, marked, quality=quality, bundle_sha256="ab" * 32)))
     flags = flagged.texts["li"]
     assert "unenhanced" in flags[0]

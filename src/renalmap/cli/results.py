@@ -23,7 +23,7 @@ def report(
     anonymize_report: AnonymizeReport = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a report that opens offline: flags, measurements, pictures, a viewer."""
+    """Write an HTML report with a viewer, to open offline."""
     from renalmap.api.report import report_files
     from renalmap.api.segment import short_name
     from renalmap.report.html import Names
@@ -44,7 +44,7 @@ def mesh(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Write surfaces of kidneys, tumours and cysts for planning and 3D printing."""
+    """Write surfaces for planning and 3D printing (STL, GLB)."""
     from renalmap.api.mesh import mesh_file, parse_formats
 
     made = mesh_file(
