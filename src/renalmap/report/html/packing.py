@@ -128,9 +128,7 @@ def _near_kidneys(labels: LabelMap) -> Sequence[int]:
 
 
 def _body_box(scan: Volume, labels: LabelMap) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows and columns that hold all labels, and the body in slices some centimetres apart; all where
-    there is neither.
-    """
+    """Rows and columns that hold all labels and, in slices some centimetres apart, the body; or all."""
     pitch = max(1, int(_BODY_PITCH_MM // scan.geometry.spacing_mm[0]))
     chosen = [body_in_plane(plane) for plane in scan.hu[pitch // 2 :: pitch]] or [
         body_in_plane(scan.hu[0])
