@@ -20,7 +20,7 @@ from renalmap.dataset.store import Store
 from renalmap.evaluation import dice, region_mask
 from renalmap.imaging import Volume, build_geometry, read_label_map, read_volume
 from renalmap.inference.cascade import Cascade, SegmentOptions
-from renalmap.inference.components import keep_components
+from renalmap.inference.components import drop_small
 from renalmap.inference.placement import Placement
 from renalmap.labels import TUMOUR
 from renalmap.preprocess import InPlaneFit, Normalisation
@@ -133,8 +133,7 @@ def score_one_stage(material: Material, store: Store, checkpoint: Path, fold: in
             with torch.inference_mode():
                 found = network(image[None, None])[0].argmax(dim=0)
             labels[z] = fit.from_grid(found.numpy().astype(np.uint8))
-        kept, _ = keep_components(labels > 0, Placement.whole(labels.shape, spacing_mm), plan)
-        labels[~kept] = 0
+        drop_small(labels, Placement.whole(labels.shape, spacing_mm), plan)
         return labels
 
     return _score(material, store, segment, fold)

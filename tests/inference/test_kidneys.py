@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
+from renalmap.inference.components import DroppedComponent
 from renalmap.inference.kidneys import keep_two_kidneys
 from renalmap.inference.placement import Placement
+from renalmap.inference.probability import GridProbabilities
 from renalmap.preprocess import Plan
 
 SPACING_MM = (4.0, 2.0, 2.0)  # 0.016 ml
@@ -40,8 +44,21 @@ def mask(*places):
     return found
 
 
-def keep(labels, evidence, plan=PLAN, midline_x=MIDLINE_X):
-    return keep_two_kidneys(labels, evidence, Placement.whole(labels.shape, SPACING_MM), midline_x, plan)
+class Outcome(NamedTuple):
+    mask: np.ndarray
+    dropped: tuple[DroppedComponent, ...]
+    notes: tuple[str, ...]
+
+
+def keep(labels, evidence, placement=None, *, plan=PLAN, midline_x=MIDLINE_X):
+    """What stays; tumour has no evidence of being kidney."""
+    tumour = np.where(evidence > 0, 60, 200).astype(np.uint8)
+    kidney = np.minimum(evidence.astype(int) + tumour, 255).astype(np.uint8)
+    probability = GridProbabilities((0, 0, 0), kidney, kidney - evidence)
+    labels = labels.copy()
+    placement = placement or Placement.whole(labels.shape, SPACING_MM)
+    kept = keep_two_kidneys(labels, probability, placement, midline_x, plan)
+    return Outcome(labels > 0, kept.dropped, kept.notes)
 
 
 def test_two_kidneys_stay_and_bowel_goes_with_a_reason():
@@ -194,8 +211,8 @@ def test_whether_it_is_cut_is_asked_of_the_scan_not_of_the_box():
     labels, evidence = (array[10:32, 4:] for array in scene(RIGHT, LEFT, small))
     inside = Placement((10, 4, 0), 40, SPACING_MM)
     at_the_feet = Placement((0, 4, 0), 40, SPACING_MM)
-    assert keep_two_kidneys(labels, evidence, at_the_feet, MIDLINE_X, PLAN).dropped == ()
-    kept = keep_two_kidneys(labels, evidence, inside, MIDLINE_X, PLAN)
+    assert keep(labels, evidence, at_the_feet).dropped == ()
+    kept = keep(labels, evidence, inside)
     assert [component.volume_ml for component in kept.dropped] == pytest.approx([16.0])
 
 
@@ -224,7 +241,7 @@ def test_the_body_may_lie_off_the_images_centre():
 def test_the_midline_is_a_column_of_the_scan_not_of_the_box():
     labels, evidence = (array[:, :, 10:] for array in scene(RIGHT, LEFT, BOWEL))
     inside = Placement((0, 0, 10), 40, SPACING_MM)
-    kept = keep_two_kidneys(labels, evidence, inside, MIDLINE_X, PLAN)
+    kept = keep(labels, evidence, inside)
     np.testing.assert_array_equal(kept.mask, mask(RIGHT, LEFT)[:, :, 10:])
 
 
@@ -232,7 +249,7 @@ def test_limits_are_in_millimetres_not_voxels():
     """On a grid of half the spacing PELVIS is 7.5 ml: no kidney."""
     labels, evidence = scene(RIGHT, LEFT, PELVIS)
     finer = Placement.whole(SHAPE, (2.0, 1.0, 1.0))
-    kept = keep_two_kidneys(labels, evidence, finer, MIDLINE_X, PLAN)
+    kept = keep(labels, evidence, finer)
     assert [component.volume_ml for component in kept.dropped] == pytest.approx([7.5])
 
 

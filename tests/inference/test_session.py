@@ -199,6 +199,8 @@ assert libc.prctl(22, 2, filter, 0, 0) == 0, os.strerror(ctypes.get_errno())
 """
 
 SEGMENT = """
+# pydicom imports requests where it is installed, which asks a socket whether the machine knows IPv6.
+sys.modules["requests"] = None
 from pathlib import Path
 from renalmap.api.segment import SegmentRequest, segment_scans
 scan, out, model = map(Path, sys.argv[1:4])

@@ -13,6 +13,12 @@ from renalmap.inference.smoothing import (
 )
 
 
+def smoothed(values, weights):
+    values = values.copy()
+    smooth_across_slices(values, weights)
+    return values
+
+
 def column(*values):
     return np.array(values, np.uint8)[:, None, None]
 
@@ -35,7 +41,7 @@ def test_the_reach_respects_the_distance_of_slices(sigma_mm, distance_mm, reach)
 
 def test_a_single_slice_between_others_is_spread_by_the_weights():
     weights = gaussian_weights(2.0, 2.0)
-    smooth = smooth_across_slices(column(*[0] * 5, 255, *[0] * 5), weights).ravel()
+    smooth = smoothed(column(*[0] * 5, 255, *[0] * 5), weights).ravel()
     expected = np.rint(255 * np.pad(weights, 3))
     np.testing.assert_array_equal(smooth, expected)
 
@@ -44,12 +50,12 @@ def test_a_single_slice_between_others_is_spread_by_the_weights():
 def test_what_is_the_same_in_all_slices_stays_so_up_to_the_ends(depth):
     plane = np.random.default_rng(0).integers(0, 256, (4, 5)).astype(np.uint8)
     values = np.repeat(plane[None], depth, axis=0)
-    np.testing.assert_array_equal(smooth_across_slices(values, gaussian_weights(3.0, 1.0)), values)
+    np.testing.assert_array_equal(smoothed(values, gaussian_weights(3.0, 1.0)), values)
 
 
 def test_at_the_scans_ends_the_weights_left_are_scaled_to_1():
     weights = gaussian_weights(2.0, 2.0)
-    smooth = smooth_across_slices(column(255, 0, 0, 0, 0, 0, 0), weights).ravel()
+    smooth = smoothed(column(255, 0, 0, 0, 0, 0, 0), weights).ravel()
     assert smooth[0] == np.rint(255 * weights[2] / weights[2:].sum())
     assert smooth[1] == np.rint(255 * weights[1] / weights[1:].sum())
 
@@ -57,14 +63,14 @@ def test_at_the_scans_ends_the_weights_left_are_scaled_to_1():
 def test_only_slices_are_mixed_not_pixels():
     values = np.zeros((5, 3, 3), np.uint8)
     values[2, 1, 1] = 200
-    smooth = smooth_across_slices(values, gaussian_weights(2.0, 2.0))
+    smooth = smoothed(values, gaussian_weights(2.0, 2.0))
     assert np.unique(np.nonzero(smooth)[1]) == np.unique(np.nonzero(smooth)[2]) == [1]
     assert values.sum() == 200, "the input is left alone"
 
 
 def test_no_slices_are_no_trouble():
     empty = np.zeros((0, 0, 0), np.uint8)
-    assert smooth_across_slices(empty, gaussian_weights(2.0, 1.0)).shape == (0, 0, 0)
+    assert smoothed(empty, gaussian_weights(2.0, 1.0)).shape == (0, 0, 0)
 
 
 def test_tumour_never_exceeds_kidney_and_tumour():
@@ -72,7 +78,7 @@ def test_tumour_never_exceeds_kidney_and_tumour():
     kidney = generator.integers(0, 256, (20, 30, 30)).astype(np.uint8)
     tumour = (kidney * generator.random(kidney.shape)).astype(np.uint8)
     weights = gaussian_weights(3.0, 1.5)
-    smooth = (smooth_across_slices(values, weights) for values in (kidney, tumour))
+    smooth = (smoothed(values, weights) for values in (kidney, tumour))
     assert np.less_equal(*reversed(list(smooth))).all()
 
 

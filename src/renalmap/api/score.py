@@ -117,11 +117,11 @@ def _pairs(predictions: Path, reference: Path) -> list[tuple[str, Case, Case]]:
         if not path.exists():
             raise PathMissingError("nothing to evaluate", where=path)
     if predictions.is_file() and reference.is_file():
-        name = _case_name(predictions)
+        name = case_name(predictions)
         return [(name, _case(name, predictions), _case(name, reference))]
     if predictions.is_file() or reference.is_file():
         raise InputError("give two files or two folders", where=predictions, got="one of each")
-    found, expected = _label_maps(predictions), _label_maps(reference)
+    found, expected = find_label_maps(predictions), find_label_maps(reference)
     missing = sorted(found.keys() - expected.keys())
     if missing or not found:
         raise DatasetError(
@@ -137,8 +137,12 @@ def _case(name: str, mask: Path) -> Case:
     return Case(name, name, mask=mask)
 
 
-def _label_maps(folder: Path) -> dict[str, Case]:
-    """The label maps in a folder, by case: a data set's, or files named after their cases."""
+def find_label_maps(folder: Path) -> dict[str, Case]:
+    """The label maps in a folder, by case: a data set's, or files named after their cases.
+
+    Raises:
+        DatasetError: two label maps are of one case, or a data set's layout is broken.
+    """
     if (folder / "labelsTr").is_dir() or folder.name == "labelsTr":
         dataset = read_dataset(folder.parent if folder.name == "labelsTr" else folder)
         return {_plain(case.case_id): case for case in dataset.cases if case.mask is not None}
@@ -146,7 +150,7 @@ def _label_maps(folder: Path) -> dict[str, Case]:
     by_case: dict[str, list[Path]] = {}
     for path in sorted([*nifti_files(root), *_kits_masks(root)]):
         if not scan_name(path).endswith("_probability"):
-            by_case.setdefault(_case_name(path), []).append(path)
+            by_case.setdefault(case_name(path), []).append(path)
     maps = {}
     for case, paths in by_case.items():
         # `a.nii.gz` beside `a_seg.nii.gz` is the scan.
@@ -169,7 +173,8 @@ def _kits_masks(root: Path) -> Iterator[Path]:
         yield from masks[:1]
 
 
-def _case_name(path: Path) -> str:
+def case_name(path: Path) -> str:
+    """A label map's case: its name without what marks it as a label map; for KiTS its folder's."""
     if path.name in KITS_MASKS:
         return path.absolute().parent.name
     return _plain(scan_name(path))

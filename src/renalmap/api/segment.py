@@ -31,6 +31,7 @@ from renalmap.inference.components import DroppedComponent
 from renalmap.inference.quality import QualityReport, assess_quality, describe_flags
 from renalmap.inference.session import Device, Engine, Runtime
 from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.measure import Measurements, measure_label_map
 from renalmap.report.html import Names
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,8 @@ class CaseReport(BaseModel):
     """The HTML report, if one was asked for."""
     meshes: MeshReport | None = None
     """The surfaces, if they were asked for."""
+    measurements: Measurements | None = None
+    """Kidneys and lesions measured, if that was asked for."""
     error: str | None = None
 
 
@@ -117,6 +120,7 @@ class SegmentRequest:
         save_probabilities: write maps of kidney and tumour probability beside the labels.
         acquisition: which acquisition of a DICOM series.
         assume_hu: do not warn of values that cannot be HU.
+        measure: also measure kidneys and lesions.
         overwrite: replace outputs that exist.
         names: what outputs in a folder are called: `<scan's name>_seg.nii.gz`, or as KiTS wants
             submissions, `prediction_XXXXX.nii.gz`.
@@ -130,6 +134,7 @@ class SegmentRequest:
     save_probabilities: bool = False
     acquisition: int | None = None
     assume_hu: bool = False
+    measure: bool = False
     overwrite: bool = False
     names: OutputNames = "scan"
     beside: Beside = field(default_factory=Beside)
@@ -266,14 +271,23 @@ def _segment_scan(
     for region, path in maps.items():
         values = found.probabilities[region].full(volume.geometry.shape)
         write_probability_map(values, volume.geometry, path, overwrite=request.overwrite)
+    write_s = time.perf_counter() - start
+    seconds = {"read": read_s, **found.seconds, "quality": quality_s, "write": write_s}
+    measurements = None
+    if request.measure or request.beside.report is not None:
+        start = time.perf_counter()
+        named_labels = replace(found.label_map, name=short_name(scan))
+        measurements = measure_label_map(named_labels, volume)
+        seconds["measure"] = time.perf_counter() - start
+    start = time.perf_counter()
     report, meshes = request.beside.write(
-        Segmented(volume, found.label_map, quality, bundle.digest),
+        Segmented(volume, found.label_map, quality, bundle.digest, measurements),
         Names(short_name(scan), scan, output),
         stem,
         overwrite=request.overwrite,
     )
-    write_s = time.perf_counter() - start
-    seconds = {"read": read_s, **found.seconds, "quality": quality_s, "write": write_s}
+    if report is not None or meshes is not None:
+        seconds["report"] = time.perf_counter() - start
     cautions = [f"{scan}: {text}" for text in describe_flags(quality)]
     return CaseReport(
         scan=str(scan),
@@ -294,6 +308,7 @@ def _segment_scan(
         quality=quality,
         report=None if report is None else str(report),
         meshes=meshes,
+        measurements=measurements if request.measure else None,
     )
 
 

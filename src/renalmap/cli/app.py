@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from renalmap import __version__
-from renalmap.cli import data, model, results, scans
+from renalmap.cli import data, measure, model, results, scans
 from renalmap.cli.console import show_error
 from renalmap.errors import RenalMapError
 
@@ -26,6 +26,7 @@ app.command("report")(results.report)
 app.command("mesh")(results.mesh)
 app.command("overview")(scans.overview)
 app.command("evaluate")(scans.evaluate)
+app.command("measure")(measure.measure)
 app.command("demo")(scans.demo)
 app.command("fetch")(data.fetch)
 app.command("inspect")(data.inspect)

@@ -10,6 +10,7 @@ import typer
 
 from renalmap.cli.console import output, progress_bar, show_error, show_warning
 from renalmap.cli.kits23 import kits23_tables
+from renalmap.cli.measurements import measurement_tables
 from renalmap.cli.tables import number, score_tables, segment_tables, table
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def segment(
     save_probabilities: Annotated[
         bool,
         typer.Option("--save-probabilities", help="Also write maps of kidney and tumour probability."),
+    ] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Also measure kidneys and lesions.")
     ] = False,
     exhaustive: Annotated[
         bool,
@@ -109,6 +113,7 @@ def segment(
         save_probabilities=save_probabilities,
         acquisition=acquisition,
         assume_hu=assume_hu,
+        measure=measure,
         overwrite=overwrite,
         names=names,
         beside=Beside(report_folder, mesh, anonymize_report),
@@ -124,6 +129,9 @@ def segment(
         typer.echo(report.model_dump_json(indent=2))
     elif not quiet:
         output.print(*segment_tables(report.cases))
+        for case in report.cases:
+            if case.measurements is not None:
+                output.print(*measurement_tables(case.measurements))
     _show_troubles(report)
     statuses = {case.status for case in report.cases}
     if "failed" in statuses or (strict and "no_kidney_found" in statuses):

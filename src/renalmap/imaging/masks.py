@@ -1,11 +1,9 @@
-"""The border of a mask in a plane, and the boxes about masks."""
+"""The border of a mask in a plane, and the box about it."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-
-from renalmap.imaging.volume import Box
 
 BoolPlane = NDArray[np.bool_]
 
@@ -27,14 +25,3 @@ def bounding_slices(mask: BoolPlane, margin_px: int = 0) -> tuple[slice, slice]:
             slice(max(int(found[0]) - margin_px, 0), min(int(found[-1]) + 1 + margin_px, length))
         )
     return spans[0], spans[1]
-
-
-def find_box(labels: NDArray[np.uint8] | NDArray[np.bool_]) -> Box | None:
-    """The smallest box (z, y, x) that holds every voxel other than 0; None if there is none."""
-    slices = np.flatnonzero(labels.max(axis=(1, 2), initial=0))
-    if slices.size == 0:
-        return None
-    low, high = int(slices[0]), int(slices[-1]) + 1
-    shadow = labels[low:high].max(axis=0)
-    rows, columns = (np.flatnonzero(shadow.any(axis=axis)) for axis in (1, 0))
-    return Box((low, int(rows[0]), int(columns[0])), (high, int(rows[-1]) + 1, int(columns[-1]) + 1))

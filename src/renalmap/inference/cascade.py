@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from renalmap.bundle import Bundle
 from renalmap.imaging import LabelMap, Volume
-from renalmap.imaging.masks import find_box
+from renalmap.imaging.connected import find_box
 from renalmap.imaging.volume import Box
 from renalmap.inference.ahead import map_ahead
 from renalmap.inference.components import (
     DroppedComponent,
-    connected_to,
-    keep_components,
+    drop_small,
+    drop_unconnected,
 )
 from renalmap.inference.flipping import flip_averaged
 from renalmap.inference.placement import Placement
@@ -223,7 +223,8 @@ class _Run:
             total = len(self.packed) + len(pending)
             for indices, slices in self._in_threads(work, _batched(pending, self.options.batch_size)):
                 for z, (found, packed) in zip(indices, slices, strict=True):
-                    self.labels[z] = found
+                    if found.any():  # pages that nothing is written to take no memory
+                        self.labels[z] = found
                     self.packed[z] = packed
                     search.note(z, found=bool(np.count_nonzero(found) >= least))
                     self.progress("stage 1", len(self.packed), total)
@@ -235,9 +236,8 @@ class _Run:
             return
         labels = self.labels[box.slices]
         if self.plan.localizer_low_threshold is not None:
-            labels[:] = np.where(connected_to(labels == KIDNEY, labels > 0), KIDNEY, BACKGROUND)
-        kept, self.stage1_dropped = keep_components(labels > 0, self._placement(box.start), self.plan)
-        labels[~kept] = BACKGROUND
+            drop_unconnected(labels, KIDNEY)
+        self.stage1_dropped = drop_small(labels, self._placement(box.start), self.plan)
 
     def place_crops(self) -> None:
         """Decide where stage 2 looks, and keep stage 1's probabilities in the box about it all."""
@@ -276,8 +276,8 @@ class _Run:
             return
         weights = gaussian_weights(self.plan.smoothing_sigma_mm, self.volume.geometry.spacing_mm[0])
         found = self.probability
-        found.kidney = smooth_across_slices(found.kidney, weights)
-        found.tumour = smooth_across_slices(found.tumour, weights)
+        smooth_across_slices(found.kidney, weights)
+        smooth_across_slices(found.tumour, weights)
         span, rows, columns = found.slices
         for index in range(span.start, span.stop):
             seen = np.zeros(self.labels[index].shape, bool)

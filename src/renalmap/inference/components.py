@@ -1,19 +1,22 @@
-"""Which connected components of a foreground are kept for their size."""
+"""Connected components of a foreground, and which of them are kept for their size."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.imaging.connected import connected_parts
+from renalmap.imaging.volume import Box
 from renalmap.inference.placement import Placement
+from renalmap.labels import BACKGROUND, KIDNEY
 from renalmap.preprocess import Plan
 
 BoolArray = NDArray[np.bool_]
+ByteArray = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,7 @@ class Component:
     """A 26-connected 3D component of a mask.
 
     Attributes:
-        number: in the array of components.
-        box: about it, as an index of the mask.
+        box: about it, a region of the array it was found in.
         inside: bool, of the box's shape.
         volume_ml: its volume.
         section_mm2: its largest axial section.
@@ -45,8 +47,7 @@ class Component:
         centre_zyx: its centroid, in voxels of the scan.
     """
 
-    number: int
-    box: tuple[slice, slice, slice]
+    box: Box
     inside: BoolArray
     volume_ml: float
     section_mm2: float
@@ -57,46 +58,54 @@ class Component:
         """What is told of it once it is taken for a mistake."""
         return DroppedComponent(self.volume_ml, self.centre_zyx, reason)
 
+    def of(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Its voxels' values in an array like the one it was found in: one axis, a new array."""
+        return values[self.box.slices][self.inside]
 
-def find_components(mask: BoolArray, placement: Placement) -> tuple[NDArray[Any], list[Component]]:
-    """The 26-connected 3D components of a mask.
+    def relabel(self, labels: ByteArray, label: int) -> None:
+        """Give its voxels a label, in place, in the array it was found in."""
+        labels[self.box.slices][self.inside] = label
+
+
+def find_components(
+    labels: ByteArray | BoolArray, placement: Placement, only: Sequence[int] = ()
+) -> list[Component]:
+    """The 26-connected 3D components of a foreground.
 
     Args:
-        mask: axes (z, y, x); best no larger than needed: its components take four bytes a voxel.
+        labels: axes (z, y, x); the foreground is what is not 0.
         placement: where it lies in the scan.
+        only: the foreground is what has one of these labels, if any are given.
 
     Returns:
-        The components' numbers, of the mask's shape, 0 outside; and the components by their number, from
-        1. No component for an empty mask.
+        The components from the feet up; none for an empty foreground.
     """
-    if not mask.any():
-        return np.zeros(mask.shape, np.uint8), []
-    numbers = cc3d.connected_components(mask, connectivity=26)
-    return numbers, list(_measured(numbers, placement))
+    parts = sorted(connected_parts(labels, only), key=lambda part: part[0].start)
+    return [_measured(box, inside, placement) for box, inside in parts]
 
 
-def _measured(numbers: NDArray[Any], placement: Placement) -> Iterator[Component]:
-    statistics = cc3d.statistics(numbers)
-    for number, voxels in enumerate(statistics["voxel_counts"].tolist()):
-        if number == 0:
-            continue
-        box = statistics["bounding_boxes"][number]
-        inside = numbers[box] == number
-        yield Component(
-            number=number,
-            box=box,
-            inside=inside,
-            volume_ml=voxels * placement.voxel_ml,
-            section_mm2=float(inside.sum(axis=(1, 2)).max()) * placement.pixel_mm2,
-            is_cut=placement.is_cut(box[0]),
-            centre_zyx=placement.of_scan(statistics["centroids"][number]),
-        )
+def _measured(box: Box, inside: BoolArray, placement: Placement) -> Component:
+    sections = np.count_nonzero(inside, axis=(1, 2))
+    voxels = int(sections.sum())
+    counts = (sections, inside.sum(axis=(0, 2)), inside.sum(axis=(0, 1)))
+    centre = [
+        low + float(count @ np.arange(count.size)) / voxels
+        for low, count in zip(box.start, counts, strict=True)
+    ]
+    return Component(
+        box=box,
+        inside=inside,
+        volume_ml=voxels * placement.voxel_ml,
+        section_mm2=float(sections.max()) * placement.pixel_mm2,
+        is_cut=placement.is_cut(box.slices[0]),
+        centre_zyx=placement.of_scan(centre),
+    )
 
 
-def keep_components(
-    foreground: BoolArray, placement: Placement, plan: Plan, kidney: BoolArray | None = None
-) -> tuple[BoolArray, tuple[DroppedComponent, ...]]:
-    """Drop 26-connected 3D components that are too small to be a kidney or its tumour.
+def drop_small(
+    labels: ByteArray, placement: Placement, plan: Plan, *, judge_kidney: bool = False
+) -> tuple[DroppedComponent, ...]:
+    """Drop 26-connected 3D components that are too small to be a kidney or its tumour, in place.
 
     A component is dropped if its largest axial section is below `component_min_area_mm2`; or if its
     volume is below `component_min_ml` or below `component_min_share` of the largest component's; or if
@@ -105,47 +114,39 @@ def keep_components(
     horseshoe, transplant and single kidneys occur.
 
     Args:
-        foreground: axes (z, y, x).
-        placement: where it lies in the scan.
+        labels: axes (z, y, x); what is dropped becomes background.
+        placement: where they lie in the scan.
         plan: the limits.
-        kidney: which of the foreground is kidney rather than tumour; None where that is not known yet.
+        judge_kidney: whether the labels tell kidney from tumour already.
 
     Returns:
-        The kept foreground, a new array; and what was dropped, largest first.
+        What was dropped, largest first.
     """
-    numbers, components = find_components(foreground, placement)
+    components = find_components(labels, placement)
     largest_ml = max((component.volume_ml for component in components), default=0.0)
-    keep = np.zeros(len(components) + 1, bool)
     dropped = []
     for component in components:
         reason = _why_small(component, largest_ml, plan)
-        if reason is None and kidney is not None and not component.is_cut:
-            kidney_ml = float((kidney[component.box] & component.inside).sum()) * placement.voxel_ml
+        if reason is None and judge_kidney and not component.is_cut:
+            kidney_ml = float((component.of(labels) == KIDNEY).sum()) * placement.voxel_ml
             if kidney_ml < plan.component_min_kidney_ml:
                 reason = f"kidney in it {kidney_ml:.1f} ml < {plan.component_min_kidney_ml:g} ml"
-        keep[component.number] = reason is None
         if reason is not None:
+            component.relabel(labels, BACKGROUND)
             dropped.append(component.dropped(reason))
-    return keep[numbers], largest_first(dropped)
+    return largest_first(dropped)
 
 
-def connected_to(strong: BoolArray, candidates: BoolArray) -> BoolArray:
-    """Hysteresis: the candidates that are 26-connected in 3D to a strong voxel through candidates.
+def drop_unconnected(labels: ByteArray, sure: int) -> None:
+    """Hysteresis: drop the foreground that is not 26-connected in 3D to a sure voxel, in place.
 
     Args:
-        strong: axes (z, y, x), surely foreground.
-        candidates: of the same shape, perhaps foreground; holds `strong`.
-
-    Returns:
-        A new array; all False where nothing is strong.
+        labels: axes (z, y, x); what stays is all labelled `sure`.
+        sure: the label of what is surely foreground; any other but 0 is perhaps foreground.
     """
-    if not strong.any():
-        return np.zeros_like(strong)
-    numbers, count = cc3d.connected_components(candidates, connectivity=26, return_N=True)
-    reached = np.zeros(count + 1, bool)
-    reached[np.unique(numbers[strong])] = True
-    reached[0] = False
-    return reached[numbers]
+    for component in find_components(labels, Placement.whole(labels.shape, (1.0, 1.0, 1.0))):
+        is_sure = bool((component.of(labels) == sure).any())
+        component.relabel(labels, sure if is_sure else BACKGROUND)
 
 
 def largest_first(dropped: list[DroppedComponent]) -> tuple[DroppedComponent, ...]:

@@ -11,8 +11,8 @@ from renalmap.labels import BACKGROUND, KIDNEY, TUMOUR
 ByteArray = NDArray[np.uint8]
 
 
-def fill_holes(labels: ByteArray, pixel_mm2: float, largest_mm2: float) -> ByteArray:
-    """Fill background that kidney and tumour enclose within a slice.
+def fill_holes(labels: ByteArray, pixel_mm2: float, largest_mm2: float) -> None:
+    """Fill background that kidney and tumour enclose within a slice, in place.
 
     A hole is a 4-connected blob of background that no path of background leads out of. It gets the label
     of most of the pixels about it, kidney if they are even.
@@ -21,11 +21,7 @@ def fill_holes(labels: ByteArray, pixel_mm2: float, largest_mm2: float) -> ByteA
         labels: axes (z, y, x). What touches the array's edge is not enclosed.
         pixel_mm2: area of a pixel.
         largest_mm2: larger holes stay.
-
-    Returns:
-        A new array; all background stays so.
     """
-    filled = labels.copy()
     for z in np.flatnonzero(labels.any(axis=(1, 2))):
         blobs = cc3d.connected_components(labels[z] == BACKGROUND, connectivity=4)
         statistics = cc3d.statistics(blobs)
@@ -37,8 +33,7 @@ def fill_holes(labels: ByteArray, pixel_mm2: float, largest_mm2: float) -> ByteA
             box = statistics["bounding_boxes"][blob]
             rows, columns = np.nonzero(blobs[box] == blob)
             place = (rows + box[0].start, columns + box[1].start)
-            filled[z][place] = _label_about(labels[z], *place)
-    return filled
+            labels[z][place] = _label_about(labels[z], *place)
 
 
 def _label_about(labels: ByteArray, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> int:

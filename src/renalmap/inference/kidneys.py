@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from renalmap.inference.components import (
-    BoolArray,
+    ByteArray,
     Component,
     DroppedComponent,
     find_components,
@@ -17,7 +16,8 @@ from renalmap.inference.components import (
 )
 from renalmap.inference.nearness import comes_within, continues_along_z
 from renalmap.inference.placement import Placement
-from renalmap.labels import KIDNEY
+from renalmap.inference.probability import GridProbabilities
+from renalmap.labels import BACKGROUND, KIDNEY
 from renalmap.preprocess import Plan
 
 RIGHT, LEFT = "right", "left"
@@ -48,29 +48,27 @@ class Candidate:
         return self.kidney_ml < 0.5 * self.component.volume_ml
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Kept:
     """What the rule of two kidneys decided.
 
     Attributes:
-        mask: what stays, axes (z, y, x).
-        dropped: the rest, largest first.
+        dropped: what does not stay, largest first.
         notes: what a reader should know, a sentence each.
     """
 
-    mask: BoolArray
     dropped: tuple[DroppedComponent, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def keep_two_kidneys(
-    labels: NDArray[np.uint8],
-    kidney_probability: NDArray[np.uint8],
+    labels: ByteArray,
+    probability: GridProbabilities,
     placement: Placement,
     midline_x: float,
     plan: Plan,
 ) -> Kept:
-    """Keep two kidneys and what belongs to them.
+    """Keep two kidneys and what belongs to them; the rest becomes background, in place.
 
     The kidneys are the component with the most evidence and, unless that one crosses the midline, the
     one with the most on the other side. Of the others stay: those near a kidney that are mostly tumour,
@@ -79,45 +77,33 @@ def keep_two_kidneys(
 
     Args:
         labels: axes (z, y, x).
-        kidney_probability: of kidney without tumour, of the same shape, 255 for certainty.
+        probability: of the same box.
         placement: where they lie in the scan.
         midline_x: the body's midline, a column of the scan; the patient's right has smaller columns.
         plan: the limits.
 
     Returns:
-        What stays. A scan of one slice keeps everything: it shows a kidney's lips apart.
+        What was dropped. A scan of one slice keeps everything: it shows a kidney's lips apart.
     """
-    foreground = labels > 0
-    if placement.scan_slices == 1:
-        return Kept(foreground)
-    numbers, components = find_components(foreground, placement)
+    components = find_components(labels, placement) if placement.scan_slices > 1 else []
     if not components:
-        return Kept(foreground)
+        return Kept()
     column = midline_x - placement.origin_zyx[2]
     candidates = sorted(
-        (
-            _measure(each, labels, kidney_probability, (placement.voxel_ml, column, plan))
-            for each in components
-        ),
-        key=lambda candidate: (-candidate.evidence_ml, candidate.component.number),
+        (_measure(each, labels, probability, (placement.voxel_ml, column, plan)) for each in components),
+        key=lambda candidate: (-candidate.evidence_ml, candidate.component.box.start),
     )
     kidneys = choose_kidneys(candidates)
-    keep = np.zeros(len(components) + 1, bool)
-    keep[[kidney.component.number for kidney in kidneys]] = True
-    kidney_mask = keep[numbers]
     further, dropped = [], []
     for candidate in candidates:
-        number = candidate.component.number
-        if keep[number]:
+        if candidate in kidneys or _belongs(candidate, kidneys, placement, plan):
             continue
-        if _belongs(candidate, numbers == number, kidney_mask, placement, plan):
-            keep[number] = True
-        elif _is_kidney_sized(candidate, kidneys, plan):
-            keep[number] = True
+        if _is_kidney_sized(candidate, kidneys, plan):
             further.append(candidate)
         else:
+            candidate.component.relabel(labels, BACKGROUND)
             dropped.append(candidate.component.dropped(_why_not(candidate, kidneys)))
-    return Kept(keep[numbers], largest_first(dropped), tuple(_notes(kidneys, further)))
+    return Kept(largest_first(dropped), tuple(_notes(kidneys, further)))
 
 
 def choose_kidneys(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -133,17 +119,18 @@ def choose_kidneys(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 def _measure(
     component: Component,
-    labels: NDArray[np.uint8],
-    kidney_probability: NDArray[np.uint8],
+    labels: ByteArray,
+    probability: GridProbabilities,
     scale: tuple[float, float, Plan],
 ) -> Candidate:
     voxel_ml, midline_column, plan = scale
-    inside = component.inside
-    evidence = float(kidney_probability[component.box][inside].sum(dtype=np.int64)) / 255.0
-    kidney = inside & (labels[component.box] == KIDNEY)
+    inside, place = component.inside, component.box.slices
+    only_kidney = component.of(probability.kidney) - component.of(probability.tumour)
+    evidence = float(only_kidney.sum(dtype=np.int64)) / 255.0
+    kidney = inside & (labels[place] == KIDNEY)
     voxels = int(kidney.sum())
     by_column = (kidney if voxels else inside).sum(axis=(0, 1))
-    columns = component.box[2].start + np.arange(by_column.size)
+    columns = place[2].start + np.arange(by_column.size)
     right_share = float(by_column[columns < midline_column].sum()) / float(by_column.sum())
     if min(right_share, 1.0 - right_share) >= plan.kidney_crossing_share:
         sides = BOTH
@@ -153,13 +140,14 @@ def _measure(
 
 
 def _belongs(
-    candidate: Candidate, mask: BoolArray, kidneys: BoolArray, placement: Placement, plan: Plan
+    candidate: Candidate, kidneys: Sequence[Candidate], placement: Placement, plan: Plan
 ) -> bool:
     """Whether it is part of a chosen kidney, or its tumour."""
     spacing_mm, limit_mm = placement.spacing_mm, plan.kidney_joined_mm
-    if candidate.is_tumour or candidate.component.is_cut:
-        return comes_within(mask, kidneys, spacing_mm, limit_mm)
-    return continues_along_z(mask, kidneys, spacing_mm[0], limit_mm)
+    own, others = candidate.component, [kidney.component for kidney in kidneys]
+    if candidate.is_tumour or own.is_cut:
+        return any(comes_within(own, other, spacing_mm, limit_mm) for other in others)
+    return any(continues_along_z(own, other, spacing_mm[0], limit_mm) for other in others)
 
 
 def _is_kidney_sized(candidate: Candidate, kidneys: Sequence[Candidate], plan: Plan) -> bool:

@@ -1,18 +1,18 @@
-"""Whether two masks come near each other, in millimetres."""
+"""Whether two components come near each other, in millimetres."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.imaging.masks import find_box
-from renalmap.inference.components import BoolArray
+from renalmap.imaging.volume import Box
+from renalmap.inference.components import BoolArray, Component
 
 _ROUNDING_MM2 = 1e-3
 
 
 def comes_within(
-    one: BoolArray, other: BoolArray, spacing_mm: tuple[float, float, float], limit_mm: float
+    one: Component, other: Component, spacing_mm: tuple[float, float, float], limit_mm: float
 ) -> bool:
     """Whether any voxel's centre of one lies within the limit of any of the other's.
 
@@ -20,50 +20,62 @@ def comes_within(
     limit reaches, in a box about `one` that is as much wider: exact up to the limit.
 
     Args:
-        one: axes (z, y, x).
-        other: of the same shape. With either empty: False.
+        one: found in an array.
+        other: found in the same array.
         spacing_mm: voxel spacing (z, y, x).
         limit_mm: the distance.
     """
-    box = find_box(one)
-    if box is None:
-        return False
     steps = [int(limit_mm / spacing + 1e-6) for spacing in spacing_mm]
-    wider = tuple(
-        slice(max(0, span.start - step), span.stop + step)
-        for span, step in zip(box.slices, steps, strict=True)
+    wider = Box(
+        tuple(low - step for low, step in zip(one.box.start, steps, strict=True)),
+        tuple(high + step for high, step in zip(one.box.stop, steps, strict=True)),
     )
-    near = other[wider]
+    near = _inside(other, wider)
     if not near.any():
         return False
     squared = np.where(near, np.float32(0.0), np.float32(np.inf))
     for axis, (spacing, step) in enumerate(zip(spacing_mm, steps, strict=True)):
         squared = _spread(squared, axis, spacing, step)
-    return bool((squared[one[wider]] <= limit_mm**2 + _ROUNDING_MM2).any())
+    own = tuple(slice(step, step + size) for step, size in zip(steps, one.box.shape, strict=True))
+    return bool((squared[own][one.inside] <= limit_mm**2 + _ROUNDING_MM2).any())
 
 
 def continues_along_z(
-    one: BoolArray, other: BoolArray, slice_distance_mm: float, limit_mm: float
+    one: Component, other: Component, slice_distance_mm: float, limit_mm: float
 ) -> bool:
     """Whether a voxel of one lies straight above or below one of the other's, within the limit.
 
     So the parts of a kidney lie that the networks missed a slice or two of.
 
     Args:
-        one: axes (z, y, x).
-        other: of the same shape.
+        one: found in an array.
+        other: found in the same array.
         slice_distance_mm: between slices' centres.
         limit_mm: between the voxels' centres.
     """
-    box = find_box(one)
-    if box is None:
-        return False
-    _, rows, columns = box.slices
-    one, other = one[:, rows, columns], other[:, rows, columns]
-    for step in range(1, min(len(one) - 1, int(limit_mm / slice_distance_mm + 1e-6)) + 1):
-        if (one[step:] & other[:-step]).any() or (one[:-step] & other[step:]).any():
-            return True
-    return False
+    steps = int(limit_mm / slice_distance_mm + 1e-6)
+    (z, *start), (z_stop, *stop) = one.box.start, one.box.stop
+    above_and_below = _inside(other, Box((z - steps, *start), (z_stop + steps, *stop)))
+    depth = len(one.inside)
+    return any(
+        bool((one.inside & above_and_below[steps + way : steps + way + depth]).any())
+        for step in range(1, steps + 1)
+        for way in (-step, step)
+    )
+
+
+def _inside(component: Component, box: Box) -> BoolArray:
+    """What lies of a component in a box, which may reach beyond the array it was found in."""
+    part = np.zeros(box.shape, np.bool_)
+    low = [max(a, b) for a, b in zip(box.start, component.box.start, strict=True)]
+    high = [min(a, b) for a, b in zip(box.stop, component.box.stop, strict=True)]
+    if all(start < stop for start, stop in zip(low, high, strict=True)):
+        into, outof = (
+            tuple(slice(a - o, b - o) for a, b, o in zip(low, high, origin, strict=True))
+            for origin in (box.start, component.box.start)
+        )
+        part[into] = component.inside[outof]
+    return part
 
 
 def _spread(

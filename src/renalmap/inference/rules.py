@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.inference.components import DroppedComponent, keep_components
+from renalmap.inference.components import DroppedComponent, drop_small
 from renalmap.inference.fat import peel_fat
 from renalmap.inference.holes import fill_holes
 from renalmap.inference.kidneys import keep_two_kidneys
 from renalmap.inference.placement import Placement
 from renalmap.inference.probability import GridProbabilities
-from renalmap.inference.tumours import doubtful_tumours
-from renalmap.labels import BACKGROUND, KIDNEY, TUMOUR
+from renalmap.inference.tumours import relabel_doubtful_tumours
 from renalmap.preprocess import Plan
 
 
@@ -64,19 +63,13 @@ def apply_rules(
     if plan.peel_fat_mm > 0:
         peel_fat(labels, scan.hu_of, placement.spacing_mm[1:], plan.peel_fat_mm)
     if plan.fill_holes_mm2 > 0:
-        labels[:] = fill_holes(labels, placement.pixel_mm2, plan.fill_holes_mm2)
+        fill_holes(labels, placement.pixel_mm2, plan.fill_holes_mm2)
     if not stage1_only:
-        kept, small = keep_components(labels > 0, placement, plan, labels == KIDNEY)
-        labels[~kept] = BACKGROUND
-        dropped.extend(small)
+        dropped.extend(drop_small(labels, placement, plan, judge_kidney=True))
     if not stage1_only and _judges_tumours(plan):
-        doubtful, tumours = doubtful_tumours(labels == TUMOUR, probability.tumour, placement, plan)
-        labels[doubtful] = KIDNEY
-        dropped.extend(tumours)
+        dropped.extend(relabel_doubtful_tumours(labels, probability.tumour, placement, plan))
     if plan.keep == "two_kidneys" and labels.any():
-        only_kidney = probability.kidney - probability.tumour
-        result = keep_two_kidneys(labels, only_kidney, placement, scan.midline_x(), plan)
-        labels[~result.mask] = BACKGROUND
+        result = keep_two_kidneys(labels, probability, placement, scan.midline_x(), plan)
         dropped.extend(result.dropped)
         notes = result.notes
     return RulesOutcome(tuple(dropped), notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -30,30 +31,29 @@ def gaussian_weights(sigma_mm: float, slice_distance_mm: float) -> NDArray[np.fl
     return normalised
 
 
-def smooth_across_slices(values: ByteArray, weights: NDArray[np.float32]) -> ByteArray:
-    """Average each voxel with those above and below it.
+def smooth_across_slices(values: ByteArray, weights: NDArray[np.float32]) -> None:
+    """Average each voxel with those above and below it, in place.
+
+    One slice at a time is in float32, summed in a fixed order: no number of threads changes a bit.
 
     Args:
         values: axes (z, y, x); the first and last slice are where knowledge ends: there the weights that
             are left are scaled up to 1.
         weights: of the slices -reach ... +reach.
-
-    Returns:
-        A new array. One slice at a time is in float32, summed in a fixed order: no number of threads
-        changes a bit.
     """
     depth, reach = len(values), len(weights) // 2
-    smooth = np.empty_like(values)
+    below: deque[ByteArray] = deque(maxlen=reach)  # as they were
     total: NDArray[Any] = np.empty(values.shape[1:], np.float32)
     for z in range(depth):
+        above = values[z : z + reach + 1]
+        first = reach - len(below)
         total[:] = 0.0
         taken = 0.0
-        for near in range(max(0, z - reach), min(depth, z + reach + 1)):
-            weight = weights[near - z + reach]
-            total += values[near] * weight
+        for each, weight in zip((*below, *above), weights[first:], strict=False):
+            total += each * weight
             taken += float(weight)
-        smooth[z] = np.rint(total / np.float32(taken))
-    return smooth
+        below.append(values[z].copy())
+        values[z] = np.rint(total / np.float32(taken))
 
 
 def most_probable(kidney: ByteArray, tumour: ByteArray) -> ByteArray:

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from renalmap.inference.components import (
-    BoolArray,
+    ByteArray,
     Component,
     DroppedComponent,
     find_components,
     largest_first,
 )
 from renalmap.inference.placement import Placement
+from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.preprocess import Plan
 
 PEAK_PERCENTILE = 95
 """Of a tumour's voxels: what the surest twentieth reaches. The maximum would be one voxel's word."""
 
 
-def doubtful_tumours(
-    tumour: BoolArray, probability: NDArray[np.uint8], placement: Placement, plan: Plan
-) -> tuple[BoolArray, tuple[DroppedComponent, ...]]:
-    """Find the 26-connected 3D tumours that are not to be called.
+def relabel_doubtful_tumours(
+    labels: ByteArray, probability: ByteArray, placement: Placement, plan: Plan
+) -> tuple[DroppedComponent, ...]:
+    """Relabel the 26-connected 3D tumours that are not to be called kidney, in place.
 
     One is doubtful if it is smaller than `tumour_min_ml`; or, where the scan's first or last slice cuts
     it and its volume says nothing, if its largest axial section is below `tumour_min_area_mm2`; or if
@@ -30,26 +30,24 @@ def doubtful_tumours(
     `tumour_min_peak_probability`. With limits of 0 none is.
 
     Args:
-        tumour: axes (z, y, x).
+        labels: axes (z, y, x).
         probability: of tumour, of the same shape, 255 for certainty.
         placement: where they lie in the scan.
         plan: the limits.
 
     Returns:
-        The doubtful tumours' voxels, which are to be relabelled kidney; and these tumours, largest first.
+        The doubtful tumours, largest first.
     """
-    numbers, components = find_components(tumour, placement)
-    doubtful = np.zeros(len(components) + 1, bool)
     dropped = []
-    for component in components:
-        doubt = _why_doubtful(component, probability[component.box][component.inside], plan)
+    for component in find_components(labels, placement, only=(TUMOUR,)):
+        doubt = _why_doubtful(component, component.of(probability), plan)
         if doubt is not None:
-            doubtful[component.number] = True
+            component.relabel(labels, KIDNEY)
             dropped.append(component.dropped(f"tumour: {doubt}; relabelled kidney"))
-    return doubtful[numbers], largest_first(dropped)
+    return largest_first(dropped)
 
 
-def _why_doubtful(component: Component, values: NDArray[np.uint8], plan: Plan) -> str | None:
+def _why_doubtful(component: Component, values: ByteArray, plan: Plan) -> str | None:
     if component.is_cut and component.section_mm2 < plan.tumour_min_area_mm2:
         return f"largest section {component.section_mm2:.0f} mm2 < {plan.tumour_min_area_mm2:g} mm2"
     if not component.is_cut and component.volume_ml < plan.tumour_min_ml:

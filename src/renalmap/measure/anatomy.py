@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.imaging import LabelMap
-from renalmap.imaging.masks import find_box
+from renalmap.imaging.connected import connected_parts
 from renalmap.imaging.volume import Box
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.measure.midline import BodyTrack
@@ -53,7 +52,22 @@ class Part:
 
     def voxels(self, label_map: LabelMap, label: int) -> int:
         """How many of its voxels have a label."""
-        return int(np.count_nonzero(self.inside & (label_map.labels[self.box.slices] == label)))
+        return self.only(label_map, label).size
+
+    def only(self, label_map: LabelMap, label: int) -> Part:
+        """What of it has a label; may be nothing."""
+        return replace(self, inside=self.inside & (label_map.labels[self.box.slices] == label))
+
+    def connected(self) -> list[Part]:
+        """Its 26-connected parts, largest first."""
+        found = []
+        for box, inside in connected_parts(self.inside):
+            start, stop = (
+                tuple(low + each for low, each in zip(self.box.start, ends, strict=True))
+                for ends in (box.start, box.stop)
+            )
+            found.append(Part(Box(start, stop), inside))
+        return sorted(found, key=lambda part: -part.size)
 
     def touches(self, shape: tuple[int, int, int]) -> set[Border]:
         """Which borders of a grid of this shape it touches."""
@@ -101,23 +115,8 @@ def find_parts(label_map: LabelMap, labels: tuple[int, ...]) -> list[Part]:
         label_map: on the scan's canonical grid.
         labels: the region's: kidney and tumour, or tumour.
     """
-    around = find_box(label_map.labels)
-    if around is None:
-        return []
-    region = np.isin(label_map.labels[around.slices], labels)
-    if not region.any():
-        return []
-    numbers = cc3d.connected_components(region, connectivity=26)
-    found = []
-    for number, spans in enumerate(cc3d.statistics(numbers)["bounding_boxes"]):
-        if number == 0:
-            continue
-        box = Box(
-            tuple(int(span.start) + low for span, low in zip(spans, around.start, strict=True)),
-            tuple(int(span.stop) + low for span, low in zip(spans, around.start, strict=True)),
-        )
-        found.append(Part(box, numbers[spans] == number))
-    return sorted(found, key=lambda part: -part.size)
+    parts = connected_parts(label_map.labels, labels)
+    return sorted((Part(box, inside) for box, inside in parts), key=lambda part: -part.size)
 
 
 def find_kidneys(label_map: LabelMap, track: BodyTrack) -> tuple[Kidney, ...]:

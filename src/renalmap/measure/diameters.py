@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-DIRECTIONS: Final = 2000
-"""Neighbouring directions are some 3 degrees apart: a diameter is found to 1 part in 1000 or better."""
+DIRECTIONS: Final = 500
+"""Over half a sphere: no line is more than 5.5 degrees off the nearest."""
 
-_CHUNK: Final = 4096
+_AT_ONCE: Final = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +39,10 @@ def convex_hull(points: FloatArray) -> FloatArray:
     Args:
         points: (n, 2), at least one.
     """
-    ordered = np.unique(points, axis=0)
-    if len(ordered) <= 2:
-        return ordered
+    ordered = points[np.lexsort((points[:, 1], points[:, 0]))]
     # Of the points of one first coordinate only the two outermost can be corners.
-    starts = np.flatnonzero(np.diff(ordered[:, 0], prepend=-np.inf))
-    stops = np.append(starts[1:], len(ordered)) - 1
+    stops = np.append(np.flatnonzero(np.diff(ordered[:, 0])), len(ordered) - 1)
+    starts = np.append(0, stops[:-1] + 1)
     lower = _chain(ordered[starts].tolist())
     upper = _chain(ordered[stops][::-1].tolist())
     corners = lower + upper
@@ -73,13 +71,8 @@ def longest_chord(points: FloatArray) -> Chord:
     Args:
         points: (n, dimensions) in mm, at least one; every pair is looked at, so give corners of a hull.
     """
-    best = (-1.0, 0, 0)
-    for start in range(0, len(points), _CHUNK):
-        some = points[start : start + _CHUNK]
-        squared = ((some[:, None, :] - points[None, :, :]) ** 2).sum(axis=2)
-        one, other = np.unravel_index(int(squared.argmax()), squared.shape)
-        best = max(best, (float(squared[one, other]), start + int(one), int(other)))
-    return Chord(points[[best[1], best[2]]])
+    squared = ((points[:, None, :] - points[None, :, :]) ** 2).sum(axis=2)
+    return Chord(points[list(np.unravel_index(int(squared.argmax()), squared.shape))])
 
 
 def widest_across(hull: FloatArray, along: Chord) -> Chord:
@@ -120,47 +113,37 @@ def directions() -> FloatArray:
     return np.stack([height, across * np.sin(angle), across * np.cos(angle)], axis=1)
 
 
-def extreme_points(points: FloatArray) -> FloatArray:
-    """The points that are outermost in any of `directions` or their opposites: corners of the hull.
+def outermost(points: FloatArray) -> NDArray[np.intp]:
+    """(2, `DIRECTIONS`) indices of the points farthest along each of `directions`, and farthest against it.
 
     Args:
-        points: (n, 3) in mm, at least one.
+        points: (n, 3), at least one.
     """
-    units = directions().T
-    highest = np.full(DIRECTIONS, -np.inf)
-    lowest = np.full(DIRECTIONS, np.inf)
-    found = np.zeros((2, DIRECTIONS), np.intp)
-    for start in range(0, len(points), _CHUNK):
-        heights = points[start : start + _CHUNK] @ units
-        for row, (limit, index) in enumerate(
-            ((highest, heights.argmax(axis=0)), (lowest, heights.argmin(axis=0)))
-        ):
-            values = heights[index, np.arange(DIRECTIONS)]
-            better = values > limit if row == 0 else values < limit
-            limit[better] = values[better]
-            found[row, better] = start + index[better]
-    return points[np.unique(found)]
-
-
-def hull_by_plane(points: FloatArray) -> FloatArray:
-    """Points less those that lie inside the convex outline of their own plane; the hull stays the same.
-
-    Args:
-        points: (n, 3); a plane is what shares the first coordinate.
-    """
-    ordered = points[np.argsort(points[:, 0], kind="stable")]
-    starts = np.flatnonzero(np.diff(ordered[:, 0]) > 0.0) + 1
-    kept = []
-    for plane in np.split(ordered, starts):
-        corners = convex_hull(plane[:, 1:])
-        kept.append(np.insert(corners, 0, plane[0, 0], axis=1))
-    return np.concatenate(kept)
+    across = np.ascontiguousarray(points.T)
+    found = []
+    for some in np.split(directions(), DIRECTIONS // _AT_ONCE):
+        heights = some @ across
+        found.append([heights.argmax(axis=1), heights.argmin(axis=1)])
+    return np.concatenate(found, axis=1)
 
 
 def longest_chord_in_space(points: FloatArray) -> Chord:
-    """The two points farthest apart, to 1 part in 1000, in time that grows with their number and no faster.
+    """The two points farthest apart, in time that grows with their number and no faster.
+
+    The points outermost in each of `directions` are compared pair by pair; from the best pair each end in
+    turn goes on to the point farthest from the other, until neither finds a farther one. The first step
+    is short by 5 parts in 1000 at most, by the angle between a chord and the nearest direction; the second
+    removes what is left of it in nearly all cases.
 
     Args:
         points: (n, 3) in mm, at least one.
     """
-    return longest_chord(extreme_points(hull_by_plane(points)))
+    chord = longest_chord(points[np.unique(outermost(points))])
+    while True:
+        start, end = chord.ends
+        for _ in range(2):
+            start, end = points[((points - start) ** 2).sum(axis=1).argmax()], start
+        farther = Chord(np.stack([start, end]))
+        if farther.length_mm <= chord.length_mm:
+            return chord
+        chord = farther

@@ -12,7 +12,8 @@ import numpy as np
 from renalmap.errors import GeometryMismatchError, LabelError
 from renalmap.imaging import LabelMap, Volume
 from renalmap.labels import CYST, KIDNEY, LABEL_NAMES, TUMOUR
-from renalmap.measure.anatomy import BORDERS, Part, Side, borders_of, find_parts
+from renalmap.measure.anatomy import BORDERS, MINOR_SHARE, Part, Side, borders_of
+from renalmap.measure.diameters import Chord
 from renalmap.measure.exophytic import exophytic_share
 from renalmap.measure.flags import raise_flags
 from renalmap.measure.lines import axial_lines, centroid_mm, longest_line
@@ -35,7 +36,6 @@ from renalmap.measure.sides import (
     foreground_parts,
     gap_mm,
     locate_midline,
-    only,
 )
 
 SIZE_LIMITS_MM: Final[tuple[tuple[float, SizeClass], ...]] = (
@@ -48,6 +48,9 @@ SIZE_LIMITS_MM: Final[tuple[tuple[float, SizeClass], ...]] = (
 
 BELONGS_WITHIN_MM: Final = 10.0
 """A lesion that touches no kidney tissue belongs to the kidney whose box it comes this near to."""
+
+GRID_TOLERANCE_MM: Final = 0.1
+"""Headers round; voxels that lie this near to each other are the same."""
 
 _KINDS: Final[tuple[tuple[int, LesionKind], ...]] = ((TUMOUR, "tumour"), (CYST, "cyst"))
 _ML_DIGITS: Final = 3
@@ -69,6 +72,7 @@ class _Scene:
 
     Attributes:
         own: of each kidney the parts of its own tissue.
+        body: the same without parts below a twentieth of it: stray islands would make it longer.
     """
 
     label_map: LabelMap
@@ -76,6 +80,7 @@ class _Scene:
     midline: Midline
     kidneys: tuple[KidneyPieces, ...]
     own: tuple[list[Part], ...]
+    body: tuple[list[Part], ...]
     place: Placer
 
     @property
@@ -113,8 +118,9 @@ def measure_label_map(label_map: LabelMap, volume: Volume | None = None) -> Meas
     parts = foreground_parts(label_map)
     midline = locate_midline(label_map, parts, volume)
     kidneys = assemble_kidneys(label_map, parts, midline)
-    own = tuple([only(part, label_map, KIDNEY) for part in kidney.parts] for kidney in kidneys)
-    scene = _Scene(label_map, volume, midline, kidneys, own, Placer(label_map.geometry))
+    own = tuple([part.only(label_map, KIDNEY) for part in kidney.parts] for kidney in kidneys)
+    body = tuple(_without_islands(parts) for parts in own)
+    scene = _Scene(label_map, volume, midline, kidneys, own, body, Placer(label_map.geometry))
     found, specks = _find_lesions(scene, parts)
     lesions = [
         _measure_lesion(number, lesion, scene) for number, lesion in zip(count(1), found, strict=False)
@@ -134,10 +140,14 @@ def measure_label_map(label_map: LabelMap, volume: Volume | None = None) -> Meas
     return measured.model_copy(update={"flags": raise_flags(measured)})
 
 
+def _without_islands(own: list[Part]) -> list[Part]:
+    least = MINOR_SHARE * sum(part.size for part in own)
+    return [part for part in own if part.size >= least]
+
+
 def _check(label_map: LabelMap, volume: Volume | None) -> None:
-    counts = np.bincount(label_map.labels.ravel(), minlength=1)
-    strange = [value for value in np.flatnonzero(counts).tolist() if value not in LABEL_NAMES]
-    if strange:
+    if int(label_map.labels.max()) > max(LABEL_NAMES):
+        strange = [value for value in np.unique(label_map.labels).tolist() if value not in LABEL_NAMES]
         raise LabelError(
             "the map holds values that are no labels",
             where=label_map.name,
@@ -145,7 +155,9 @@ def _check(label_map: LabelMap, volume: Volume | None) -> None:
             expected="0 background, 1 kidney, 2 tumour, 3 cyst",
             hint="Give a label map of kidneys, not the scan or another organ's map",
         )
-    if volume is not None and not volume.geometry.matches(label_map.geometry):
+    if volume is not None and not volume.geometry.matches(
+        label_map.geometry, tolerance_mm=GRID_TOLERANCE_MM
+    ):
         raise GeometryMismatchError(
             "the scan and the label map lie on different grids",
             where=label_map.name,
@@ -160,20 +172,20 @@ def _spacing(image: Volume | LabelMap) -> str:
 
 
 def _find_lesions(scene: _Scene, parts: Sequence[Part]) -> tuple[list[_Lesion], list[Speck]]:
-    """Lesions, largest first, tumours before cysts; and every component that is too small."""
+    """Lesions, tumours before cysts, largest first; and every component that is too small."""
     lesions, specks = [], []
-    for label, kind in _KINDS:
-        for part in find_parts(scene.label_map, (label,)):
-            if part.size * scene.voxel_ml < SPECK_BELOW_ML:
-                specks.append(_speck(kind, part, scene))
-            else:
-                lesions.append(_Lesion(kind, part, *_owner(part, scene)))
-    kept = {id(part) for kidney in scene.kidneys for part in kidney.parts}
     for part in parts:
-        own = only(part, scene.label_map, KIDNEY)
-        if id(part) not in kept and 0 < own.size * scene.voxel_ml < SPECK_BELOW_ML:
+        for label, kind in _KINDS:
+            for found in part.only(scene.label_map, label).connected():
+                if found.size * scene.voxel_ml < SPECK_BELOW_ML:
+                    specks.append(_speck(kind, found, scene))
+                else:
+                    lesions.append(_Lesion(kind, found, *_owner(found, part, scene)))
+        own = part.only(scene.label_map, KIDNEY)
+        if 0 < own.size * scene.voxel_ml < SPECK_BELOW_ML:
             specks.append(_speck("kidney", own, scene))
-    return lesions, specks
+    lesions.sort(key=lambda lesion: (lesion.kind != "tumour", -lesion.part.size))
+    return lesions, sorted(specks, key=lambda speck: -speck.volume_ml)
 
 
 def _speck(kind: SpeckKind, part: Part, scene: _Scene) -> Speck:
@@ -183,33 +195,20 @@ def _speck(kind: SpeckKind, part: Part, scene: _Scene) -> Speck:
     )
 
 
-def _owner(lesion: Part, scene: _Scene) -> tuple[int | None, Side | None]:
-    """The kidney a lesion is part of, or comes near to; and its side."""
-    side: Side | None = lesion.side(scene.midline.track)
-    if any(kidney.side is None for kidney in scene.kidneys):
-        side = None
-    first = np.argwhere(lesion.inside)[0] + np.array(lesion.box.start)
-    holders = [
-        index
-        for index, kidney in enumerate(scene.kidneys)
-        if any(_holds(part, first) for part in kidney.parts)
-    ]
-    shared = any(scene.kidneys[index].crosses_midline for index in holders)
-    if holders and not shared:
-        return holders[0], scene.kidneys[holders[0]].side
+def _owner(lesion: Part, part: Part, scene: _Scene) -> tuple[int | None, Side | None]:
+    """The kidney that a lesion of a foreground part belongs to, and its side."""
+    for index, kidney in enumerate(scene.kidneys):
+        if any(piece is part for piece in kidney.parts):
+            return index, kidney.side
+    sides = {kidney.side for kidney in scene.kidneys}
+    side = None if None in sides else lesion.side(scene.midline.track)
     near = [
-        (min(gap_mm(lesion.box, part.box, scene.label_map.geometry) for part in kidney.parts), index)
+        (min(gap_mm(lesion.box, piece.box, scene.label_map.geometry) for piece in kidney.parts), index)
         for index, kidney in enumerate(scene.kidneys)
         if kidney.side == side
     ]
     gap, index = min(near, default=(np.inf, 0))
     return (index if gap <= BELONGS_WITHIN_MM else None), side
-
-
-def _holds(part: Part, voxel: np.ndarray[tuple[int], np.dtype[np.intp]]) -> bool:
-    place = voxel - np.array(part.box.start)
-    inside = bool((place >= 0).all() and (place < part.inside.shape).all())
-    return inside and bool(part.inside[tuple(place)])
 
 
 def _measure_lesion(number: int, lesion: _Lesion, scene: _Scene) -> LesionMeasurement:
@@ -218,6 +217,10 @@ def _measure_lesion(number: int, lesion: _Lesion, scene: _Scene) -> LesionMeasur
     height_mm = lines.slice * geometry.spacing_mm[0]
     centroid = centroid_mm([part], geometry.spacing_mm)
     in_space = longest_line([part], geometry.spacing_mm)
+    if (
+        lines.longest.length_mm > in_space.length_mm
+    ):  # of a flat lesion, whose borders are placed otherwise
+        in_space = Chord(np.insert(lines.longest.ends, 0, height_mm, axis=1))
     mean_hu, sd_hu = scene.hu([part])
     borders = borders_of([part], geometry.shape)
     own = None if lesion.kidney is None else _whole_kidney(lesion.kidney, scene)
@@ -244,7 +247,7 @@ def _measure_lesion(number: int, lesion: _Lesion, scene: _Scene) -> LesionMeasur
         else round(exophytic_share(part, own, geometry.spacing_mm), 3),
         mean_hu=mean_hu,
         sd_hu=sd_hu,
-        size_class=_size_class(longest_mm) if lesion.kind == "tumour" else None,
+        size_class=size_class(longest_mm) if lesion.kind == "tumour" else None,
         borders=borders,
         incomplete=bool(borders),
     )
@@ -252,8 +255,8 @@ def _measure_lesion(number: int, lesion: _Lesion, scene: _Scene) -> LesionMeasur
 
 def _whole_kidney(index: int, scene: _Scene) -> list[Part] | None:
     """A kidney's own tissue; None where the scan cuts it off, for its outline is not known then."""
-    own = scene.own[index]
-    return None if borders_of(own, scene.label_map.geometry.shape) else own
+    body = scene.body[index]
+    return None if borders_of(body, scene.label_map.geometry.shape) else body
 
 
 def _polar_fraction(height_mm: float, own: Sequence[Part], z_mm: float) -> float:
@@ -272,7 +275,8 @@ def _third(fraction: float) -> PolarPosition:
     return "lower" if fraction < 1 / 3 else "middle" if fraction <= 2 / 3 else "upper"
 
 
-def _size_class(diameter_mm: float) -> SizeClass:
+def size_class(diameter_mm: float) -> SizeClass:
+    """The class of a diameter; a limit belongs to the class below it, as in the TNM."""
     return next(name for limit_mm, name in SIZE_LIMITS_MM if diameter_mm <= limit_mm)
 
 
@@ -281,7 +285,7 @@ def _measure_kidney(
 ) -> KidneyMeasurement:
     kidney, own, geometry = scene.kidneys[index], scene.own[index], scene.label_map.geometry
     mine = [lesion for lesion in found if lesion.kidney == index]
-    length = longest_line(own, geometry.spacing_mm)
+    length = longest_line(scene.body[index], geometry.spacing_mm)
     mean_hu, sd_hu = scene.hu(own)
     touched = set(_borders(own, mine, geometry.shape))
     borders = [border for border in BORDERS if border in touched]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
@@ -24,6 +24,10 @@ APART_MM: Final = 60.0
 
 NO_SIDE_WITHIN_MM: Final = 30.0
 """A lone kidney this near the middle of the field of view may be of either side."""
+
+HORSESHOE_WIDTH_MM: Final = 100.0
+"""Without the body, kidney tissue across the middle of the field of view is a horseshoe only if it is this
+wide: otherwise it is one kidney of a patient who lies off the middle."""
 
 FURTHER_KIDNEY_ML: Final = 20.0
 FURTHER_KIDNEY_GAP_MM: Final = 10.0
@@ -91,9 +95,14 @@ def _between_kidneys(label_map: LabelMap, parts: Sequence[Part]) -> float | None
 
 def _centre_x(part: Part, label_map: LabelMap) -> float:
     """The column of the centroid of a piece's kidney tissue."""
-    own = part.inside & (label_map.labels[part.box.slices] == KIDNEY)
-    counts = np.count_nonzero(own, axis=(0, 1))
+    counts = np.count_nonzero(part.only(label_map, KIDNEY).inside, axis=(0, 1))
     return part.box.start[2] + float(np.average(np.arange(counts.size), weights=counts))
+
+
+def _width_mm(part: Part, label_map: LabelMap) -> float:
+    """How far a piece's kidney tissue reaches from right to left."""
+    columns = np.flatnonzero(part.only(label_map, KIDNEY).inside.any(axis=(0, 1)))
+    return float(columns[-1] - columns[0] + 1) * label_map.geometry.spacing_mm[2]
 
 
 def assemble_kidneys(
@@ -121,13 +130,14 @@ def assemble_kidneys(
         halves = {side: part.on(side, midline.track) for side in SIDES}
         halves_ml = {side: half.voxels(label_map, KIDNEY) * voxel_ml for side, half in halves.items()}
         least_ml = min(halves_ml.values())
-        if least_ml >= max(CROSSING_ML, CROSSING_SHARE * own_ml):
+        wide = midline.basis != "field_of_view" or _width_mm(part, label_map) >= HORSESHOE_WIDTH_MM
+        if wide and least_ml >= max(CROSSING_ML, CROSSING_SHARE * own_ml):
             crosses = True
             for half_side, half in halves.items():
                 pieces[half_side].append((half, halves_ml[half_side]))
         else:
-            side = "left" if halves_ml["left"] > halves_ml["right"] else "right"
-            pieces[side].append((part, own_ml))
+            more: Side = "left" if halves_ml["left"] > halves_ml["right"] else "right"
+            pieces[more].append((part, own_ml))
     if midline.basis == "field_of_view" and not crosses:
         pieces = _doubt_sides(pieces, label_map, midline)
     return tuple(
@@ -177,8 +187,3 @@ def gap_mm(one: Box, other: Box, geometry: Geometry) -> float:
 def foreground_parts(label_map: LabelMap) -> list[Part]:
     """The connected parts of kidney, tumour and cyst together, largest first."""
     return find_parts(label_map, (KIDNEY, TUMOUR, CYST))
-
-
-def only(part: Part, label_map: LabelMap, label: int) -> Part:
-    """What of a part has a label."""
-    return replace(part, inside=part.inside & (label_map.labels[part.box.slices] == label))

@@ -1,0 +1,144 @@
+"""Label maps to measurements."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from renalmap import __version__
+from renalmap.api.score import case_name, find_label_maps
+from renalmap.dataset.cases import Case, read_mask
+from renalmap.errors import ConfigError, DatasetError, LabelError, PathMissingError, RenalMapError
+from renalmap.imaging import LabelMap, read_volume
+from renalmap.imaging.files import check_writable, write_text_atomically
+from renalmap.measure import Measurements, measure_label_map
+from renalmap.measure.table import measurements_to_csv
+
+logger = logging.getLogger(__name__)
+
+MeasureProgress = Callable[[int, int, str], None]
+"""Told (label maps done, label maps in all, the case's name)."""
+
+
+class MeasuredCase(BaseModel):
+    """What became of one label map."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    case: str
+    label_map: str
+    scan: str | None = None
+    status: Literal["ok", "failed"]
+    measurements: Measurements | None = None
+    error: str | None = None
+
+
+class MeasureReport(BaseModel):
+    """What `renalmap measure` found."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    renalmap_version: str
+    cases: list[MeasuredCase]
+
+
+def measure_files(
+    label_maps: Sequence[Path],
+    *,
+    scan: Path | None = None,
+    acquisition: int | None = None,
+    csv: Path | None = None,
+    overwrite: bool = False,
+    progress: MeasureProgress = lambda *_: None,
+) -> MeasureReport:
+    """Measure label maps, one after the other.
+
+    Args:
+        label_maps: files, or folders of them: named after their cases as for `evaluate_predictions`, or in
+            the layout of KiTS19, KiTS21, KiTS23 or nnU-Net.
+        scan: the scan of a single label map: gives HU, and the body by which left is told from right.
+        acquisition: which acquisition of a DICOM series.
+        csv: write a row a kidney and lesion here.
+        overwrite: replace the CSV if it exists.
+        progress: called after every label map.
+
+    Returns:
+        A report with every label map. One that fails does not stop the others.
+
+    Raises:
+        RenalMapError: before the first label map for a fault of the request; for a single label map, its
+            own, `LabelError` where it holds no label at all.
+    """
+    if csv is not None:
+        check_writable(csv, overwrite=overwrite)
+    cases = _collect(label_maps)
+    if scan is not None and len(cases) != 1:
+        raise ConfigError(
+            "a scan belongs to one label map",
+            where=scan,
+            got=f"{len(cases)} label maps",
+            hint="Measure them one by one, each with its scan",
+        )
+    measured = []
+    for done, case in enumerate(cases, start=1):
+        measured.append(_measure(case, scan, acquisition, alone=len(cases) == 1))
+        progress(done, len(cases), case.case_id)
+    if csv is not None:
+        rows = [(one.case, one.measurements, one.error) for one in measured]
+        write_text_atomically(csv, measurements_to_csv(rows))
+    return MeasureReport(renalmap_version=__version__, cases=measured)
+
+
+def _collect(paths: Sequence[Path]) -> list[Case]:
+    """Every label map in the order given, a folder's by name."""
+    cases: list[Case] = []
+    for path in paths:
+        if not path.exists():
+            raise PathMissingError("there is nothing to measure", where=path)
+        if path.is_dir():
+            found = find_label_maps(path)
+            if not found:
+                raise DatasetError(
+                    "the folder holds no label map",
+                    where=path,
+                    expected=".nii or .nii.gz files, or KiTS's case_XXXXX/segmentation.nii.gz",
+                )
+            cases += [found[case] for case in sorted(found)]
+        else:
+            name = case_name(path)
+            cases.append(Case(name, name, mask=path))
+    return cases
+
+
+def _check_not_empty(label_map: LabelMap) -> None:
+    if not label_map.labels.any():
+        raise LabelError(
+            "the label map is empty: there is no kidney, tumour or cyst to measure",
+            where=label_map.name,
+            got="background alone",
+            hint="Look at the segmentation's warnings",
+        )
+
+
+def _measure(case: Case, scan: Path | None, acquisition: int | None, *, alone: bool) -> MeasuredCase:
+    told = {"case": case.case_id, "label_map": str(case.mask)}
+    try:
+        label_map = replace(read_mask(case), name=str(case.mask))
+        _check_not_empty(label_map)
+        volume = None if scan is None else read_volume(scan, acquisition=acquisition)
+        measurements = measure_label_map(label_map, volume).model_copy(update={"name": case.case_id})
+    except Exception as error:  # whatever is wrong with one label map, the others are still to be done
+        if alone:
+            raise
+        known = isinstance(error, RenalMapError)
+        logger.log(logging.INFO if known else logging.ERROR, "%s failed", case.mask, exc_info=True)
+        text = str(error) if known else f"{case.mask}: {type(error).__name__}: {error}"
+        return MeasuredCase(**told, status="failed", error=text)
+    return MeasuredCase(
+        **told, scan=None if scan is None else str(scan), status="ok", measurements=measurements
+    )

@@ -1,0 +1,65 @@
+"""The verb measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from renalmap.cli.console import output, progress_bar, show_error, show_warning
+from renalmap.cli.measurements import measurement_tables
+from renalmap.cli.scans import Acquisition, Json, Quiet
+
+if TYPE_CHECKING:
+    from renalmap.api.measure import MeasureReport
+
+
+def measure(
+    segmentations: Annotated[list[Path], typer.Argument(help="Label maps, or folders of them.")],
+    scan: Annotated[
+        Path | None, typer.Option(help="The scan of a single label map: NIfTI file or DICOM folder.")
+    ] = None,
+    acquisition: Acquisition = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a row a kidney and lesion as CSV.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the CSV if it exists.")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure kidneys and lesions on label maps.
+
+    Volumes, diameters, side and place; with --scan also HU, and left told from right by the body. Exit code
+    0: all done; 1: a label map of several failed; 2: the input cannot be used.
+    """
+    from renalmap.api.measure import measure_files
+
+    with progress_bar(quiet=quiet or json) as bar:
+        report = measure_files(
+            segmentations,
+            scan=scan,
+            acquisition=acquisition,
+            csv=csv,
+            overwrite=overwrite,
+            progress=lambda done, total, case: bar.show("measuring", done, total, f"measured {case}"),
+        )
+    if json:
+        typer.echo(report.model_dump_json(indent=2))
+    elif not quiet:
+        for case in report.cases:
+            if case.measurements is not None:
+                output.print(*measurement_tables(case.measurements))
+    _show_troubles(report)
+    if any(case.status == "failed" for case in report.cases):
+        raise typer.Exit(1)
+
+
+def _show_troubles(report: MeasureReport) -> None:
+    """Flags and failures, on standard error."""
+    for case in report.cases:
+        if case.measurements is not None:
+            for flag in case.measurements.flags:
+                show_warning(f"{case.label_map}: {flag.text}")
+        if case.error is not None:
+            show_error(case.error)

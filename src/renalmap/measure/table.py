@@ -1,0 +1,81 @@
+"""Measurements as a table: one row a kidney, one row a lesion."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from renalmap.measure.results import KidneyMeasurement, LesionMeasurement, Measurements, Point
+
+COLUMNS: Final = (
+    "case",
+    "structure",
+    "id",
+    "side",
+    "kidney",
+    "volume_ml",
+    "longest_axial_diameter_mm",
+    "short_axis_mm",
+    "largest_3d_diameter_mm",
+    "length_mm",
+    "size_class",
+    "polar_position",
+    "polar_fraction",
+    "exophytic_share",
+    "mean_hu",
+    "sd_hu",
+    "slice",
+    "centroid_x_mm",
+    "centroid_y_mm",
+    "centroid_z_mm",
+    "incomplete",
+    "borders",
+    "flags",
+    "error",
+)
+"""`volume_ml` of a kidney is its own tissue's. Centroids are world coordinates, RAS+. Empty is not known."""
+
+
+def measurements_to_csv(cases: Iterable[tuple[str, Measurements | None, str | None]]) -> str:
+    """A CSV text of all cases.
+
+    Args:
+        cases: each case's name; its measurements, or None and the error that there are none. A case that
+            failed, and one in which nothing was found, has one row with an empty structure.
+    """
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for case, measured, error in cases:
+        rows = [] if measured is None else list(_rows(measured))
+        for row in rows or [{}]:
+            writer.writerow({"case": case, "error": error or "", **_cells(row)})
+    return buffer.getvalue()
+
+
+def _rows(measured: Measurements) -> Iterator[dict[str, Any]]:
+    flags = " ".join(dict.fromkeys(flag.code for flag in measured.flags))
+    for kidney in measured.kidneys:
+        own = {"structure": "kidney", "volume_ml": kidney.parenchyma_ml, "length_mm": kidney.length_mm}
+        yield {**_shared(kidney), **own, "flags": flags}
+    for lesion in measured.lesions:
+        values = {name: getattr(lesion, name) for name in COLUMNS if hasattr(lesion, name)}
+        yield {**values, **_shared(lesion), "structure": lesion.kind, "flags": flags}
+
+
+def _shared(one: KidneyMeasurement | LesionMeasurement) -> dict[str, Any]:
+    names = ("id", "side", "mean_hu", "sd_hu", "incomplete")
+    centroid: Point = one.centroid
+    places = {f"centroid_{axis}_mm": value for axis, value in zip("xyz", centroid.world_mm, strict=True)}
+    return {name: getattr(one, name) for name in names} | places | {"borders": " ".join(one.borders)}
+
+
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
+    """Python's words for nothing and for truth are no table's."""
+    words = {None: "", True: "yes", False: "no"}
+    return {
+        name: words[value] if value is None or isinstance(value, bool) else value
+        for name, value in row.items()
+    }
