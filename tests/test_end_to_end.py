@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from renalmap.api.segment import SegmentRequest, segment_scans
+from renalmap.api.request import SegmentRequest
+from renalmap.api.segment import segment_scans
 from renalmap.bundle import Bundle
 from renalmap.cli import main
 from renalmap.evaluation import dice

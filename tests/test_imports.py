@@ -79,7 +79,8 @@ def test_segmenting_needs_no_heavy_library(tmp_path, make_bundle, write_scan, en
     program = f"""
 from pathlib import Path
 sys.modules.update(dict.fromkeys({HEAVY}))
-from renalmap.api.segment import SegmentRequest, segment_scans
+from renalmap.api.request import SegmentRequest
+from renalmap.api.segment import segment_scans
 scan, out, model = map(Path, sys.argv[1:])
 assert segment_scans([scan], out, SegmentRequest(model, engine="{engine}")).cases[0].status == "ok"
 """

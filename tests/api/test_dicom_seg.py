@@ -12,8 +12,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from renalmap.api.dicom_seg import name_structures
+from renalmap.api.request import SegmentRequest
 from renalmap.api.score import draw_scan_overview, evaluate_predictions
-from renalmap.api.segment import SegmentRequest, segment_scans
+from renalmap.api.segment import segment_scans
 from renalmap.errors import ConfigError, DicomReferenceError, InputError, OutputExistsError
 from renalmap.imaging import LabelMap, Volume, build_geometry, read_label_map
 from renalmap.measure import measure_label_map

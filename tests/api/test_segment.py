@@ -8,8 +8,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from renalmap.api.outputs import short_name
+from renalmap.api.request import SegmentRequest
 from renalmap.api.score import evaluate_kits23
-from renalmap.api.segment import SegmentRequest, segment_scans, short_name
+from renalmap.api.segment import segment_scans
 from renalmap.bundle import CALIBRATION_FILE, CalibrationCurve, ConfidenceCalibration, write_sums
 from renalmap.errors import (
     AmbiguousAcquisitionError,

@@ -16,8 +16,10 @@ from tests.processes import DaskProcesses, finish, read_json, segment, start_seg
 
 from renalmap.api.cohort import ClusterRequest, CohortCase
 from renalmap.api.cohort.cluster import run_on_cluster
-from renalmap.api.cohort.jobs import Job, Order
-from renalmap.api.segment import SegmentRequest, segment_scans
+from renalmap.api.cohort.jobs import Order
+from renalmap.api.outputs import Target
+from renalmap.api.request import SegmentRequest
+from renalmap.api.segment import segment_scans
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.errors import ClusterError
 from renalmap.imaging import read_label_map
@@ -214,7 +216,7 @@ def test_a_worker_that_cannot_serve_the_run_is_refused_with_the_reason(tmp_path,
     order = Order.of(SegmentRequest(), Bundle.open(default_bundle_path()), secrets.token_hex(8), 1)
     out = tmp_path / "out"
     out.mkdir()
-    job = Job("a", phantom, out / "a_seg.nii.gz")
+    job = Target("a", phantom, out / "a_seg.nii.gz", "a")
 
     def refusal(order, job):
         with pytest.raises(ClusterError) as caught:
@@ -235,7 +237,7 @@ def test_a_worker_that_cannot_serve_the_run_is_refused_with_the_reason(tmp_path,
 
     # A single scan that the worker does not see does not stop the others.
     cases: list[CohortCase] = []
-    unseen = Job("b", tmp_path / "gone.nii.gz", out / "b_seg.nii.gz")
+    unseen = Target("b", tmp_path / "gone.nii.gz", out / "b_seg.nii.gz", "b")
     run_on_cluster([job, unseen], order, request, cases.append, lambda _: None)
     good, bad = sorted(cases, key=lambda case: case.name)
     assert (good.status, bad.status) == ("ok", "failed")

@@ -16,7 +16,8 @@ from tests.processes import finish, segment, start_segment, wait_until
 
 from renalmap.api.cohort import CohortRequest, Listener, segment_cohort
 from renalmap.api.cohort.run import _locked
-from renalmap.api.segment import SegmentRequest, segment_scans
+from renalmap.api.request import SegmentRequest
+from renalmap.api.segment import segment_scans
 from renalmap.dataset.cohort import find_cohort
 from renalmap.errors import (
     ConfigError,

@@ -202,7 +202,8 @@ SEGMENT = """
 # pydicom imports requests where it is installed, which asks a socket whether the machine knows IPv6.
 sys.modules["requests"] = None
 from pathlib import Path
-from renalmap.api.segment import SegmentRequest, segment_scans
+from renalmap.api.request import SegmentRequest
+from renalmap.api.segment import segment_scans
 scan, out, model = map(Path, sys.argv[1:4])
 assert segment_scans([scan], out, SegmentRequest(model, engine=sys.argv[4])).cases[0].status == "ok"
 assert sys.argv[4] in sys.modules

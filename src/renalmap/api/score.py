@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from renalmap.api.dicom_seg import DICOM_SEG_SUFFIX
-from renalmap.api.segment import short_name
+from renalmap.api.outputs import short_name
 from renalmap.dataset.cases import Case, read_mask
 from renalmap.dataset.layouts import KITS_MASKS, kits_folder, nifti_files, read_dataset
 from renalmap.errors import DatasetError, GeometryMismatchError, InputError, PathMissingError

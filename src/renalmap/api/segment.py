@@ -3,54 +3,40 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from renalmap import __version__
-from renalmap.api.dicom_seg import DICOM_SEG_SUFFIX, check_can_be_dicom_seg, dicom_source_of
+from renalmap.api.dicom_seg import check_can_be_dicom_seg, dicom_source_of
+from renalmap.api.mesh import MeshReport
+from renalmap.api.outputs import Target, plan_targets, planned_files, probability_paths
+from renalmap.api.report import Segmented
+from renalmap.api.request import SegmentRequest
 from renalmap.api.result import Result
 from renalmap.api.segmenter import Segmenter
-from renalmap.errors import ConfigError, InputError, RenalMapError
+from renalmap.errors import RenalMapError
 from renalmap.imaging import (
     describe_hounsfield_doubt,
     read_volume,
     write_label_map,
     write_probability_map,
 )
-from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX, SegmentationType
 from renalmap.imaging.files import check_writable
-from renalmap.imaging.nifti import is_nifti_name, scan_name
-from renalmap.inference.cascade import SegmentOptions
 from renalmap.inference.components import DroppedComponent
 from renalmap.inference.quality import QualityReport, describe_flags
-from renalmap.inference.session import Device, Engine
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.measure import Measurements, measure_label_map
+from renalmap.report.html import Names
 
 logger = logging.getLogger(__name__)
 
-KITS_IMAGE_NAME = "imaging"
-SEGMENTATION_SUFFIX = "_seg.nii.gz"
-
 REPORTED_FROM_ML = 0.5
 """Dropped components from this volume are listed; smaller ones are counted."""
-
-OutputNames = Literal["scan", "kits-submission"]
-OutputFormat = Literal["nifti", "dicom-seg"]
-
-_KITS_NUMBER = re.compile(r"(?:case|master|prediction)_(\d{5})(?:_0000)?")
-"""What KiTS and nnU-Net call the scan of a case; `master_XXXXX` is how KiTS serves it."""
-
-_ENDINGS: dict[OutputFormat, str] = {
-    "nifti": ".nii.gz or .nii (.dcm for a DICOM SEG)",
-    "dicom-seg": ".dcm",
-}
 
 Status = Literal["ok", "no_kidney_found", "failed"]
 
@@ -95,6 +81,10 @@ class CaseReport(BaseModel):
     """Dropped components too small to be listed one by one."""
     quality: QualityReport | None = None
     """What to know before trusting it; None where the scan failed."""
+    report: str | None = None
+    """The HTML report, if one was asked for."""
+    meshes: MeshReport | None = None
+    """The surfaces, if they were asked for."""
     measurements: Measurements | None = None
     """Kidneys and lesions measured, if that was asked for."""
     error: str | None = None
@@ -102,8 +92,9 @@ class CaseReport(BaseModel):
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that was written."""
-        labels = () if self.output is None else (self.output,)
-        return tuple(Path(name) for name in (*labels, *self.probability_maps.values()))
+        alone = [name for name in (self.output, self.report) if name is not None]
+        meshes = () if self.meshes is None else self.meshes.files
+        return tuple(Path(name) for name in (*alone, *self.probability_maps.values(), *meshes))
 
 
 class SegmentReport(BaseModel):
@@ -114,49 +105,6 @@ class SegmentReport(BaseModel):
     renalmap_version: str
     bundle_sha256: str
     cases: list[CaseReport]
-
-
-@dataclass(frozen=True)
-class SegmentRequest:
-    """What to segment with, and what to write.
-
-    Attributes:
-        model: the bundle's folder; None takes the one that ships with the package.
-        device: `cpu` or `cuda`.
-        engine: `onnxruntime` or `openvino`; `auto` takes the faster one that is installed.
-        options: how to run.
-        save_probabilities: write maps of kidney and tumour probability beside the labels.
-        series: which series of a DICOM study: its SeriesInstanceUID or SeriesNumber.
-        acquisition: which acquisition of a DICOM series.
-        resample: correct a tilted gantry or a varying slice distance instead of refusing it.
-        assume_hu: do not warn of values that cannot be HU.
-        measure: also measure kidneys and lesions.
-        overwrite: replace outputs that exist.
-        names: what outputs in a folder are called: `<scan's name>_seg.nii.gz`, or as KiTS wants
-            submissions, `prediction_XXXXX.nii.gz`.
-        format: `nifti` or `dicom-seg`; None goes by the output's name, and in a folder takes NIfTI.
-        segmentation_type: of a DICOM SEG: `binary` or `labelmap`.
-    """
-
-    model: Path | None = None
-    device: Device = "cpu"
-    engine: Engine = "auto"
-    options: SegmentOptions = field(default_factory=SegmentOptions)
-    save_probabilities: bool = False
-    series: str | None = None
-    acquisition: int | None = None
-    resample: bool = False
-    assume_hu: bool = False
-    measure: bool = False
-    overwrite: bool = False
-    names: OutputNames = "scan"
-    format: OutputFormat | None = None
-    segmentation_type: SegmentationType = "binary"
-
-    def format_of(self, out: Path) -> OutputFormat:
-        """The format of what is written to a path."""
-        dicom = out.name.lower().endswith(DICOM_SUFFIX) and not out.is_dir()
-        return self.format or ("dicom-seg" if dicom else "nifti")
 
 
 ScanProgress = Callable[[Path, str, int, int], None]
@@ -185,30 +133,24 @@ def segment_scans(
     Raises:
         RenalMapError: before the first scan for a fault of the request; for a single scan, its own.
     """
-    outputs = plan_outputs(scans, out, request)
+    targets = plan_targets(scans, out, request)
     segmenter = Segmenter(
         request.model, engine=request.engine, device=request.device, options=request.options
     )
-    if outputs != [out]:
+    if [target.output for target in targets] != [out]:
         out.mkdir(parents=True, exist_ok=True)
     reports = []
-    for scan, output in zip(scans, outputs, strict=True):
+    for target in targets:
         try:
-            reports.append(segment_scan(segmenter, (scan, output), request, progress))
+            reports.append(segment_scan(segmenter, target, request, progress))
         except Exception as error:  # whatever broke one scan, the others are still to be done
             if len(scans) == 1:
                 raise
-            text = describe_failure(scan, error)
-            reports.append(CaseReport(scan=str(scan), status="failed", error=text))
+            text = describe_failure(target.scan, error)
+            reports.append(CaseReport(scan=str(target.scan), status="failed", error=text))
     return SegmentReport(
         renalmap_version=__version__, bundle_sha256=segmenter.bundle.digest, cases=reports
     )
-
-
-def short_name(scan: Path) -> str:
-    """A scan's name: the file's without suffix, the DICOM folder's, or a KiTS19 case's."""
-    name = scan_name(scan)
-    return scan.absolute().parent.name if name == KITS_IMAGE_NAME else name
 
 
 def describe_failure(scan: Path, error: Exception) -> str:
@@ -218,92 +160,9 @@ def describe_failure(scan: Path, error: Exception) -> str:
     return str(error) if known else f"{scan}: {type(error).__name__}: {error}"
 
 
-def plan_outputs(
-    scans: Sequence[Path], out: Path, request: SegmentRequest, called: Sequence[str] | None = None
-) -> list[Path]:
-    """Where each scan's labels go; refuses what would fail after the work is done.
-
-    Args:
-        scans: as in `segment_scans`.
-        out: as in `segment_scans`.
-        request: says the format, and what outputs in a folder are called.
-        called: the scans' names, of which outputs in a folder take theirs; by default their short ones.
-            With names `out` is a folder, even for one scan.
-
-    Raises:
-        ConfigError: two outputs would have one name, or one would replace its scan.
-        InputError: an output's name says no format.
-    """
-    names, form = request.names, request.format_of(out)
-    if not scans:
-        raise ConfigError("no scan was given")
-    if form == "dicom-seg" and names != "scan":
-        raise ConfigError("KiTS takes submissions as NIfTI", got="the format dicom-seg")
-    if form == "nifti" and request.segmentation_type != "binary":
-        raise ConfigError(
-            "a segmentation type is a DICOM SEG's",
-            got=f"{request.segmentation_type} for NIfTI",
-            hint="Give --format dicom-seg, or an --out that ends in .dcm",
-        )
-    if len(scans) == 1 and not out.is_dir() and names == "scan" and called is None:
-        outputs = [out]
-    else:
-        if out.exists() and not out.is_dir():
-            raise ConfigError(
-                "several scans, and KiTS's names, need a folder as --out", where=out, got="a file"
-            )
-        own = called or [short_name(scan) for scan in scans]
-        files = [_output_name(*pair, names, form) for pair in zip(scans, own, strict=True)]
-        repeated = sorted({name for name in files if files.count(name) > 1})
-        if repeated:
-            raise ConfigError(
-                "scans of the same name would overwrite each other",
-                got=", ".join(repeated[:5]),
-                hint="Segment them in separate calls, with another --out",
-            )
-        outputs = [out / name for name in files]
-    for output in outputs:
-        if not (
-            output.name.lower().endswith(DICOM_SUFFIX) if form == "dicom-seg" else is_nifti_name(output)
-        ):
-            raise InputError(
-                "the output's name decides its format and this one is unknown"
-                if request.format is None
-                else f"the output's name is none of a {form} file",
-                where=output,
-                got=output.suffix or "no suffix",
-                expected=f"a name that ends in {_ENDINGS[form]}, or a folder that exists",
-            )
-        if output.exists() and any(scan.exists() and output.samefile(scan) for scan in scans):
-            raise ConfigError(
-                "the labels would replace the scan", where=output, hint="Give another --out"
-            )
-    return outputs
-
-
-def _output_name(scan: Path, name: str, names: OutputNames, form: OutputFormat) -> str:
-    if names == "scan":
-        return f"{name}{DICOM_SEG_SUFFIX if form == 'dicom-seg' else SEGMENTATION_SUFFIX}"
-    number = _KITS_NUMBER.fullmatch(name)
-    if number is None:
-        raise ConfigError(
-            "a scan without a case number has no name in a submission to KiTS",
-            where=scan,
-            got=name,
-            expected="case_XXXXX, as case_00210/imaging.nii.gz or case_00210.nii.gz",
-        )
-    return f"prediction_{number[1]}.nii.gz"
-
-
-def planned_files(output: Path, request: SegmentRequest) -> tuple[Path, ...]:
-    """Every file that a scan's segmentation will write, its labels first."""
-    maps = _probability_paths(output) if request.save_probabilities else {}
-    return (output, *maps.values())
-
-
 def segment_scan(
     segmenter: Segmenter,
-    paths: tuple[Path, Path],
+    target: Target,
     request: SegmentRequest,
     progress: ScanProgress = lambda *_: None,
 ) -> CaseReport:
@@ -311,16 +170,17 @@ def segment_scan(
 
     Args:
         segmenter: made of the request's model, engine, device and options.
-        paths: the scan and its output, whose folder exists.
+        target: the scan and where its labels go; that folder exists.
         request: what to write.
         progress: called after every slice.
 
     Raises:
         InputError: the scan cannot be read, or an output exists and may not be replaced.
     """
-    scan, output = paths
-    for path in planned_files(output, request):
+    scan, output = target.scan, target.output
+    for path in planned_files(target, request):
         check_writable(path, overwrite=request.overwrite)
+    request.beside.prepare(target.stem, overwrite=request.overwrite)
     dicom_seg = request.format_of(output) == "dicom-seg"
     if dicom_seg:
         check_can_be_dicom_seg(scan)
@@ -337,17 +197,26 @@ def segment_scan(
     found, quality = result.segmentation, result.quality
     start = time.perf_counter()
     written = _write_labels(result, output, request)
-    maps = _probability_paths(output) if request.save_probabilities else {}
+    maps = probability_paths(output) if request.save_probabilities else {}
     for region, path in maps.items():
         values = found.probabilities[region].full(volume.geometry.shape)
         write_probability_map(values, volume.geometry, path, overwrite=request.overwrite)
     seconds = {"read": read_s, **result.seconds, "write": time.perf_counter() - start}
     measurements = None
-    if request.measure:
+    if request.measure or request.beside.report is not None:
         start = time.perf_counter()
-        named_labels = replace(found.label_map, name=short_name(scan))
+        named_labels = replace(found.label_map, name=target.name)
         measurements = measure_label_map(named_labels, volume)
         seconds["measure"] = time.perf_counter() - start
+    start = time.perf_counter()
+    report, meshes = request.beside.write(
+        Segmented(volume, found.label_map, quality, segmenter.bundle.digest, measurements),
+        Names(target.name, scan, output),
+        target.stem,
+        overwrite=request.overwrite,
+    )
+    if report is not None or meshes is not None:
+        seconds["report"] = time.perf_counter() - start
     return CaseReport(
         scan=str(scan),
         status="ok" if found.kidney_found else "no_kidney_found",
@@ -365,7 +234,9 @@ def segment_scan(
         ],
         dropped_specks=sum(component.volume_ml < REPORTED_FROM_ML for component in found.dropped),
         quality=quality,
-        measurements=measurements,
+        report=None if report is None else str(report),
+        meshes=meshes,
+        measurements=measurements if request.measure else None,
     )
 
 
@@ -387,13 +258,3 @@ def _warnings(scan: Path, result: Result, *, assume_hu: bool) -> list[str]:
         doubt = describe_hounsfield_doubt(replace(result.volume, name=str(scan)))
     cautions = [*result.volume.notes, *(f"{scan}: {text}" for text in describe_flags(result.quality))]
     return cautions if doubt is None else [f"{doubt}, or --assume-hu to silence this warning", *cautions]
-
-
-def _probability_paths(output: Path) -> dict[str, Path]:
-    stem = scan_name(output)
-    if stem.lower().endswith(DICOM_SUFFIX):
-        stem = stem[: -len(DICOM_SUFFIX)]
-    return {
-        region: output.with_name(f"{stem}_{region}_probability.nii.gz")
-        for region in ("kidney", "tumour")
-    }

@@ -13,7 +13,8 @@ from renalmap.errors import ConfigError
 
 if TYPE_CHECKING:
     from renalmap.api.cohort import ClusterRequest, CohortReport, CohortRequest
-    from renalmap.api.segment import SegmentReport, SegmentRequest
+    from renalmap.api.request import SegmentRequest
+    from renalmap.api.segment import SegmentReport
 
 Resume = Annotated[
     bool,
@@ -71,7 +72,8 @@ def segment_showing_progress(
 ) -> SegmentReport | CohortReport:
     """Segment one scan, or a cohort."""
     from renalmap.api.cohort import Listener, segment_cohort
-    from renalmap.api.segment import segment_scans, short_name
+    from renalmap.api.outputs import short_name
+    from renalmap.api.segment import segment_scans
     from renalmap.dataset.cohort import find_cohort
 
     cohort = find_cohort(scans)

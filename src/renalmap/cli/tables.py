@@ -48,7 +48,7 @@ def number(value: float | None, digits: int) -> str:
 
 def segment_tables(cases: Sequence[CaseReport]) -> Iterator[Table]:
     """What was found in each scan, how far to trust it, and how long each part of the work took."""
-    from renalmap.api.segment import short_name
+    from renalmap.api.outputs import short_name
 
     found = table(None, "scan", "status", "kidney ml", "tumour ml", "slices")
     for case in cases:
@@ -64,7 +64,7 @@ def segment_tables(cases: Sequence[CaseReport]) -> Iterator[Table]:
     timed = [case for case in cases if case.seconds]
     parts = sorted(
         {part for case in timed for part in case.seconds},
-        key=("read", "stage1", "stage2", "postprocess", "quality", "write", "measure").index,
+        key=("read", "stage1", "stage2", "postprocess", "quality", "write", "measure", "report").index,
     )
     seconds = table("Seconds", "scan", *[part.replace("stage", "stage ") for part in parts], "total")
     for case in timed:
@@ -77,7 +77,7 @@ def segment_tables(cases: Sequence[CaseReport]) -> Iterator[Table]:
 
 def _quality_table(cases: Sequence[CaseReport]) -> Iterator[Table]:
     """The contrast phase, each kidney's volume and confidence, and the tumours' confidences."""
-    from renalmap.api.segment import short_name
+    from renalmap.api.outputs import short_name
 
     reports = [(case, case.quality) for case in cases if case.quality is not None]
     if not reports:

@@ -19,8 +19,9 @@ from renalmap.api.cohort.connecting import (
     connected,
     describe_dashboard,
 )
-from renalmap.api.cohort.jobs import CohortCase, Job, Order, attempts_of, failed, killer
+from renalmap.api.cohort.jobs import CohortCase, Order, attempts_of, failed, killer
 from renalmap.api.cohort.workers import find_unfitness, run_on_worker, unfit_worker
+from renalmap.api.outputs import Target
 from renalmap.errors import ClusterError, RenalMapError
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ Announce = Callable[[str], None]
 
 
 def run_on_cluster(
-    jobs: Sequence[Job], order: Order, request: ClusterRequest, told: Told, announce: Announce
+    jobs: Sequence[Target], order: Order, request: ClusterRequest, told: Told, announce: Announce
 ) -> None:
     """Do jobs on a cluster, one at a time in each worker process.
 
@@ -60,7 +61,7 @@ def run_on_cluster(
             driver.cancel()
 
 
-def _check_workers(client: Any, order: Order, first: Job) -> None:
+def _check_workers(client: Any, order: Order, first: Target) -> None:
     """Ask all workers there are before the first scan; those that come later are asked by their first."""
     try:
         answers = client.run(find_unfitness, order, (first.scan, first.output.parent))
@@ -84,13 +85,13 @@ class _Driver:
     told: Told
 
     def __post_init__(self) -> None:
-        self.waiting: deque[Job] = deque()
-        self.running: dict[Any, tuple[Job, str]] = {}
+        self.waiting: deque[Target] = deque()
+        self.running: dict[Any, tuple[Target, str]] = {}
         self.given_up: Counter[str] = Counter()
         self.done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.last_seen = time.monotonic()
 
-    def run(self, jobs: Sequence[Job]) -> None:
+    def run(self, jobs: Sequence[Target]) -> None:
         self.waiting.extend(jobs)
         while self.waiting or self.running:
             self._hand_out(self._workers())
@@ -152,7 +153,7 @@ class _Driver:
             self.running[future] = job, address
             future.add_done_callback(self.done.put)
 
-    def _take(self, job: Job, future: Any) -> None:
+    def _take(self, job: Target, future: Any) -> None:
         """Report a task that ended, or queue it again where Dask gave it up too early."""
         if future.status == "finished":
             self.told(CohortCase.model_validate_json(future.result()))

@@ -24,14 +24,9 @@ from renalmap.api.cohort.sidecar import (
     write_marker,
     write_sidecar,
 )
-from renalmap.api.segment import (
-    CaseReport,
-    ScanProgress,
-    SegmentRequest,
-    describe_failure,
-    planned_files,
-    segment_scan,
-)
+from renalmap.api.outputs import Target, planned_files
+from renalmap.api.request import SegmentRequest
+from renalmap.api.segment import CaseReport, ScanProgress, describe_failure, segment_scan
 from renalmap.api.segmenter import Segmenter
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.inference.session import Engine, is_installed
@@ -54,20 +49,6 @@ class CohortCase(CaseReport):
     """The process that did it, as host:pid; None for a scan that nobody began."""
     load_s: float = 0.0
     """How long the process took to load the bundle for it; 0 where it was loaded already."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A scan, what it is called, and where its labels go."""
-
-    name: str
-    scan: Path
-    output: Path
-
-    @property
-    def absolute(self) -> Job:
-        """With paths that mean the same in another working directory."""
-        return replace(self, scan=self.scan.absolute(), output=self.output.absolute())
 
 
 @dataclass(frozen=True)
@@ -94,7 +75,8 @@ class Order:
         """The order that a request means."""
         root = (request.model or default_bundle_path()).absolute()
         engine = _engine_of(request)
-        settled = replace(request, model=root, engine=engine, overwrite=True)
+        beside = request.beside.absolute
+        settled = replace(request, model=root, engine=engine, beside=beside, overwrite=True)
         return cls(settled, bundle.digest, run, attempts)
 
     def made_by(self) -> dict[str, Any]:
@@ -146,9 +128,9 @@ class Standing:
     case: CohortCase | None = None
 
 
-def judge(job: Job, order: Order) -> Standing:
+def judge(job: Target, order: Order) -> Standing:
     """Find out how far a job is."""
-    present = [path for path in planned_files(job.output, order.request) if path.exists()]
+    present = [path for path in planned_files(job, order.request) if path.exists()]
     sidecar = read_sidecar(job.output)
     reason = "it has no sidecar that this version reads"
     if sidecar is not None and present:
@@ -161,7 +143,9 @@ def judge(job: Job, order: Order) -> Standing:
     return Standing("other", reason) if present else Standing("absent")
 
 
-def run_job(job: Job, order: Order, load: Load, progress: ScanProgress = lambda *_: None) -> CohortCase:
+def run_job(
+    job: Target, order: Order, load: Load, progress: ScanProgress = lambda *_: None
+) -> CohortCase:
     """Segment a scan, and write its sidecar last.
 
     A scan that fails is reported and raises nothing. One that this very run has finished, on a worker
@@ -189,18 +173,18 @@ def run_job(job: Job, order: Order, load: Load, progress: ScanProgress = lambda 
         return failed(job, describe_failure(job.scan, error)).model_copy(update=details)
 
 
-def attempts_of(job: Job, order: Order) -> int:
+def attempts_of(job: Target, order: Order) -> int:
     """How often this run has begun a job."""
     marker = read_marker(job.output)
     return marker.attempt if marker is not None and marker.run == order.run else 0
 
 
-def failed(job: Job, error: str) -> CohortCase:
+def failed(job: Target, error: str) -> CohortCase:
     """The report of a scan that failed."""
     return CohortCase(name=job.name, scan=str(job.scan), status="failed", error=error)
 
 
-def killer(job: Job, order: Order) -> CohortCase:
+def killer(job: Target, order: Order) -> CohortCase:
     """The report of a scan whose workers died each time; its marker goes."""
     attempts = attempts_of(job, order)
     if not any(_times_of(job, order)):
@@ -224,10 +208,10 @@ def load_bundle(order: Order) -> Loaded:
 
 
 def _segment(
-    job: Job, order: Order, loaded: Loaded, details: dict[str, Any], progress: ScanProgress
+    job: Target, order: Order, loaded: Loaded, details: dict[str, Any], progress: ScanProgress
 ) -> CohortCase:
     source = SourceRecord.of(job.scan) if job.scan.exists() else None
-    report = segment_scan(loaded.segmenter, (job.scan, job.output), order.request, progress)
+    report = segment_scan(loaded.segmenter, job, order.request, progress)
     assert source is not None  # reading has refused a scan that is not there
     case = CohortCase(name=job.name, **report.model_dump()).model_copy(update=details)
     sidecar = Sidecar(
@@ -242,7 +226,7 @@ def _segment(
     return case
 
 
-def _case_of(sidecar: Sidecar, job: Job) -> CohortCase:
+def _case_of(sidecar: Sidecar, job: Target) -> CohortCase:
     """What a sidecar reports; its paths are those of now, wherever the folder was then."""
     case = CohortCase.model_validate(sidecar.report)
     maps = {
@@ -257,9 +241,9 @@ def _case_of(sidecar: Sidecar, job: Job) -> CohortCase:
     return case.model_copy(update=now)
 
 
-def _times_of(job: Job, order: Order) -> list[int]:
+def _times_of(job: Target, order: Order) -> list[int]:
     """When each of a job's files was written; 0 for one that is not there."""
-    files = planned_files(job.output, order.request)
+    files = planned_files(job, order.request)
     return [path.stat().st_mtime_ns if path.exists() else 0 for path in files]
 
 

@@ -19,7 +19,6 @@ from renalmap.api.cohort.cluster import run_on_cluster
 from renalmap.api.cohort.connecting import ClusterRequest, check_request
 from renalmap.api.cohort.jobs import (
     CohortCase,
-    Job,
     Loaded,
     Order,
     Standing,
@@ -30,7 +29,8 @@ from renalmap.api.cohort.jobs import (
 )
 from renalmap.api.cohort.results import check_table, write_table
 from renalmap.api.cohort.sidecar import remove_temporary_files
-from renalmap.api.segment import SegmentRequest, plan_outputs, short_name
+from renalmap.api.outputs import Target, plan_targets, short_name
+from renalmap.api.request import SegmentRequest
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.dataset.cohort import Cohort
 from renalmap.errors import ConfigError, FolderInUseError, OutputExistsError
@@ -147,7 +147,7 @@ class _Ledger:
         logger.info("%s: %s", case.name, case.status)
 
 
-def _plan_jobs(cohort: Cohort, out: Path, request: SegmentRequest, *, absolute: bool) -> list[Job]:
+def _plan_jobs(cohort: Cohort, out: Path, request: SegmentRequest, *, absolute: bool) -> list[Target]:
     for folder in cohort.folders:
         if out.exists() and out.samefile(folder):
             raise ConfigError(
@@ -155,14 +155,13 @@ def _plan_jobs(cohort: Cohort, out: Path, request: SegmentRequest, *, absolute: 
             )
     scans = [scan.path for scan in cohort.scans]
     names = [scan.name or short_name(scan.path) for scan in cohort.scans]
-    outputs = plan_outputs(scans, out, request, names if cohort.is_several else None)
-    jobs = [Job(*parts) for parts in zip(names, scans, outputs, strict=True)]
+    jobs = plan_targets(scans, out, request, names if cohort.is_several else None)
     return [job.absolute for job in jobs] if absolute else jobs
 
 
 def _sort_out(
-    jobs: Sequence[Job], order: Order, ledger: _Ledger, *, resume: bool, overwrite: bool
-) -> list[Job]:
+    jobs: Sequence[Target], order: Order, ledger: _Ledger, *, resume: bool, overwrite: bool
+) -> list[Target]:
     """The jobs that are to be done; those to be kept go into the ledger.
 
     Raises:
@@ -188,7 +187,7 @@ def _sort_out(
     return todo
 
 
-def _refusal(refused: Sequence[tuple[Job, Standing]], *, resume: bool) -> OutputExistsError:
+def _refusal(refused: Sequence[tuple[Target, Standing]], *, resume: bool) -> OutputExistsError:
     states = {
         "finished": "complete, made by the same bundle and options",
         "interrupted": "left by a run that was stopped",
@@ -208,7 +207,7 @@ def _refusal(refused: Sequence[tuple[Job, Standing]], *, resume: bool) -> Output
     )
 
 
-def _do(jobs: Sequence[Job], order: Order, cluster: ClusterRequest | None, ledger: _Ledger) -> None:
+def _do(jobs: Sequence[Target], order: Order, cluster: ClusterRequest | None, ledger: _Ledger) -> None:
     for job in jobs:
         remove_temporary_files(job.output)
     try:
@@ -228,7 +227,7 @@ def _do(jobs: Sequence[Job], order: Order, cluster: ClusterRequest | None, ledge
         remove_temporary_files(job.output)
 
 
-def _do_here(jobs: Sequence[Job], order: Order, ledger: _Ledger) -> None:
+def _do_here(jobs: Sequence[Target], order: Order, ledger: _Ledger) -> None:
     loaded = load_bundle(order)
     progress = ledger.listener.progress
     for index, job in enumerate(jobs):
@@ -245,7 +244,9 @@ def _same(loaded: Loaded) -> Loaded:
     return loaded
 
 
-def _do_on_cluster(jobs: Sequence[Job], order: Order, cluster: ClusterRequest, ledger: _Ledger) -> None:
+def _do_on_cluster(
+    jobs: Sequence[Target], order: Order, cluster: ClusterRequest, ledger: _Ledger
+) -> None:
     started = len(ledger.cases)
     key = f"segmenting on {cluster.address}"
 

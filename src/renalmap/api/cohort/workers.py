@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from renalmap import __version__
-from renalmap.api.cohort.jobs import Job, Loaded, Order, failed, load_bundle, run_job
+from renalmap.api.cohort.jobs import Loaded, Order, failed, load_bundle, run_job
+from renalmap.api.outputs import Target
 from renalmap.bundle import Bundle
 from renalmap.errors import ClusterError, RenalMapError
 from renalmap.inference.cascade import SegmentOptions
@@ -49,7 +50,7 @@ def find_unfitness(order: Order, paths: tuple[Path, ...]) -> str | None:
     return None
 
 
-def run_on_worker(job: Job, order: Order, threads: int) -> str:
+def run_on_worker(job: Target, order: Order, threads: int) -> str:
     """Do one scan in a worker process.
 
     Args:

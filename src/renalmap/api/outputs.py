@@ -1,0 +1,157 @@
+"""Where the files of a segmentation go, and what they are called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from renalmap.api.dicom_seg import DICOM_SEG_SUFFIX
+from renalmap.api.request import OutputFormat, OutputNames, SegmentRequest
+from renalmap.errors import ConfigError, InputError
+from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX
+from renalmap.imaging.nifti import is_nifti_name, scan_name
+
+KITS_IMAGE_NAME: Final = "imaging"
+SEGMENTATION_SUFFIX: Final = "_seg.nii.gz"
+
+_KITS_NUMBER: Final = re.compile(r"(?:case|master|prediction)_(\d{5})(?:_0000)?")
+"""What KiTS and nnU-Net call the scan of a case; `master_XXXXX` is how KiTS serves it."""
+
+_ENDINGS: Final[dict[OutputFormat, str]] = {
+    "nifti": ".nii.gz or .nii (.dcm for a DICOM SEG)",
+    "dicom-seg": ".dcm",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A scan and what becomes of it.
+
+    Attributes:
+        name: what the scan is called.
+        scan: its file or folder.
+        output: where its labels go.
+        stem: how the names of files in other folders begin.
+    """
+
+    name: str
+    scan: Path
+    output: Path
+    stem: str
+
+    @property
+    def absolute(self) -> Target:
+        """With paths that mean the same in another working directory."""
+        return replace(self, scan=self.scan.absolute(), output=self.output.absolute())
+
+
+def short_name(scan: Path) -> str:
+    """A scan's name: the file's without suffix, the DICOM folder's, or a KiTS19 case's."""
+    name = scan_name(scan)
+    return scan.absolute().parent.name if name == KITS_IMAGE_NAME else name
+
+
+def plan_targets(
+    scans: Sequence[Path], out: Path, request: SegmentRequest, called: Sequence[str] | None = None
+) -> list[Target]:
+    """What becomes of each scan; refuses what would fail after the work is done.
+
+    Args:
+        scans: as in `segment_scans`.
+        out: as in `segment_scans`.
+        request: says what is written, in which format, and what outputs in a folder are called.
+        called: the scans' names, of which outputs in a folder take theirs; by default their short ones.
+            With names `out` is a folder, even for one scan.
+
+    Raises:
+        ConfigError: two outputs would have one name, or one would replace its scan.
+        InputError: an output's name says no format.
+        MissingDependencyError: what would write it is not installed.
+    """
+    request.beside.check()
+    names, form = request.names, request.format_of(out)
+    if not scans:
+        raise ConfigError("no scan was given")
+    if form == "dicom-seg" and names != "scan":
+        raise ConfigError("KiTS takes submissions as NIfTI", got="the format dicom-seg")
+    if form == "nifti" and request.segmentation_type != "binary":
+        raise ConfigError(
+            "a segmentation type is a DICOM SEG's",
+            got=f"{request.segmentation_type} for NIfTI",
+            hint="Give --format dicom-seg, or an --out that ends in .dcm",
+        )
+    own = called or [short_name(scan) for scan in scans]
+    if len(scans) == 1 and not out.is_dir() and names == "scan" and called is None:
+        outputs = [out]
+    else:
+        if out.exists() and not out.is_dir():
+            raise ConfigError(
+                "several scans, and KiTS's names, need a folder as --out", where=out, got="a file"
+            )
+        files = [_output_name(*pair, names, form) for pair in zip(scans, own, strict=True)]
+        repeated = sorted({name for name in files if files.count(name) > 1})
+        if repeated:
+            raise ConfigError(
+                "scans of the same name would overwrite each other",
+                got=", ".join(repeated[:5]),
+                hint="Segment them in separate calls, with another --out",
+            )
+        outputs = [out / name for name in files]
+    for output in outputs:
+        _check_output(output, scans, request, form)
+    return [
+        Target(name, scan, output, request.beside.stem(name, number))
+        for number, (name, scan, output) in enumerate(zip(own, scans, outputs, strict=True), 1)
+    ]
+
+
+def _check_output(
+    output: Path, scans: Sequence[Path], request: SegmentRequest, form: OutputFormat
+) -> None:
+    fits = output.name.lower().endswith(DICOM_SUFFIX) if form == "dicom-seg" else is_nifti_name(output)
+    if not fits:
+        raise InputError(
+            "the output's name decides its format and this one is unknown"
+            if request.format is None
+            else f"the output's name is none of a {form} file",
+            where=output,
+            got=output.suffix or "no suffix",
+            expected=f"a name that ends in {_ENDINGS[form]}, or a folder that exists",
+        )
+    if output.exists() and any(scan.exists() and output.samefile(scan) for scan in scans):
+        raise ConfigError("the labels would replace the scan", where=output, hint="Give another --out")
+
+
+def planned_files(target: Target, request: SegmentRequest) -> tuple[Path, ...]:
+    """Every file that a scan's segmentation will write, its labels first; of surfaces it is not known."""
+    maps = probability_paths(target.output) if request.save_probabilities else {}
+    report = request.beside.report_path(target.stem)
+    return (target.output, *maps.values(), *(() if report is None else (report,)))
+
+
+def probability_paths(output: Path) -> dict[str, Path]:
+    """Where maps of the regions' probability go, beside the labels."""
+    stem = scan_name(output)
+    if stem.lower().endswith(DICOM_SUFFIX):
+        stem = stem[: -len(DICOM_SUFFIX)]
+    return {
+        region: output.with_name(f"{stem}_{region}_probability.nii.gz")
+        for region in ("kidney", "tumour")
+    }
+
+
+def _output_name(scan: Path, name: str, names: OutputNames, form: OutputFormat) -> str:
+    if names == "scan":
+        return f"{name}{DICOM_SEG_SUFFIX if form == 'dicom-seg' else SEGMENTATION_SUFFIX}"
+    number = _KITS_NUMBER.fullmatch(name)
+    if number is None:
+        raise ConfigError(
+            "a scan without a case number has no name in a submission to KiTS",
+            where=scan,
+            got=name,
+            expected="case_XXXXX, as case_00210/imaging.nii.gz or case_00210.nii.gz",
+        )
+    return f"prediction_{number[1]}.nii.gz"

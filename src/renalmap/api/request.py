@@ -1,0 +1,60 @@
+"""What may be asked of `segment`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from renalmap.api.beside import Beside
+from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX, SegmentationType
+from renalmap.inference.cascade import SegmentOptions
+from renalmap.inference.session import Device, Engine
+
+OutputNames = Literal["scan", "kits-submission"]
+OutputFormat = Literal["nifti", "dicom-seg"]
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """What to segment with, and what to write.
+
+    Attributes:
+        model: the bundle's folder; None takes the one that ships with the package.
+        device: `cpu` or `cuda`.
+        engine: `onnxruntime` or `openvino`; `auto` takes the faster one that is installed.
+        options: how to run.
+        save_probabilities: write maps of kidney and tumour probability beside the labels.
+        series: which series of a DICOM study: its SeriesInstanceUID or SeriesNumber.
+        acquisition: which acquisition of a DICOM series.
+        resample: correct a tilted gantry or a varying slice distance instead of refusing it.
+        assume_hu: do not warn of values that cannot be HU.
+        measure: also measure kidneys and lesions.
+        overwrite: replace outputs that exist.
+        names: what outputs in a folder are called: `<scan's name>_seg.nii.gz`, or as KiTS wants
+            submissions, `prediction_XXXXX.nii.gz`.
+        format: `nifti` or `dicom-seg`; None goes by the output's name, and in a folder takes NIfTI.
+        segmentation_type: of a DICOM SEG: `binary` or `labelmap`.
+        beside: a report and surfaces to write beside the labels.
+    """
+
+    model: Path | None = None
+    device: Device = "cpu"
+    engine: Engine = "auto"
+    options: SegmentOptions = field(default_factory=SegmentOptions)
+    save_probabilities: bool = False
+    series: str | None = None
+    acquisition: int | None = None
+    resample: bool = False
+    assume_hu: bool = False
+    measure: bool = False
+    overwrite: bool = False
+    names: OutputNames = "scan"
+    format: OutputFormat | None = None
+    segmentation_type: SegmentationType = "binary"
+    beside: Beside = field(default_factory=Beside)
+
+    def format_of(self, out: Path) -> OutputFormat:
+        """The format of what is written to a path."""
+        dicom = out.name.lower().endswith(DICOM_SUFFIX) and not out.is_dir()
+        return self.format or ("dicom-seg" if dicom else "nifti")
