@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -134,22 +135,31 @@ def segment_scans(
         RenalMapError: before the first scan for a fault of the request; for a single scan, its own.
     """
     targets = plan_targets(scans, out, request)
-    segmenter = Segmenter(
-        request.model, engine=request.engine, device=request.device, options=request.options
-    )
-    if [target.output for target in targets] != [out]:
-        out.mkdir(parents=True, exist_ok=True)
     reports = []
-    for target in targets:
-        try:
-            reports.append(segment_scan(segmenter, target, request, progress))
-        except Exception as error:  # whatever broke one scan, the others are still to be done
-            if len(scans) == 1:
-                raise
-            text = describe_failure(target.scan, error)
-            reports.append(CaseReport(scan=str(target.scan), status="failed", error=text))
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="loading") as pool:
+        loading = pool.submit(load_segmenter, request)  # while the first scan is read
+        if [target.output for target in targets] != [out]:
+            loading.result()
+            out.mkdir(parents=True, exist_ok=True)
+        for target in targets:
+            try:
+                reports.append(segment_scan(loading.result, target, request, progress))
+            except Exception as error:  # whatever broke one scan, the others are still to be done
+                loading.result()  # what is wrong with the model is not the scan's fault
+                if len(scans) == 1:
+                    raise
+                text = describe_failure(target.scan, error)
+                reports.append(CaseReport(scan=str(target.scan), status="failed", error=text))
+        segmenter = loading.result()
     return SegmentReport(
         renalmap_version=__version__, bundle_sha256=segmenter.bundle.digest, cases=reports
+    )
+
+
+def load_segmenter(request: SegmentRequest) -> Segmenter:
+    """What a request is to be segmented with."""
+    return Segmenter(
+        request.model, engine=request.engine, device=request.device, options=request.options
     )
 
 
@@ -161,7 +171,7 @@ def describe_failure(scan: Path, error: Exception) -> str:
 
 
 def segment_scan(
-    segmenter: Segmenter,
+    load: Callable[[], Segmenter],
     target: Target,
     request: SegmentRequest,
     progress: ScanProgress = lambda *_: None,
@@ -169,7 +179,7 @@ def segment_scan(
     """Segment one scan.
 
     Args:
-        segmenter: made of the request's model, engine, device and options.
+        load: gives what `load_segmenter` loaded; called once the scan is read.
         target: the scan and where its labels go; that folder exists.
         request: what to write.
         progress: called after every slice.
@@ -191,6 +201,7 @@ def segment_scan(
     read_s = time.perf_counter() - start
     if dicom_seg:
         dicom_source_of(volume, scan)  # found out before the work is done
+    segmenter = load()
     result = segmenter.segment_volume(
         volume, lambda what, done, total: progress(scan, what, done, total)
     )

@@ -26,7 +26,13 @@ from renalmap.api.cohort.sidecar import (
 )
 from renalmap.api.outputs import Target, planned_files
 from renalmap.api.request import SegmentRequest
-from renalmap.api.segment import CaseReport, ScanProgress, describe_failure, segment_scan
+from renalmap.api.segment import (
+    CaseReport,
+    ScanProgress,
+    describe_failure,
+    load_segmenter,
+    segment_scan,
+)
 from renalmap.api.segmenter import Segmenter
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.inference.session import Engine, is_installed
@@ -200,10 +206,7 @@ def killer(job: Target, order: Order) -> CohortCase:
 def load_bundle(order: Order) -> Loaded:
     """Load an order's bundle."""
     began = time.perf_counter()
-    request = order.request
-    segmenter = Segmenter(
-        request.model, engine=request.engine, device=request.device, options=request.options
-    )
+    segmenter = load_segmenter(order.request)
     return Loaded(segmenter, time.perf_counter() - began)
 
 
@@ -211,7 +214,7 @@ def _segment(
     job: Target, order: Order, loaded: Loaded, details: dict[str, Any], progress: ScanProgress
 ) -> CohortCase:
     source = SourceRecord.of(job.scan) if job.scan.exists() else None
-    report = segment_scan(loaded.segmenter, job, order.request, progress)
+    report = segment_scan(lambda: loaded.segmenter, job, order.request, progress)
     assert source is not None  # reading has refused a scan that is not there
     case = CohortCase(name=job.name, **report.model_dump()).model_copy(update=details)
     sidecar = Sidecar(

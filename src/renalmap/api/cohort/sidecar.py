@@ -28,7 +28,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class SourceRecord(BaseModel):
-    """A scan as it lay on the disk: the file, or the files directly in its folder."""
+    """A scan as it lay on the disk: the file, or the files below its folder."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -146,11 +146,11 @@ def hash_outputs(outputs: tuple[Path, ...], beside: Path) -> dict[str, str]:
 
 def hash_source(scan: Path) -> str:
     """SHA-256 of a file; of a folder, of its files' names and hashes."""
-    if not scan.is_dir():
+    if _files_of(scan) == [scan]:
         return sha256_of(scan)
     digest = hashlib.sha256()
     for path in _files_of(scan):
-        digest.update(f"{sha256_of(path)}  {path.name}\n".encode())
+        digest.update(f"{sha256_of(path)}  {os.path.relpath(path, scan)}\n".encode())
     return digest.hexdigest()
 
 
@@ -207,9 +207,12 @@ def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
 
 
 def _files_of(scan: Path) -> list[Path]:
+    """The scan's files; of a DICOMDIR those beside and below it, which it lists."""
+    if scan.name.upper() == "DICOMDIR":
+        scan = scan.parent
     if not scan.is_dir():
         return [scan]
-    return sorted(path for path in scan.iterdir() if path.is_file())
+    return sorted(path for path in scan.rglob("*") if path.is_file())
 
 
 def _read(model: type[_Model], path: Path) -> _Model | None:
