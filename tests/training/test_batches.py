@@ -12,7 +12,7 @@ from renalmap.dataset.split import Split
 from renalmap.dataset.store import Store
 from renalmap.errors import StoreError
 from renalmap.preprocess import Normalisation, Plan
-from renalmap.training.batches import BatchMaker, stream_batches
+from renalmap.training.batches import BatchMaker, stream_ahead
 from renalmap.training.loop import make_synthesiser
 from renalmap.training.settings import AugmentSettings, TrainSettings
 from renalmap.training.stages import reduce_slice
@@ -39,7 +39,7 @@ def test_a_step_gives_the_same_batch_however_often_and_in_any_order(store: Store
 @pytest.mark.parametrize("ahead", [1, 3])
 def test_threads_deliver_all_steps_in_order(store: Store, ahead: int):
     maker = BatchMaker(store, settings())
-    streamed = list(stream_batches(maker, 2, 7, ahead))
+    streamed = list(stream_ahead(maker.make, 2, 7, ahead))
     assert len(streamed) == 5
     for step, batch in enumerate(streamed, start=2):
         assert torch.equal(batch.images, maker.make(step).images)

@@ -14,7 +14,8 @@ from renalmap.dataset.store import Store
 from renalmap.errors import StoreError
 from renalmap.preprocess import Plan
 from renalmap.training.checkpoint import load_network
-from renalmap.training.loop import LOG_COLUMNS, read_log, train
+from renalmap.training.log import LOG_COLUMNS, read_log
+from renalmap.training.loop import train
 from renalmap.training.settings import TrainSettings
 from renalmap.training.validation import ValidationResult
 
@@ -126,7 +127,7 @@ def test_a_damaged_checkpoint_stops_the_run(store: Store, tmp_path: Path):
     run = tmp_path / "run"
     train(store, _tiny(steps=1), run)
     (run / "last.safetensors").write_bytes(b"damaged")
-    with pytest.raises(StoreError, match=r"last\.safetensors: the checkpoint cannot be read"):
+    with pytest.raises(StoreError, match=r"last\.safetensors: the checkpoint is cut short or damaged"):
         train(store, _tiny(steps=1), run)
 
 

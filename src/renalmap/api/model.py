@@ -54,9 +54,9 @@ def train_stage(
     """
     check_charts_available()
     opened = Store.open(store)
-    training = _training("loop")
-    result: TrainResult = training.train(opened, settings, run, initial=initial, report=report)
-    draw_training_curve(training.read_log(result.log), run / "training_curve.png")
+    result: TrainResult = _training("loop").train(opened, settings, run, initial=initial, report=report)
+    if result.leads:
+        draw_training_curve(_training("log").read_log(result.log), run / "training_curve.png")
     return result
 
 
