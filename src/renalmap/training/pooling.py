@@ -56,16 +56,17 @@ class PooledBatchNorm2d(nn.BatchNorm2d):
         """As `nn.BatchNorm2d` on all processes' samples together."""
         if not self.training:
             return super().forward(x)
-        variance, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        variance, mean = torch.var_mean(wide, dim=(0, 2, 3), correction=0)
         # In double precision the difference of squares below loses nothing that single precision holds.
         mean, variance = mean.double(), variance.double()
         moments = sum_over_processes(torch.stack([mean, variance + mean.square()]))
         mean, square = moments / count_processes()
         variance = square - mean.square()
         self._remember(mean.detach(), variance.detach(), x.numel() // x.shape[1] * count_processes())
-        scale = self.weight * torch.rsqrt(variance + self.eps).float()
-        shift = self.bias - mean.float() * scale
-        normed: Tensor = x.float() * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
+        scale = self.weight * torch.rsqrt(variance + self.eps).to(wide.dtype)
+        shift = self.bias - mean.to(wide.dtype) * scale
+        normed: Tensor = wide * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
         return normed.to(x.dtype)
 
     def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
