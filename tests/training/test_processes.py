@@ -40,14 +40,14 @@ LONG = {
 TAUGHT = {
     **COMMON,
     "stage": "localize",
-    "steps": 40,
-    "validate_every": 40,
+    "steps": 60,
+    "validate_every": 60,
     "loss": "dice_ce",
     "learning_rate": 5e-3,
     "schedule": "cosine",
     "patch_size": 32,
 }
-SHARED = {**TAUGHT, "steps": 12, "validate_every": 4, "learning_rate": 3e-4, "schedule": "constant"}
+SHARED = {**TAUGHT, "steps": 12, "validate_every": 4, "learning_rate": 1e-4}
 
 SCORE_TOLERANCE = 0.02
 """Between one process and two after 12 steps. A step is the same up to rounding (`shared_steps.py`), but Adam

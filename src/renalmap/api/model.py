@@ -174,7 +174,7 @@ def _default_card(store: Store, localizers: int, segmenters: int) -> str:
     cases = ", ".join(f"{len(store.part(part))} {part}" for part in ("train", "validation", "test"))
     averaged = ""
     if localizers > 1 or segmenters > 1:
-        averaged = f"Averaged: {localizers} networks in stage 1, {segmenters} in stage 2.\n\n"
+        averaged = f"Averaged over networks: {localizers} in stage 1, {segmenters} in stage 2.\n\n"
     return (
         "# Model card\n\n"
         f"Made by RenalMap {__version__} from {len(store.entries)} cases ({cases}).\n\n"
