@@ -60,7 +60,7 @@ def test_losses_and_gradients_are_monais(channels: int):
             logits = start.clone().requires_grad_()
             value = loss(logits, classes)
             value.backward()
-            values.append(float(value))
+            values.append(float(value.detach()))
             gradients.append(logits.grad)
         assert values[0] == pytest.approx(values[1], rel=1e-6)
         torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -49,9 +50,9 @@ TAUGHT = {
 }
 SHARED = {**TAUGHT, "steps": 12, "validate_every": 4, "learning_rate": 1e-4}
 
-SCORE_TOLERANCE = 0.02
-"""Between one process and two after 12 steps. A step is the same up to rounding (`shared_steps.py`), but Adam
-and pooling make much of single precision's rounding."""
+SCORE_TOLERANCE = 0.005
+"""Between one process and two, in 12 steps; 0.0004 was seen. A step is the same up to rounding
+(`shared_steps.py`), but Adam and the pooling's choices make ever more of it."""
 
 
 def write_config(folder: Path, settings: Mapping[str, object]) -> Path:
@@ -168,7 +169,8 @@ def test_two_processes_score_as_one_with_the_whole_batch(
     train(store, TrainSettings.model_validate(SHARED), tmp_path / "one", initial=initial)
     one, both = (read_log(run / "log.csv") for run in (tmp_path / "one", two))
     assert [row["step"] for row in both] == [row["step"] for row in one]
-    assert float(both[0]["loss"]) == pytest.approx(float(one[0]["loss"]), rel=1e-5)
+    losses = [[float(row["loss"]) for row in rows] for rows in (one, both)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     scores = [[float(row["score"]) for row in rows if row["score"]] for rows in (one, both)]
     assert len(scores[0]) == 3
     assert min(scores[0]) > 0.5
@@ -177,11 +179,15 @@ def test_two_processes_score_as_one_with_the_whole_batch(
 
 
 def test_two_killed_processes_resume_to_the_same_bits(
-    shared: Callable[..., list[str]], two: Path, tmp_path: Path
+    store: Store, shared: Callable[..., list[str]], two: Path, tmp_path: Path
 ):
-    """Killed under srun, resumed under torchrun: who starts them makes no difference."""
+    """Killed under srun, resumed under torchrun: who starts them makes no difference. One alone may go on, too."""
     run = tmp_path / "run"
     kill_after(6, run, start_two(shared(run)))
     assert load_network(run / "last.safetensors")[1].step in {4, 8}
+    shutil.copytree(run, tmp_path / "alone")
     run_two(shared(run)[1:])
     assert_same_run(run, two)
+    train(store, TrainSettings.model_validate(SHARED), tmp_path / "alone")
+    scores = [read_log(folder / "log.csv")[-1]["score"] for folder in (tmp_path / "alone", two)]
+    assert float(scores[0]) == pytest.approx(float(scores[1]), abs=SCORE_TOLERANCE)

@@ -57,8 +57,8 @@ def test_the_command_prints_a_suggestion_and_draws_a_chart(
     (tmp_path / "settings.toml").write_text(CONFIG)
     monkeypatch.setattr(rates, "STEPS", 40)
     run = tmp_path / "run"
-    arguments = ("train", store.root, "--stage", "localize", "--out", run, "--find-lr")
-    arguments += ("--config", tmp_path / "settings.toml")
+    options = ("--find-lr", "--config", tmp_path / "settings.toml")
+    arguments = ("train", store.root, "--stage", "localize", "--out", run, *options)
     monkeypatch.setattr(sys, "argv", ["renalmap", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
         main()
