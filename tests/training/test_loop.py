@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from renalmap.dataset.store import Store
-from renalmap.errors import StoreError
+from renalmap.errors import DatasetError, StoreError
 from renalmap.preprocess import Plan
 from renalmap.training import loop
 from renalmap.training.checkpoint import load_network, save_checkpoint
@@ -279,6 +279,24 @@ def test_a_fold_validates_on_its_own_patients(store: Store, tmp_path: Path):
     assert any(not torch.equal(value, second[name]) for name, value in first.items())
     shares = [as_trained(store, _tiny(fold=fold, folds=2)).part("validation") for fold in range(2)]
     assert sorted(entry.patient for share in shares for entry in share) == list("abcde")
+
+
+def test_what_was_refused_may_be_put_right_in_the_same_folder(store: Store, tmp_path: Path):
+    run = tmp_path / "run"
+    with pytest.raises(DatasetError, match="fold 0 of 6, 5 patients"):
+        train(store, _tiny(fold=0, folds=6, steps=1), run)
+    assert train(store, _tiny(fold=0, folds=5, steps=1), run).steps == 1
+
+
+def test_processes_that_find_different_checkpoints_do_not_train_on(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The other process, which is at step 0, is only said to be there."""
+    run = tmp_path / "run"
+    train(store, _tiny(steps=1), run)
+    monkeypatch.setattr(loop, "count_processes", lambda: 2)
+    with pytest.raises(StoreError, match=r"do not find the same checkpoint \(got step 1 here\)"):
+        train(store, _tiny(steps=1), run)
 
 
 def test_warping_on_the_device_trains_the_same_network(store: Store, whole_run: Path, tmp_path: Path):

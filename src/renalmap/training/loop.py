@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from pydantic import ValidationError
 
 from renalmap.config import RunRecord
@@ -28,7 +29,12 @@ from renalmap.training.checkpoint import (
 from renalmap.training.devices import restore_scaler, save_scaler
 from renalmap.training.launch import Launch
 from renalmap.training.log import Log
-from renalmap.training.pooling import leave_processes, share_buffers
+from renalmap.training.pooling import (
+    count_processes,
+    leave_processes,
+    share_buffers,
+    sum_over_processes,
+)
 from renalmap.training.settings import TrainSettings
 from renalmap.training.stages import on_grid
 from renalmap.training.synthesis import LesionShapes, Synthesiser
@@ -39,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "lightning-fabric", "numpy")
 
-BEST, LAST = "best.safetensors", "last.safetensors"
+BEST, LAST, SETTINGS = "best.safetensors", "last.safetensors", "settings.json"
 
 StepReport = Callable[[int, float, ValidationResult | None], None]
 """Told (steps done, loss, the validation if there was one)."""
@@ -92,25 +98,24 @@ def train(
     """
     began = time.perf_counter()
     launch = Launch.from_environment()
-    _agree_on_settings(run, settings, launch)
+    _agree_on_settings(run, settings)
     store = as_trained(store, settings)
     record = RunRecord.start(packages=PACKAGES, seed=settings.seed, settings=settings)
     maker = BatchMaker(store, settings, make_synthesiser(store, settings), launch)
     trainer = Trainer(settings, maker, launch)
     progress = _restore(run / LAST, initial, trainer, store)
+    _agree_on_step(run, progress, trainer)
     # Validation's single slices would have to be compiled again; the weights are the same.
     judged = on_grid(trainer.network, store.plan, settings.stage)
-    with closing(_Records(run, progress.step) if launch.leads else _NoRecords()) as records:
+    with closing(_Records(run, settings, progress.step) if launch.leads else _NoRecords()) as records:
         for done, made in _batches(maker, settings, progress):
             rate = _learning_rate(settings, done - 1)
             loss = trainer.step(done - 1, made, rate)
             result = None
             if done % settings.validate_every == 0 or done == settings.steps:
                 share_buffers(trainer.network)
-                result = validate(
-                    *(judged.eval(), store, settings.stage, settings.validation_stride),
-                    *(trainer.device, launch),
-                )
+                stride = settings.validation_stride
+                result = validate(judged.eval(), store, settings.stage, stride, trainer.device, launch)
                 progress = _advance(progress, done, result.score, save_scaler(trainer.fabric))
             records.write(done, loss, rate, result)
             if result is not None:
@@ -178,7 +183,12 @@ def _out_of_patience(settings: TrainSettings, progress: Progress) -> bool:
 class _Records:
     """What a run leaves on disk step by step: its log and its checkpoints."""
 
-    def __init__(self, run: Path, step: int) -> None:
+    def __init__(self, run: Path, settings: TrainSettings, step: int) -> None:
+        # Not before all else was found in order: what was refused may be put right in the same folder.
+        run.mkdir(parents=True, exist_ok=True)
+        path = run / SETTINGS
+        if not path.is_file():
+            write_text_atomically(path, settings.model_dump_json(indent=2) + "\n")
         remove_unfinished(run)
         self._run = run
         self._log = Log(run, step)
@@ -268,12 +278,21 @@ def _learning_rate(settings: TrainSettings, step: int) -> float:
     return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def _agree_on_settings(run: Path, settings: TrainSettings, launch: Launch) -> None:
-    path = run / "settings.json"
+def _agree_on_step(run: Path, progress: Progress, trainer: Trainer) -> None:
+    """Processes that read different checkpoints would go on from the first one's weights unnoticed."""
+    steps = torch.tensor(progress.step, device=trainer.device)
+    if int(sum_over_processes(steps)) != progress.step * count_processes():
+        raise StoreError(
+            "the processes do not find the same checkpoint",
+            where=run,
+            got=f"step {progress.step} here",
+            hint="Put the run's folder on a disk that all machines see",
+        )
+
+
+def _agree_on_settings(run: Path, settings: TrainSettings) -> None:
+    path = run / SETTINGS
     if not path.is_file():
-        if launch.leads:
-            run.mkdir(parents=True, exist_ok=True)
-            write_text_atomically(path, settings.model_dump_json(indent=2) + "\n")
         return
     values = settings.model_dump(mode="json")
     try:

@@ -27,6 +27,7 @@ RATES = (1e-6, 1.0)
 
 _SMOOTHING = 0.9
 _DIVERGED = 2.0
+_LEAST_FALL = 1e-3  # of the loss, while the rate grows e-fold
 _SKIPPED = 10  # the smoothed loss has to settle
 
 
@@ -98,11 +99,11 @@ def find_learning_rate(
 
 
 def suggest_rate(rates: tuple[float, ...], smoothed: list[float]) -> float | None:
-    """The rate at which a smoothed loss falls fastest over the rate's logarithm; None where it never does."""
+    """The rate at which a smoothed loss falls fastest over the rate's logarithm; None where it is all but level."""
     falls = (
         np.gradient(np.asarray(smoothed), np.log(rates)) if len(rates) > _SKIPPED + 1 else np.zeros(0)
     )
     falls = np.where(np.isfinite(falls), falls, 0.0)[_SKIPPED:]
-    if not falls.size or falls.min() >= 0:
+    if not falls.size or falls.min() > -_LEAST_FALL:
         return None
     return float(rates[_SKIPPED + int(falls.argmin())])
