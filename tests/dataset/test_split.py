@@ -100,3 +100,33 @@ def test_a_patient_in_no_part_is_an_error():
 def test_split_cannot_be_changed():
     with pytest.raises(ValidationError, match="frozen"):
         draw_split(patients(30), seed=1).train = ()  # type: ignore[misc]
+
+
+def _folded(test: tuple[str, ...] = ("t1", "t2"), seed: int | None = 3) -> Split:
+    names = tuple(f"p{number:02d}" for number in range(13))
+    return Split(seed=seed, train=names[:10], validation=names[10:], test=test)
+
+
+def test_every_patient_validates_in_one_fold_and_trains_in_the_others():
+    split = _folded()
+    folds = [split.fold(number, 5) for number in range(5)]
+    everybody = sorted([*split.train, *split.validation])
+    assert sorted(patient for fold in folds for patient in fold.validation) == everybody
+    for fold in folds:
+        assert sorted([*fold.train, *fold.validation]) == everybody
+        assert fold.test == split.test, "a test patient never trains"
+        assert len(fold.validation) in {2, 3}
+
+
+def test_folds_are_decided_by_the_splits_seed_alone():
+    assert _folded().fold(1, 5) == _folded().fold(1, 5)
+    assert _folded().fold(1, 5) != _folded(seed=4).fold(1, 5)
+    moved = Split(seed=3, train=_folded().validation, validation=_folded().train, test=())
+    assert moved.fold(1, 5).validation == _folded().fold(1, 5).validation
+    assert _folded(seed=None).fold(0, 5) == _folded(seed=None).fold(0, 5)
+
+
+@pytest.mark.parametrize(("number", "folds"), [(5, 5), (-1, 5), (0, 1), (0, 14)])
+def test_folds_that_cannot_be_made(number: int, folds: int):
+    with pytest.raises(DatasetError, match=rf"got fold {number} of {folds}, 13 patients"):
+        _folded().fold(number, folds)

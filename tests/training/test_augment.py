@@ -185,3 +185,23 @@ def test_rare_changes_are_drawn_as_often_as_asked():
     assert np.mean([warp.coarseness > 1 for warp in warps]) == pytest.approx(0.25, abs=0.04)
     assert np.mean([warp.soft_window for warp in warps]) == pytest.approx(0.5, abs=0.05)
     assert max(warp.coarseness for warp in warps) <= 2.5
+
+
+def test_a_sample_is_warped_alike_alone_and_in_a_batch():
+    """All changes at once, some samples with and some without: what makes batches on a GPU the same."""
+    settings = AugmentSettings(
+        gain=0.2, offset_hu=20, noise_hu=15, blur=0.5, resolution=0.5, soft_window=0.3
+    )
+    generator = np.random.default_rng(0)
+    warps = [draw_warp(settings, generator) for _ in range(8)]
+    for change in ("blur", "soft_window"):
+        assert 0 < sum(getattr(warp, change) for warp in warps) < 8
+    assert 0 < sum(warp.coarseness > 1 for warp in warps) < 8
+    hu, labels = (tensor.repeat(8, 1, 1) for tensor in images())
+    boxes = [Box((n, 2 * n), (n + 32, 2 * n + 32)) for n in range(8)]
+    together, classes = warp_batch(hu, labels, boxes, warps, OUTSIDE_HU)
+    for number in range(8):
+        one = slice(number, number + 1)
+        alone, own = warp_batch(hu[one], labels[one], boxes[one], warps[one], OUTSIDE_HU)
+        torch.testing.assert_close(together[one], alone, rtol=1e-6, atol=1e-3)
+        assert torch.equal(classes[one], own)

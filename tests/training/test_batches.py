@@ -11,9 +11,12 @@ import torch
 from renalmap.dataset.split import Split
 from renalmap.dataset.store import Store
 from renalmap.errors import StoreError
+from renalmap.imaging.volume import Box
 from renalmap.preprocess import Normalisation, Plan
-from renalmap.training.batches import BatchMaker, stream_batches
+from renalmap.training.batches import BatchMaker, stream_ahead
+from renalmap.training.launch import Launch
 from renalmap.training.loop import make_synthesiser
+from renalmap.training.normaliser import Normaliser
 from renalmap.training.settings import AugmentSettings, TrainSettings
 from renalmap.training.stages import reduce_slice
 from renalmap.training.synthesis import LesionShapes
@@ -39,7 +42,7 @@ def test_a_step_gives_the_same_batch_however_often_and_in_any_order(store: Store
 @pytest.mark.parametrize("ahead", [1, 3])
 def test_threads_deliver_all_steps_in_order(store: Store, ahead: int):
     maker = BatchMaker(store, settings())
-    streamed = list(stream_batches(maker, 2, 7, ahead))
+    streamed = list(stream_ahead(maker.make, 2, 7, ahead))
     assert len(streamed) == 5
     for step, batch in enumerate(streamed, start=2):
         assert torch.equal(batch.images, maker.make(step).images)
@@ -224,3 +227,37 @@ def test_shapes_of_patients_kept_aside_are_not_drawn(store: Store, tmp_path):
 
 def test_without_synthesis_there_is_no_synthesiser(store: Store):
     assert make_synthesiser(store, settings()) is None
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_processes_share_one_batch_out_among_them(store: Store, world: int):
+    wanted = settings(augment=AugmentSettings(noise_hu=10, blur=0.5, resolution=0.5).model_dump())
+    whole = BatchMaker(store, wanted).make(3)
+    for rank in range(world):
+        part = BatchMaker(store, wanted, launch=Launch("torchrun", world, 1, rank)).make(3)
+        assert torch.equal(part.images, whole.images[rank::world])
+        assert torch.equal(part.targets, whole.targets[rank::world])
+
+
+def test_each_process_gets_its_part_of_the_shares(store: Store, still: AugmentSettings):
+    """Samples are dealt in turn: no process has all tumours."""
+    wanted = settings("localize", tumour_share=0.25, augment=still.model_dump())
+    for rank in range(2):
+        targets = BatchMaker(store, wanted, launch=Launch("torchrun", 2, 1, rank)).make(0).targets
+        assert (targets.flatten(1).sum(dim=1) > 0).tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("kind", ["slice_statistics", "global_zscore", "volume_zscore", "none"])
+@pytest.mark.parametrize("reduction", [1, 2])
+def test_batches_are_normalised_to_the_bits_of_inference(store: Store, kind: str, reduction: int):
+    plan = Plan.model_validate(store.plan.model_dump() | {"normalisation": kind})
+    other = store.with_plan(plan)
+    edge = plan.grid_size // reduction
+    entries = [*other.entries[:3], other.entries[0]]
+    boxes = [Box((0, 0), (16, 16)), Box((3, 5), (19, 21)), Box((edge - 16, 0), (edge, 16))]
+    boxes.append(Box((8, 8), (24, 24)))
+    hu = np.random.default_rng(0).normal(0, 300, (4, 1, 16, 16)).astype(np.float32)
+    got = Normaliser(other, reduction)(torch.from_numpy(hu.copy()), boxes, entries)
+    for number, (entry, box) in enumerate(zip(entries, boxes, strict=True)):
+        expected = other.normalisation(entry).reduced(reduction).at(box)(hu[number])
+        np.testing.assert_array_equal(got[number].numpy(), expected)

@@ -6,15 +6,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from renalmap.dataset.store import Store
-from renalmap.errors import StoreError
+from renalmap.errors import DatasetError, StoreError
 from renalmap.preprocess import Plan
-from renalmap.training.checkpoint import load_network
-from renalmap.training.loop import LOG_COLUMNS, read_log, train
+from renalmap.training import loop
+from renalmap.training.checkpoint import load_network, save_checkpoint
+from renalmap.training.log import LOG_COLUMNS, read_log
+from renalmap.training.loop import as_trained, train
 from renalmap.training.settings import TrainSettings
 from renalmap.training.validation import ValidationResult
 
@@ -67,6 +70,53 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert (run / "log.csv").read_text() == (whole_run / "log.csv").read_text()
 
 
+@pytest.mark.parametrize("killed_at", [1, 2, 3])
+def test_killed_while_checkpoints_are_written(
+    store: Store, whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+):
+    """Between the log and the checkpoint, or between the best and the last one: half a file is left."""
+    run, calls = tmp_path / "run", []
+
+    def save(path: Path, *arguments) -> None:
+        calls.append(path)
+        if len(calls) == killed_at:
+            path.with_name(f".0123abcd.tmp.{path.name}").write_bytes(b"half")
+            raise Stop
+        save_checkpoint(path, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", save)
+        with pytest.raises(Stop):
+            train(store, _tiny(), run)
+    train(store, _tiny(), run)
+    for name in ("last.safetensors", "best.safetensors"):
+        assert_same_tensors(run / name, whole_run / name)
+    assert (run / "log.csv").read_text() == (whole_run / "log.csv").read_text()
+    assert not list(run.glob(".*")), "nothing half-written is left"
+
+
+def test_a_row_that_was_cut_short_is_not_taken_for_another_step(
+    store: Store, whole_run: Path, tmp_path: Path
+):
+    """Of row 10 only its first digit was written: it is not step 1's."""
+    run = tmp_path / "run"
+    with pytest.raises(Stop):
+        train(store, _tiny(), run, report=stop_after(3))
+    with (run / "log.csv").open("a", encoding="utf-8") as log:
+        log.write("1")
+    train(store, _tiny(), run)
+    assert (run / "log.csv").read_text() == (whole_run / "log.csv").read_text()
+
+
+def test_losses_are_logged_to_the_bit(store: Store, tmp_path: Path):
+    told: list[float] = []
+    result = train(
+        store, _tiny(steps=3), tmp_path / "run", report=lambda _done, loss, _result: told.append(loss)
+    )
+    written = [np.float32(row["loss"]) for row in read_log(result.log)]
+    assert written == [np.float32(loss) for loss in told]
+
+
 def test_another_seed_trains_another_network(store: Store, whole_run: Path, tmp_path: Path):
     train(store, _tiny(seed=1, steps=3), tmp_path / "run")
     losses = [
@@ -113,8 +163,22 @@ def test_a_finished_run_trains_no_further(store: Store, whole_run: Path):
     assert len(read_log(whole_run / "log.csv")) == 6
 
 
+def test_settings_that_have_come_up_since_do_not_end_a_run(store: Store, tmp_path: Path):
+    run = tmp_path / "run"
+    train(store, _tiny(steps=1), run)
+    known = json.loads((run / "settings.json").read_text())
+    del known["patience"]
+    (run / "settings.json").write_text(json.dumps(known))
+    assert train(store, _tiny(steps=1), run).steps == 1
+    (run / "settings.json").write_text("{}")
+    with pytest.raises(StoreError, match=r"settings\.json: the run's settings cannot be read"):
+        train(store, _tiny(steps=1), run)
+
+
 def test_other_settings_or_another_plan_are_refused(store: Store, whole_run: Path):
-    with pytest.raises(StoreError, match="other settings"):
+    with pytest.raises(
+        StoreError, match=r"other settings.*got learning_rate 0\.5; expected learning_rate 0\.001"
+    ):
         train(store, _tiny(learning_rate=0.5), whole_run)
     assert TrainSettings.model_validate_json((whole_run / "settings.json").read_text()) == _tiny()
     other = store.with_plan(Plan.model_validate(store.plan.model_dump() | {"clip_hu": (0, 255)}))
@@ -126,7 +190,7 @@ def test_a_damaged_checkpoint_stops_the_run(store: Store, tmp_path: Path):
     run = tmp_path / "run"
     train(store, _tiny(steps=1), run)
     (run / "last.safetensors").write_bytes(b"damaged")
-    with pytest.raises(StoreError, match=r"last\.safetensors: the checkpoint cannot be read"):
+    with pytest.raises(StoreError, match=r"last\.safetensors: the checkpoint is cut short or damaged"):
         train(store, _tiny(steps=1), run)
 
 
@@ -164,3 +228,77 @@ def test_reduced_patches_train_and_validate_at_full_size(store: Store, tmp_path:
     assert 0 <= result.best_score <= 1
     again = train(store, settings.model_copy(update={"localizer_reduction": 2}), tmp_path / "other")
     assert_same_tensors(result.last, again.last)
+
+
+@pytest.fixture
+def scores(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
+    """Scores that validations give instead of the network's, by their number from 1; 0 without one."""
+    given: dict[int, float] = {}
+    state = {"validations": 0}
+
+    def judge(*_) -> ValidationResult:
+        state["validations"] += 1
+        return ValidationResult({"kidney": given.get(state["validations"], 0.0)}, {"kidney": 1})
+
+    monkeypatch.setattr(loop, "validate", judge)
+    return given
+
+
+def test_patience_counts_validations_without_a_better_score(
+    store: Store, scores: dict[int, float], tmp_path: Path
+):
+    """Better at 3 and 5; an equal score is no better one."""
+    scores.update({1: 0.1, 2: 0.1, 3: 0.2, 4: 0.1, 5: 0.3, 6: 0.3, 7: 0.2})
+    result = train(store, _tiny(steps=30, validate_every=1, patience=2), tmp_path / "run")
+    assert result.steps == 7
+    assert result.best_score == 0.3
+    assert load_network(result.best)[1].step == 5
+    assert load_network(result.last)[1].step == 7
+    again = train(store, _tiny(steps=30, validate_every=1, patience=2), tmp_path / "run")
+    assert again.steps == 7, "a run out of patience stays so"
+    assert len(read_log(result.log)) == 7
+
+
+def test_patience_is_kept_over_an_interruption(store: Store, scores: dict[int, float], tmp_path: Path):
+    scores.update({1: 0.3, 2: 0.2, 3: 0.1})
+    wanted = _tiny(steps=30, validate_every=1, patience=2)
+    with pytest.raises(Stop):
+        train(store, wanted, tmp_path / "run", report=stop_after(2))
+    assert load_network(tmp_path / "run" / "last.safetensors")[1].stale == 1
+    assert train(store, wanted, tmp_path / "run").steps == 3
+
+
+def test_without_patience_all_steps_are_trained(store: Store, scores: dict[int, float], tmp_path: Path):
+    assert train(store, _tiny(steps=6, validate_every=1), tmp_path / "run").steps == 6
+
+
+def test_a_fold_validates_on_its_own_patients(store: Store, tmp_path: Path):
+    """Two folds of the five patients: each scores what it did not train on."""
+    runs = [train(store, _tiny(fold=fold, folds=2, steps=1), tmp_path / str(fold)) for fold in range(2)]
+    first, second = (load_network(run.last)[0].state_dict() for run in runs)
+    assert any(not torch.equal(value, second[name]) for name, value in first.items())
+    shares = [as_trained(store, _tiny(fold=fold, folds=2)).part("validation") for fold in range(2)]
+    assert sorted(entry.patient for share in shares for entry in share) == list("abcde")
+
+
+def test_what_was_refused_may_be_put_right_in_the_same_folder(store: Store, tmp_path: Path):
+    run = tmp_path / "run"
+    with pytest.raises(DatasetError, match="fold 0 of 6, 5 patients"):
+        train(store, _tiny(fold=0, folds=6, steps=1), run)
+    assert train(store, _tiny(fold=0, folds=5, steps=1), run).steps == 1
+
+
+def test_processes_that_find_different_checkpoints_do_not_train_on(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The other process, which is at step 0, is only said to be there."""
+    run = tmp_path / "run"
+    train(store, _tiny(steps=1), run)
+    monkeypatch.setattr(loop, "count_processes", lambda: 2)
+    with pytest.raises(StoreError, match=r"do not find the same checkpoint \(got step 1 here\)"):
+        train(store, _tiny(steps=1), run)
+
+
+def test_warping_on_the_device_trains_the_same_network(store: Store, whole_run: Path, tmp_path: Path):
+    result = train(store, _tiny(augment_on_device=True), tmp_path / "run")
+    assert_same_tensors(result.last, whole_run / "last.safetensors")

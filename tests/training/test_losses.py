@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from monai.losses.dice import DiceCELoss
+from monai.losses.tversky import TverskyLoss
 
 from renalmap.training.losses import dice_ce_loss, make_loss, tversky_loss
 from renalmap.training.settings import TrainSettings
@@ -32,6 +36,34 @@ def test_loss_is_the_papers_formula(channels: int, alpha: float, beta: float):
     classes[2] = 0  # a slice without foreground counts through its false positives only
     got = tversky_loss(alpha, beta)(torch.from_numpy(logits), torch.from_numpy(classes))
     assert float(got) == pytest.approx(written_out(logits, classes, alpha, beta), abs=1e-5)
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_losses_and_gradients_are_monais(channels: int):
+    """MONAI's losses know nothing of several processes; on one they are the reference."""
+    options: dict[str, Any] = {
+        "include_background": False,
+        "softmax": True,
+        "to_onehot_y": True,
+        "batch": True,
+    }
+    theirs = {
+        "dice_ce": DiceCELoss(**options),
+        "tversky": TverskyLoss(**options, alpha=0.3, beta=0.7),
+    }
+    generator = torch.Generator().manual_seed(channels)
+    classes = torch.randint(0, channels, (3, 1, 16, 16), generator=generator)
+    start = torch.randn(3, channels, 16, 16, generator=generator)
+    for name, reference in theirs.items():
+        gradients, values = [], []
+        for loss in (make_loss(TrainSettings(stage="localize", loss=name)), reference):
+            logits = start.clone().requires_grad_()
+            value = loss(logits, classes)
+            value.backward()
+            values.append(float(value.detach()))
+            gradients.append(logits.grad)
+        assert values[0] == pytest.approx(values[1], rel=1e-6)
+        torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-8)
 
 
 def sure_of(classes: torch.Tensor) -> torch.Tensor:

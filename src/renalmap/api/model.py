@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,7 @@ from renalmap.config import load_settings, read_toml
 from renalmap.dataset.store import Store
 from renalmap.errors import MissingDependencyError
 from renalmap.recipes import RecipeName, read_recipe
-from renalmap.report import check_charts_available, draw_training_curve
+from renalmap.report import check_charts_available, draw_learning_rates, draw_training_curve
 
 if TYPE_CHECKING:
     from renalmap.training.loop import StepReport, TrainResult
@@ -54,10 +54,57 @@ def train_stage(
     """
     check_charts_available()
     opened = Store.open(store)
-    training = _training("loop")
-    result: TrainResult = training.train(opened, settings, run, initial=initial, report=report)
-    draw_training_curve(training.read_log(result.log), run / "training_curve.png")
+    result: TrainResult = _training("loop").train(opened, settings, run, initial=initial, report=report)
+    if result.leads:
+        draw_training_curve(_training("log").read_log(result.log), run / "training_curve.png")
     return result
+
+
+def is_leading_process() -> bool:
+    """Whether this process is alone, or the one of torchrun's or srun's that reports."""
+    leads: bool = _training("launch").Launch.from_environment().leads
+    return leads
+
+
+def find_learning_rate(
+    store: Path,
+    settings: TrainSettings,
+    run: Path,
+    *,
+    initial: Path | None = None,
+    report: Callable[[int, int, float], None] = lambda *_: None,
+) -> float | None:
+    """Try learning rates out in a short training, and chart them: `find_lr.png` and `find_lr.csv` in `run`.
+
+    Nothing else of the run is touched.
+
+    Args:
+        store: a prepared store.
+        settings: of the run that the rate is for.
+        run: the run's folder, made if it is missing.
+        initial: a checkpoint to start from, as the run would.
+        report: told (steps done, most steps, loss).
+
+    Returns:
+        A suggestion; None where the loss never fell.
+
+    Raises:
+        InputError: as `train_stage`; more than one process.
+    """
+    check_charts_available()
+    rates = _training("rates")
+    found = rates.find_learning_rate(
+        Store.open(store),
+        settings,
+        initial=initial,
+        report=lambda done, loss: report(done, rates.STEPS, loss),
+    )
+    run.mkdir(parents=True, exist_ok=True)
+    found.write(run / "find_lr.csv")
+    losses = {"loss": found.losses, "smoothed loss": found.smoothed}
+    draw_learning_rates(found.rates, losses, found.suggestion, run / "find_lr.png")
+    suggestion: float | None = found.suggestion
+    return suggestion
 
 
 @dataclass(frozen=True)
@@ -78,14 +125,18 @@ class ExportRequest:
 
 
 def export_model(
-    store: Path, localizer: Path, segmenter: Path, out: Path, request: ExportRequest = ExportRequest()
+    store: Path,
+    localizer: Sequence[Path],
+    segmenter: Sequence[Path],
+    out: Path,
+    request: ExportRequest = ExportRequest(),
 ) -> Bundle:
-    """Make a bundle of two trained checkpoints.
+    """Make a bundle of trained checkpoints.
 
     Args:
-        store: the store both were trained on.
-        localizer: stage 1's checkpoint.
-        segmenter: stage 2's checkpoint.
+        store: the store all were trained on.
+        localizer: stage 1's checkpoint, or several to be averaged; a run's folder stands for its best.
+        segmenter: stage 2's, likewise.
         out: the bundle's folder.
         request: what else goes into it.
 
@@ -95,21 +146,39 @@ def export_model(
     opened = Store.open(store)
     export = _training("export")
     extras = export.BundleExtras(
-        card=_default_card(opened) if request.card is None else request.card.read_text(encoding="utf-8"),
+        card=(
+            _default_card(opened, len(localizer), len(segmenter))
+            if request.card is None
+            else request.card.read_text(encoding="utf-8")
+        ),
         rules={} if request.rules is None else read_toml(request.rules),
         calibration=request.calibration,
     )
     bundle: Bundle = export.export_bundle(
-        opened, localizer, segmenter, out, extras, overwrite=request.overwrite
+        opened,
+        _checkpoints(localizer),
+        _checkpoints(segmenter),
+        out,
+        extras,
+        overwrite=request.overwrite,
     )
     return bundle
 
 
-def _default_card(store: Store) -> str:
+def _checkpoints(paths: Sequence[Path]) -> list[Path]:
+    best: str = _training("loop").BEST
+    return [path / best if path.is_dir() else path for path in paths]
+
+
+def _default_card(store: Store, localizers: int, segmenters: int) -> str:
     cases = ", ".join(f"{len(store.part(part))} {part}" for part in ("train", "validation", "test"))
+    averaged = ""
+    if localizers > 1 or segmenters > 1:
+        averaged = f"Averaged over networks: {localizers} in stage 1, {segmenters} in stage 2.\n\n"
     return (
         "# Model card\n\n"
         f"Made by RenalMap {__version__} from {len(store.entries)} cases ({cases}).\n\n"
+        f"{averaged}"
         "Accuracy: not stated. Measure it with `renalmap evaluate` on patients it was not trained on.\n\n"
         "Not a medical device. Research use only.\n"
     )

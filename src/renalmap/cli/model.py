@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from renalmap.cli.console import progress_bar
+
+if TYPE_CHECKING:
+    from renalmap.training.settings import TrainSettings
 
 
 def train(
@@ -36,9 +39,27 @@ def train(
     precision: Annotated[str | None, typer.Option(help="32-true, 16-mixed or bf16-mixed.")] = None,
     validate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
     threads: Annotated[int | None, typer.Option(help="Torch threads on the CPU.")] = None,
+    fold: Annotated[
+        int | None, typer.Option(help="Validate on this fold, from 0, and train on the others.")
+    ] = None,
+    folds: Annotated[int | None, typer.Option(help="How many folds there are; 5 by default.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after this many validations without a better score.")
+    ] = None,
+    augment_on_device: Annotated[
+        bool | None,
+        typer.Option("--augment-on-device/--augment-on-cpu", help="Where batches are warped."),
+    ] = None,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="Try learning rates out, draw a chart, train nothing.")
+    ] = False,
 ) -> None:
-    """Train one stage on a prepared store."""
-    from renalmap.api.model import load_train_settings, train_stage
+    """Train one stage on a prepared store.
+
+    Interrupted, even by kill -9, the same command goes on from the last checkpoint to the same weights.
+    Started by torchrun or srun, the processes share every batch out among them.
+    """
+    from renalmap.api.model import is_leading_process, load_train_settings, train_stage
 
     flags = {
         "steps": steps,
@@ -52,9 +73,16 @@ def train(
         "precision": precision,
         "validate_every": validate_every,
         "threads": threads,
+        "fold": fold,
+        "folds": folds,
+        "patience": patience,
+        "augment_on_device": augment_on_device,
     }
     settings = load_train_settings(stage, config, flags, recipe)
-    with progress_bar() as bar:
+    if find_lr:
+        _find_learning_rate(store, settings, out, initial)
+        return
+    with progress_bar(quiet=not is_leading_process()) as bar:
         latest = "not validated yet"
 
         def report(step: int, loss: float, validation: object) -> None:
@@ -65,13 +93,36 @@ def train(
 
         bar.show(stage, 0, settings.steps, "starting")
         result = train_stage(store, settings, out, initial=initial, report=report)
+    if not result.leads:
+        return
+    if result.steps < settings.steps:
+        typer.echo(f"stopped at step {result.steps}: no better score in {settings.patience} validations")
     typer.echo(f"best validation score {result.best_score:.4f}: {result.best}")
+
+
+def _find_learning_rate(store: Path, settings: TrainSettings, out: Path, initial: Path | None) -> None:
+    from renalmap.api.model import find_learning_rate
+
+    with progress_bar() as bar:
+        suggestion = find_learning_rate(
+            store,
+            settings,
+            out,
+            initial=initial,
+            report=lambda done, total, loss: bar.show("rates", done, total, f"loss {loss:.3f}"),
+        )
+    found = "none: the loss never fell" if suggestion is None else f"{suggestion:.2g}"
+    typer.echo(f"suggested learning rate {found} ({out / 'find_lr.png'})")
 
 
 def export(
     store: Annotated[Path, typer.Argument(help="The store both stages were trained on.")],
-    localizer: Annotated[Path, typer.Option(help="Stage 1's checkpoint.")],
-    segmenter: Annotated[Path, typer.Option(help="Stage 2's checkpoint.")],
+    localizer: Annotated[
+        list[Path], typer.Option(help="Stage 1's checkpoint or run; given again, they are averaged.")
+    ],
+    segmenter: Annotated[
+        list[Path], typer.Option(help="Stage 2's checkpoint or run; given again, they are averaged.")
+    ],
     out: Annotated[Path, typer.Option(help="The bundle's folder.")],
     card: Annotated[Path | None, typer.Option(help="A model card in Markdown.")] = None,
     rules: Annotated[
@@ -80,7 +131,7 @@ def export(
     calibration: Annotated[Path | None, typer.Option(help="Calibration of confidences.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle.")] = False,
 ) -> None:
-    """Make a bundle of two trained checkpoints.
+    """Make a bundle of trained checkpoints, one or several a stage.
 
     A bundle is a folder: two ONNX graphs, compared with the networks they come from; the Plan, the slice
     statistics, a model card and the hashes of all of these.

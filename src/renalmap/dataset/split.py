@@ -47,6 +47,36 @@ class Split(BaseModel):
                 return part
         raise DatasetError("a patient is not in the split", where=patient)
 
+    def fold(self, number: int, folds: int) -> Split:
+        """One fold of a cross-validation over the patients who train or validate; test patients stay.
+
+        The patients are dealt in an order that the split's own seed decides (0 where it has none), so the
+        folds of one split fit together whatever else differs between their runs. Each patient validates in
+        exactly one fold; folds differ by at most one patient.
+
+        Args:
+            number: which fold validates, from 0.
+            folds: how many there are.
+
+        Raises:
+            DatasetError: no such fold, or fewer patients than folds.
+        """
+        patients = sorted([*self.train, *self.validation])
+        if not 0 <= number < folds or folds < 2 or len(patients) < folds:
+            raise DatasetError(
+                "the folds cannot be made",
+                got=f"fold {number} of {folds}, {len(patients)} patients to train and validate",
+                expected="a fold from 0, at least 2 folds and a patient for each",
+            )
+        dealt = [str(patient) for patient in np.random.default_rng(self.seed or 0).permutation(patients)]
+        validation = set(dealt[number::folds])
+        return Split(
+            seed=self.seed,
+            train=tuple(patient for patient in patients if patient not in validation),
+            validation=tuple(sorted(validation)),
+            test=self.test,
+        )
+
     def save(self, path: Path) -> None:
         """Write as JSON, atomically."""
         write_text_atomically(path, self.model_dump_json(indent=2) + "\n")

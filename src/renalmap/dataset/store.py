@@ -200,6 +200,10 @@ class Store:
         """The same store, to be read with another Plan."""
         return replace(self, settings=self.settings.model_copy(update={"plan": plan}))
 
+    def with_split(self, split: Split) -> Store:
+        """The same store with other roles for its patients. The slice statistics stay."""
+        return replace(self, split=split)
+
     def normalisation(self, entry: CaseEntry) -> Normalisation:
         """What the Plan does to a case's HU."""
         return Normalisation.from_plan(self.plan, self.statistics, entry.volume_mean_deviation_hu)

@@ -5,6 +5,7 @@ from renalmap.report.figures import (
     IntensityRow,
     draw_dice_against_volume,
     draw_intensity_table,
+    draw_learning_rates,
     draw_slice_statistics,
     draw_training_curve,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "check_charts_available",
     "draw_dice_against_volume",
     "draw_intensity_table",
+    "draw_learning_rates",
     "draw_overview",
     "draw_slice_statistics",
     "draw_training_curve",

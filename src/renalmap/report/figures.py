@@ -153,6 +153,39 @@ def draw_training_curve(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     save_png(figure, path)
 
 
+def draw_learning_rates(
+    rates: Sequence[float],
+    losses: Mapping[str, Sequence[float]],
+    suggestion: float | None,
+    path: Path,
+) -> None:
+    """Draw losses against the learning rate, on a logarithmic scale, as a PNG.
+
+    Args:
+        rates: learning rate of each step.
+        losses: curves by name, a value a step; values that are not finite are left out.
+        suggestion: a rate to mark; None marks none.
+        path: the PNG to write; an existing file is replaced.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+        OSError: the file cannot be written.
+    """
+    figure = new_figure(10.0, 4.2)
+    axes = figure.add_axes((0.08, 0.14, 0.88, 0.74))
+    style_chart(axes, title="Loss at a growing learning rate", xlabel="learning rate", ylabel="loss")
+    axes.set_xscale("log")
+    curves = {
+        name: np.array([point for point in zip(rates, values, strict=True) if isfinite(point[1])])
+        for name, values in losses.items()
+    }
+    _draw_curves(axes, curves, name_best=False)
+    if suggestion is not None:
+        axes.axvline(suggestion, color=ALARM_COLOUR, linewidth=1.2)
+        axes.set_title(f"suggested: {suggestion:.2g}", loc="right", fontsize=10, color=ALARM_COLOUR)
+    save_png(figure, path)
+
+
 def draw_dice_against_volume(scores: Sequence[Score], path: Path) -> None:
     """Draw tumour Dice against tumour volume: the paper's observation that small tumours fail.
 

@@ -80,13 +80,14 @@ def warp_batch(
         warps: N draws.
         outside_hu: for pixels that come from outside the slice; their label is 0.
 
+    All work is done where `hu` is; a sample's noise is drawn there too, so it is the same in every batch of a
+    device and another on another device.
+
     Returns:
         HU, (N, 1, height, width), by linear interpolation, and labels, (N, 1, height, width) long, by
         nearest neighbour.
     """
-    grid = torch.stack(
-        [_sampling_grid(box, warp, hu.shape[-1]) for box, warp in zip(boxes, warps, strict=True)]
-    ).to(hu.device)
+    grid = _sampling_grid(boxes, warps, hu.shape[-1], hu.device)
     # Beyond the slice grid_sample gives 0, so HU are shifted for the time of sampling.
     shifted = hu.unsqueeze(1) - outside_hu
     warped = functional.grid_sample(shifted, grid, mode="bilinear", align_corners=False) + outside_hu
@@ -95,31 +96,49 @@ def warp_batch(
     return _change_intensity(warped, warps), picked.long()
 
 
-def _sampling_grid(box: Box, warp: Warp, size: int) -> Tensor:
-    """Where each output pixel comes from, (height, width, 2), in grid_sample's -1..1 coordinates."""
-    height, width = box.shape
-    centre = torch.tensor([box.start[1] + (width - 1) / 2, box.start[0] + (height - 1) / 2])
-    y, x = torch.meshgrid(
-        torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2, indexing="ij"
+def _sampling_grid(
+    boxes: Sequence[Box], warps: Sequence[Warp], size: int, device: torch.device
+) -> Tensor:
+    """Where output pixels come from, (N, height, width, 2), in grid_sample's -1..1 coordinates."""
+    height, width = boxes[0].shape
+    numbers = [
+        (
+            *warp.matrix[0],
+            *warp.matrix[1],
+            box.start[1] + (width - 1) / 2,
+            box.start[0] + (height - 1) / 2,
+        )
+        for box, warp in zip(boxes, warps, strict=True)
+    ]
+    xx, xy, yx, yy, centre_x, centre_y = (
+        torch.tensor(numbers, dtype=torch.float32).to(device).T.reshape(6, -1, 1, 1)
     )
-    pixels = torch.stack([x, y], dim=-1) @ torch.tensor(warp.matrix, dtype=torch.float32).T + centre
+    y = torch.arange(height, device=device).view(1, -1, 1) - (height - 1) / 2
+    x = torch.arange(width, device=device).view(1, 1, -1) - (width - 1) / 2
+    pixels = torch.stack([x * xx + y * xy + centre_x, x * yx + y * yy + centre_y], dim=-1)
     return (pixels + 0.5) * (2.0 / size) - 1.0
 
 
 def _change_intensity(hu: Tensor, warps: Sequence[Warp]) -> Tensor:
-    changed = []
-    for sample, warp in zip(hu, warps, strict=True):
-        out = _blur(sample) if warp.blur else sample
-        out = _coarsen(out, warp.coarseness) if warp.coarseness > 1 else out
-        out = out * warp.gain + warp.offset_hu
+    """All samples at once but for what few have; in place."""
+    blurred = [number for number, warp in enumerate(warps) if warp.blur]
+    if blurred:
+        hu[blurred] = _blur(hu[blurred])
+    for number, warp in enumerate(warps):
+        if warp.coarseness > 1:
+            hu[number] = _coarsen(hu[number], warp.coarseness)
+    numbers = torch.tensor([(warp.gain, warp.offset_hu) for warp in warps], dtype=hu.dtype)
+    gain, offset_hu = numbers.to(hu.device).T.reshape(2, -1, 1, 1, 1)
+    hu.mul_(gain).add_(offset_hu)
+    for number, warp in enumerate(warps):
         if warp.noise_hu > 0:
-            generator = torch.Generator().manual_seed(warp.noise_seed)
-            noise = torch.randn(out.shape, generator=generator).to(out.device)
-            out = out + noise * warp.noise_hu
-        if warp.soft_window:
-            out = out.clamp(*SOFT_WINDOW_HU).round()
-        changed.append(out)
-    return torch.stack(changed)
+            generator = torch.Generator(hu.device).manual_seed(warp.noise_seed)
+            noise = torch.randn(hu[number].shape, generator=generator, device=hu.device)
+            hu[number].add_(noise, alpha=warp.noise_hu)
+    soft = [number for number, warp in enumerate(warps) if warp.soft_window]
+    if soft:
+        hu[soft] = hu[soft].clamp(*SOFT_WINDOW_HU).round()
+    return hu
 
 
 def _coarsen(sample: Tensor, factor: float) -> Tensor:
@@ -132,8 +151,8 @@ def _coarsen(sample: Tensor, factor: float) -> Tensor:
     return functional.interpolate(small, (height, width), mode="bilinear", align_corners=False)[0]
 
 
-def _blur(sample: Tensor) -> Tensor:
-    line = torch.tensor([0.25, 0.5, 0.25], device=sample.device)
+def _blur(samples: Tensor) -> Tensor:
+    line = torch.tensor([0.25, 0.5, 0.25], device=samples.device)
     kernel = torch.outer(line, line)[None, None]
-    padded = functional.pad(sample[None], (1, 1, 1, 1), mode="replicate")
-    return functional.conv2d(padded, kernel)[0]
+    padded = functional.pad(samples, (1, 1, 1, 1), mode="replicate")
+    return functional.conv2d(padded, kernel)

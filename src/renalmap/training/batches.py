@@ -1,14 +1,15 @@
-"""Batches: a pure function of the store, the settings and the step's number.
+"""Batches: each sample a pure function of the store, the settings, the step's number and its own.
 
-That makes a resumed run see exactly the batches an uninterrupted one sees, and lets threads make
-them ahead.
+That makes a resumed run see exactly the batches an uninterrupted one sees, lets threads make them ahead, and
+lets any number of processes share one batch out among them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,9 +24,13 @@ from renalmap.labels import TUMOUR
 from renalmap.preprocess import crop_boxes
 from renalmap.preprocess.spatial import crop_box
 from renalmap.training.augment import Warp, draw_warp, warp_batch
+from renalmap.training.launch import ALONE, Launch
+from renalmap.training.normaliser import Normaliser
 from renalmap.training.settings import TrainSettings
 from renalmap.training.stages import reduce_slice, stage_plan
 from renalmap.training.synthesis import Synthesiser
+
+Made = TypeVar("Made")
 
 ASSUMED_SPACING_MM = (0.78, 0.78)
 """Of slices whose spacing is not known: the median of KiTS19."""
@@ -42,6 +47,25 @@ class Batch:
 
     images: Tensor
     targets: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """A batch before its pixels are touched: what is random is decided.
+
+    Attributes:
+        slices: (N, grid, grid) float32, HU as the stage sees them.
+        masks: (N, grid, grid) uint8.
+        boxes: where each sample is cut.
+        warps: how each is changed.
+        entries: whose slices they are.
+    """
+
+    slices: Tensor
+    masks: Tensor
+    boxes: list[Box]
+    warps: list[Warp]
+    entries: list[CaseEntry]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,46 +88,62 @@ class BatchMaker:
         store: the prepared store; its training cases are drawn from.
         settings: of the run.
         synthesiser: changes slices as `settings.synthesis` says, before any warp; None leaves them.
+        launch: which samples of every batch are made here.
 
     Raises:
         StoreError: no training slice has kidney or tumour.
     """
 
     def __init__(
-        self, store: Store, settings: TrainSettings, synthesiser: Synthesiser | None = None
+        self,
+        store: Store,
+        settings: TrainSettings,
+        synthesiser: Synthesiser | None = None,
+        launch: Launch = ALONE,
     ) -> None:
         self._store = store
         self._settings = settings
         self._synthesiser = synthesiser
         self._plan = stage_plan(store.plan, settings.stage)
         self._reduction = store.plan.grid_size // self._plan.grid_size
+        self._normaliser = Normaliser(store, self._reduction)
+        self._numbers = launch.share(settings.batch_size)
         self._entries = store.part("train")
         self._pools = _make_pools(self._entries, settings)
         if "foreground" not in self._pools:
             raise StoreError("no training slice shows kidney or tumour", where=store.root)
 
     def make(self, step: int) -> Batch:
-        """The batch of a step, the same however often it is asked for."""
-        generator = np.random.default_rng([self._settings.seed, step])
-        settings = self._settings
-        samples = [self._draw(generator, number) for number in range(settings.batch_size)]
-        size = self._edge(step)
-        boxes, warps, slices, masks = [], [], [], []
-        for wants_tumour, case_number, index in samples:
-            hu, labels = self._read(self._entries[case_number], index, generator)
+        """The batch of a step, or this process's share of it, the same however often it is asked for."""
+        return self.finish(self.draw(step), torch.device("cpu"))
+
+    def draw(self, step: int) -> Draw:
+        """All that is random in a step's batch, and the slices it is cut from."""
+        settings, size = self._settings, self._edge(step)
+        entries, boxes, warps, slices, masks = [], [], [], [], []
+        for number in self._numbers:
+            # A sample's own generator: whichever process makes it, it is the same.
+            generator = np.random.default_rng([settings.seed, step, number])
+            wants_tumour, case_number, index = self._draw(generator, number)
+            entries.append(self._entries[case_number])
+            hu, labels = self._read(entries[-1], index, generator)
             boxes.append(self._place(labels, size, generator, wants_tumour=wants_tumour))
             warps.append(draw_warp(settings.augment, generator))
             slices.append(torch.from_numpy(hu))
             masks.append(torch.from_numpy(labels))
-        entries = [self._entries[case_number] for _, case_number, _ in samples]
-        images, targets = self._warp(slices, masks, boxes, warps)
-        images = torch.stack(
-            [
-                normalise_patch(image, box, entry, self._store, self._reduction)
-                for image, box, entry in zip(images, boxes, entries, strict=True)
-            ]
+        return Draw(torch.stack(slices), torch.stack(masks), boxes, warps, entries)
+
+    def finish(self, draw: Draw, device: torch.device) -> Batch:
+        """Warp, cut and normalise a draw on a device."""
+        images, targets = warp_batch(
+            draw.slices.to(device),
+            draw.masks.to(device),
+            draw.boxes,
+            draw.warps,
+            self._store.plan.outside_hu,
         )
-        if settings.stage == "localize":
+        images = self._normaliser(images, draw.boxes, draw.entries)
+        if self._settings.stage == "localize":
             targets = (targets > 0).long()
         return Batch(images, targets)
 
@@ -117,12 +157,6 @@ class BatchMaker:
             spacing_mm = entry.grid_spacing_mm(self._store.plan.grid_size)
             hu, labels = self._synthesiser.apply(hu, labels, spacing_mm or ASSUMED_SPACING_MM, generator)
         return reduce_slice(hu, labels, self._store.plan, self._reduction)
-
-    def _warp(
-        self, slices: list[Tensor], masks: list[Tensor], boxes: list[Box], warps: list[Warp]
-    ) -> tuple[Tensor, Tensor]:
-        outside_hu = self._store.plan.outside_hu
-        return warp_batch(torch.stack(slices), torch.stack(masks), boxes, warps, outside_hu)
 
     def _edge(self, step: int) -> int:
         settings = self._settings
@@ -178,18 +212,9 @@ class BatchMaker:
         return crop_box((centre[0] + jitter[0], centre[1] + jitter[1]), local)
 
 
-def normalise_patch(
-    image: Tensor, box: Box, entry: CaseEntry, store: Store, reduction: int = 1
-) -> Tensor:
-    """Normalise HU (1, H, W) that will lie at `box` on the (reduced) grid, as the Plan says."""
-    normalisation = store.normalisation(entry).reduced(reduction).at(box)
-    return torch.from_numpy(normalisation(image.numpy()))
-
-
-def stream_batches(maker: BatchMaker, start: int, stop: int, ahead: int) -> Iterator[Batch]:
-    """Batches of the steps from `start` to `stop`, made ahead by threads."""
-    steps = range(start, stop)
-    return (batch for _, batch in map_ahead(maker.make, steps, threads=ahead, ahead=ahead))
+def stream_ahead(make: Callable[[int], Made], start: int, stop: int, ahead: int) -> Iterator[Made]:
+    """What `make` makes of the steps from `start` to `stop`, ahead of their use by threads."""
+    return (made for _, made in map_ahead(make, range(start, stop), threads=ahead, ahead=ahead))
 
 
 def _make_pools(entries: Sequence[CaseEntry], settings: TrainSettings) -> dict[str, _Pool]:

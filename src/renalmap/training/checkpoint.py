@@ -16,6 +16,15 @@ from renalmap.networks.enet import ENet
 from renalmap.preprocess import Plan
 
 
+class ScalerState(BaseModel):
+    """Of `16-mixed`'s gradient scaler: it halves on overflow, and doubles after enough good steps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scale: float
+    good_steps: int
+
+
 class Progress(BaseModel):
     """Where a run stands, and what it takes to use its network.
 
@@ -24,6 +33,8 @@ class Progress(BaseModel):
         best_score: the best validation score so far; None before the first.
         in_channels, out_channels: of the network, so that a checkpoint can be loaded alone.
         plan: the preprocessing it was trained with.
+        stale: validations in a row that did not better the best score.
+        scaler: None without `16-mixed`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +44,8 @@ class Progress(BaseModel):
     in_channels: int
     out_channels: int
     plan: Plan
+    stale: int = 0
+    scaler: ScalerState | None = None
 
 
 def save_checkpoint(
@@ -47,6 +60,12 @@ def save_checkpoint(
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with replace_atomically(path) as temporary:
         save_file(plain, temporary, metadata={"progress": progress.model_dump_json()})
+
+
+def remove_unfinished(run: Path) -> None:
+    """Delete the temporary files of checkpoints in whose writing a run was killed."""
+    for path in run.glob(".*.tmp.*.safetensors"):
+        path.unlink(missing_ok=True)
 
 
 def load_checkpoint(
@@ -108,16 +127,22 @@ def load_network(path: Path) -> tuple[ENet, Progress]:
 
 
 def _read(path: Path) -> tuple[Progress, dict[str, Tensor]]:
+    if not path.is_file():
+        raise StoreError(
+            "the checkpoint does not exist",
+            where=path,
+            hint="Is this the run's folder? Train it first",
+        )
     try:
         with safe_open(path, framework="pt") as handle:
             progress = Progress.model_validate_json(handle.metadata()["progress"])
             return progress, {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise StoreError(
-            "the checkpoint cannot be read",
+            "the checkpoint is cut short or damaged",
             where=path,
-            got=str(error),
-            hint="Is this the run's folder? Train it first",
+            got=f"{path.stat().st_size} bytes; {error}",
+            hint="Copy it again, or train again: a run without last.safetensors begins anew",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Two trained runs to a bundle: ONNX graphs that were compared with the networks they come from."""
+"""Trained runs to a bundle: ONNX graphs that were compared with the networks they come from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,13 @@ from renalmap.networks.enet import INPUT_MULTIPLE, ENet
 from renalmap.preprocess import Plan, crop_boxes, cut_crop
 from renalmap.preprocess.plan import LOCALIZER_FIELDS, SEGMENTER_FIELDS, TRAINING_FIELDS
 from renalmap.training.checkpoint import load_network
-from renalmap.training.graph import Probabilities, stage_of
+from renalmap.training.graph import AveragedProbabilities, Ensemble, Probabilities, stage_of
 from renalmap.training.stages import on_grid
 
 logger = logging.getLogger(__name__)
+
+Checkpoints = Path | Sequence[Path]
+"""One network's, or those of several whose probabilities are averaged: a cross-validation's folds."""
 
 LABEL_TOLERANCE = 1e-5
 """Largest share of pixels whose label may differ between graph and network. Logits are not compared:
@@ -70,19 +73,19 @@ class BundleExtras:
 
 def export_bundle(
     store: Store,
-    localizer: Path,
-    segmenter: Path,
+    localizer: Checkpoints,
+    segmenter: Checkpoints,
     out: Path,
     extras: BundleExtras,
     *,
     overwrite: bool = False,
 ) -> Bundle:
-    """Make a bundle of two checkpoints trained on one store.
+    """Make a bundle of checkpoints trained on one store.
 
     Args:
         store: what both were trained on: gives Plan, slice statistics and the slices to compare on.
-        localizer: stage 1's checkpoint.
-        segmenter: stage 2's checkpoint.
+        localizer: stage 1's checkpoint, or several to be averaged.
+        segmenter: stage 2's, likewise.
         out: the bundle's folder.
         extras: model card, rules, calibration.
         overwrite: replace a folder that exists.
@@ -90,7 +93,8 @@ def export_bundle(
     Raises:
         ConfigError: a rule is none of the Plan's, or its value is wrong.
         OutputExistsError: `out` exists and may not be replaced.
-        StoreError: a checkpoint cannot be read, is of the other stage, or was trained with another Plan.
+        StoreError: a checkpoint cannot be read, is of the other stage, was trained with another Plan, or
+            none is given for a stage.
         ExportMismatchError: a graph's labels differ from its network's.
     """
     if out.exists() and not overwrite:
@@ -101,8 +105,8 @@ def export_bundle(
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         temporary.chmod(0o755)
-        stage1, plan1 = _load_stage(localizer, classes=2)
-        stage2, plan2 = _load_stage(segmenter, classes=3)
+        stage1, plan1 = _load_members(localizer, classes=2)
+        stage2, plan2 = _load_members(segmenter, classes=3)
         plan = _join_plans(store.plan, plan1, plan2, extras.rules)
         whole, crops = _comparison_images(store.with_plan(plan))
         _export_checked(stage1, plan, whole, temporary / LOCALIZER_FILE)
@@ -130,6 +134,21 @@ def export_onnx(network: ENet, plan: Plan, path: Path) -> None:
             stage 1 of 8 times its reduction.
         path: the file.
     """
+    _export(Probabilities(network, plan), network, plan, path)
+
+
+def export_ensemble(networks: Sequence[ENet], plan: Plan, path: Path) -> None:
+    """Write several networks of one stage as one graph that gives the mean of their probabilities.
+
+    Args:
+        networks: in evaluation mode.
+        plan: as for `export_onnx`.
+        path: the file.
+    """
+    _export(AveragedProbabilities(networks, plan), networks[0], plan, path)
+
+
+def _export(graph: nn.Module, network: ENet, plan: Plan, path: Path) -> None:
     step = INPUT_MULTIPLE * (plan.localizer_reduction if stage_of(network) == "localize" else 1)
     batch = torch.export.Dim("batch", min=1, max=4096)
     rows, columns = (torch.export.Dim(name, min=1, max=512) for name in ("rows", "columns"))
@@ -139,7 +158,7 @@ def export_onnx(network: ENet, plan: Plan, path: Path) -> None:
         # The exporter warns of its own deprecations on every call.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            Probabilities(network, plan),
+            graph,
             (torch.zeros(2, network.in_channels, 4 * step, 6 * step),),
             dynamo=True,
             verbose=False,
@@ -165,6 +184,25 @@ def _save_without_traces(model: object, path: Path) -> None:
         node.doc_string = ""
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
+
+
+def _load_members(checkpoints: Checkpoints, classes: int) -> tuple[list[ENet], Plan]:
+    """The networks of a stage, and the Plan they share."""
+    paths = [checkpoints] if isinstance(checkpoints, Path) else list(checkpoints)
+    members = [_load_stage(path, classes) for path in paths]
+    if not members:
+        raise StoreError("no checkpoint is given for a stage", expected="at least one")
+    first = members[0][1]
+    for path, (_, plan) in zip(paths, members, strict=True):
+        if _trained(plan) != _trained(first):
+            raise StoreError(
+                "networks to be averaged were trained with different Plans",
+                where=path,
+                got=plan.model_dump_json(),
+                expected=first.model_dump_json(),
+                hint="Train all folds with the same settings on the same store",
+            )
+    return [network for network, _ in members], first
 
 
 def _load_stage(checkpoint: Path, classes: int) -> tuple[ENet, Plan]:
@@ -213,11 +251,19 @@ def _trained(plan: Plan) -> dict[str, Any]:
     return plan.model_dump(include=set(TRAINING_FIELDS))
 
 
-def _export_checked(network: ENet, plan: Plan, images: NDArray[np.float32], path: Path) -> None:
-    export_onnx(network, plan, path)
+def _export_checked(
+    networks: Sequence[ENet], plan: Plan, images: NDArray[np.float32], path: Path
+) -> None:
+    stage = stage_of(networks[0])
+    if len(networks) == 1:
+        export_onnx(networks[0], plan, path)
+        reference = on_grid(networks[0], plan, stage)
+    else:
+        export_ensemble(networks, plan, path)
+        reference = Ensemble([on_grid(network, plan, stage) for network in networks])
     for engine in filter(is_installed, ENGINES):
         session = open_session(path, Runtime(engine))
-        share = compare_labels(on_grid(network, plan, stage_of(network)), session, images)
+        share = compare_labels(reference, session, images)
         logger.info("%s in %s: %.2g of pixels differ from the network's", path.name, engine, share)
         if share > LABEL_TOLERANCE:
             raise ExportMismatchError(

@@ -6,6 +6,7 @@ folded by the exporter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import floor
 
 import torch
@@ -49,6 +50,47 @@ class Probabilities(nn.Module):
         # ONNX Runtime's Softmax over channels takes a tenth of the whole graph's time.
         powers = torch.exp(logits - logits.amax(dim=1, keepdim=True))
         return powers / powers.sum(dim=1, keepdim=True)
+
+
+class AveragedProbabilities(nn.Module):
+    """Several networks of one stage as one graph of the bundle: the mean of their probabilities.
+
+    Args:
+        networks: trained.
+        plan: as for `Probabilities`.
+    """
+
+    def __init__(self, networks: Sequence[ENet], plan: Plan) -> None:
+        super().__init__()
+        self.members = nn.ModuleList([Probabilities(network, plan) for network in networks])
+        self.eval()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 1, H, W) to (N, C, H, W)."""
+        total: Tensor = self.members[0](image)
+        # One after the other: an engine frees a member's feature maps before the next one's.
+        for member in self.members[1:]:
+            total = total + member(image)
+        return total / len(self.members)
+
+
+class Ensemble(nn.Module):
+    """Several networks as one that gives logits: the logarithm of their mean probabilities.
+
+    What `AveragedProbabilities` is compared with; written plainly.
+
+    Args:
+        networks: each takes (N, 1, H, W) and gives logits.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(networks)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 1, H, W) to (N, C, H, W)."""
+        each = [torch.softmax(member(image), dim=1) for member in self.members]
+        return torch.stack(each).mean(dim=0).log()
 
 
 def stage_of(network: ENet) -> Stage:

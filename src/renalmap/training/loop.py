@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from lightning_fabric import Fabric
+from pydantic import ValidationError
 
 from renalmap.config import RunRecord
 from renalmap.dataset.store import Store
 from renalmap.errors import StoreError
 from renalmap.imaging.files import write_text_atomically
-from renalmap.networks.enet import ENet
-from renalmap.training.batches import Batch, BatchMaker, stream_batches
+from renalmap.training.batches import Batch, BatchMaker, Draw, stream_ahead
 from renalmap.training.checkpoint import (
     Progress,
+    ScalerState,
     load_checkpoint,
     load_initial_weights,
+    remove_unfinished,
     save_checkpoint,
 )
-from renalmap.training.losses import make_loss
+from renalmap.training.devices import restore_scaler, save_scaler
+from renalmap.training.launch import Launch
+from renalmap.training.log import Log
+from renalmap.training.pooling import (
+    count_processes,
+    leave_processes,
+    share_buffers,
+    sum_over_processes,
+)
 from renalmap.training.settings import TrainSettings
 from renalmap.training.stages import on_grid
 from renalmap.training.synthesis import LesionShapes, Synthesiser
+from renalmap.training.trainer import Trainer
 from renalmap.training.validation import ValidationResult, validate
 
 logger = logging.getLogger(__name__)
 
-LOG_COLUMNS = ("step", "loss", "learning_rate", "kidney_dice", "tumour_dice", "score")
-PACKAGES = ("torch", "monai", "lightning-fabric", "numpy")
+PACKAGES = ("torch", "lightning-fabric", "numpy")
+
+BEST, LAST, SETTINGS = "best.safetensors", "last.safetensors", "settings.json"
 
 StepReport = Callable[[int, float, ValidationResult | None], None]
 """Told (steps done, loss, the validation if there was one)."""
@@ -51,12 +60,16 @@ class TrainResult:
         best: that checkpoint.
         last: the final one.
         log: the CSV of losses and validations.
+        steps: trained in this and earlier sittings; fewer than asked for where patience ended.
+        leads: whether this process is the one that wrote all that.
     """
 
     best_score: float
     best: Path
     last: Path
     log: Path
+    steps: int
+    leads: bool
 
 
 def train(
@@ -69,6 +82,8 @@ def train(
 ) -> TrainResult:
     """Train one stage, or continue the run in `run`.
 
+    Under torchrun or srun every process calls this alike; the first one writes and reports.
+
     Args:
         store: prepared data; training and validation cases are read.
         settings: of the run; an existing run's must be the same.
@@ -78,50 +93,133 @@ def train(
 
     Raises:
         StoreError: the run exists with other settings, or there is nothing to train on.
+        ConfigError: the processes cannot share the batch out.
+        DatasetError: there are fewer patients than folds.
     """
     began = time.perf_counter()
+    launch = Launch.from_environment()
     _agree_on_settings(run, settings)
-    store = store.with_plan(settings.plan(store.plan))
+    store = as_trained(store, settings)
     record = RunRecord.start(packages=PACKAGES, seed=settings.seed, settings=settings)
-    maker = BatchMaker(store, settings, make_synthesiser(store, settings))
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
-    torch.manual_seed(settings.seed)
-    # On its device before the optimizer: loaded optimizer state follows its weights there.
-    raw = ENet(1, settings.out_channels, "selects" if settings.compile else "indices")
-    raw = raw.to(fabric.device)
-    optimizer = torch.optim.Adam(raw.parameters(), lr=settings.learning_rate)
-    best, last = run / "best.safetensors", run / "last.safetensors"
-    progress = _restore(last, initial, raw, optimizer, store)
-    raw.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    trained: Any = torch.compile(raw, dynamic=False) if settings.compile else raw
-    network, wrapped = fabric.setup(trained, optimizer)
+    maker = BatchMaker(store, settings, make_synthesiser(store, settings), launch)
+    trainer = Trainer(settings, maker, launch)
+    progress = _restore(run / LAST, initial, trainer, store)
+    _agree_on_step(run, progress, trainer)
     # Validation's single slices would have to be compiled again; the weights are the same.
-    judged = on_grid(raw, store.plan, settings.stage)
-    loop = _Loop(fabric, network, wrapped, settings)
-    best_score = progress.best_score
-    batches = stream_batches(maker, progress.step, settings.steps, settings.prefetch)
-    with closing(_Log(run, progress.step)) as log:
-        for done, batch in enumerate(batches, start=progress.step + 1):
-            loss = loop.step(done - 1, batch)
+    judged = on_grid(trainer.network, store.plan, settings.stage)
+    with closing(_Records(run, settings, progress.step) if launch.leads else _NoRecords()) as records:
+        for done, made in _batches(maker, settings, progress):
+            rate = _learning_rate(settings, done - 1)
+            loss = trainer.step(done - 1, made, rate)
             result = None
             if done % settings.validate_every == 0 or done == settings.steps:
-                result = validate(
-                    judged.eval(), store, settings.stage, settings.validation_stride, fabric.device
+                share_buffers(trainer.network)
+                stride = settings.validation_stride
+                result = validate(judged.eval(), store, settings.stage, stride, trainer.device, launch)
+                progress = _advance(progress, done, result.score, save_scaler(trainer.fabric))
+            records.write(done, loss, rate, result)
+            if result is not None:
+                records.keep(trainer, progress)
+            if launch.leads:
+                report(done, loss, result)
+            if _out_of_patience(settings, progress):
+                logger.info(
+                    "no better score in %d validations: stopping at step %d", progress.stale, done
                 )
-                improved = best_score is None or result.score > best_score
-                best_score = result.score if improved else best_score
-                state = _progress(raw, store, done, best_score)
-                if improved:
-                    save_checkpoint(best, raw, None, state)
-                save_checkpoint(last, raw, optimizer, state)
-            log.write(done, loss, loop.learning_rate, result)
-            report(done, loss, result)
-    record.duration_s = round(time.perf_counter() - began, 1)
-    record.settings = {**record.settings, "store": store.settings.model_dump(mode="json")}
-    record.write(run / "run.json")
-    return TrainResult(best_score or 0.0, best, last, log.path)
+                break
+    if launch.leads:
+        record.duration_s = round(time.perf_counter() - began, 1)
+        record.settings = {**record.settings, "store": store.settings.model_dump(mode="json")}
+        record.write(run / "run.json")
+    leave_processes()
+    return TrainResult(
+        best_score=progress.best_score or 0.0,
+        best=run / BEST,
+        last=run / LAST,
+        log=run / "log.csv",
+        steps=progress.step,
+        leads=launch.leads,
+    )
+
+
+def as_trained(store: Store, settings: TrainSettings) -> Store:
+    """A store with the Plan and the split that a run asks for.
+
+    Raises:
+        DatasetError: there are fewer patients than folds.
+    """
+    store = store.with_plan(settings.plan(store.plan))
+    if settings.fold is None:
+        return store
+    return store.with_split(store.split.fold(settings.fold, settings.folds))
+
+
+def _batches(
+    maker: BatchMaker, settings: TrainSettings, progress: Progress
+) -> Iterator[tuple[int, Batch | Draw]]:
+    """The steps still to do, from 1, with what the trainer takes."""
+    make: Callable[[int], Batch | Draw] = maker.draw if settings.augment_on_device else maker.make
+    stop = progress.step if _out_of_patience(settings, progress) else settings.steps
+    ahead = stream_ahead(make, progress.step, stop, settings.prefetch)
+    return enumerate(ahead, start=progress.step + 1)
+
+
+def _advance(progress: Progress, done: int, score: float, scaler: ScalerState | None) -> Progress:
+    """Where a run stands after a validation. `stale` is 0 where the score is the best so far."""
+    improved = progress.best_score is None or score > progress.best_score
+    changes = {
+        "step": done,
+        "best_score": score if improved else progress.best_score,
+        "stale": 0 if improved else progress.stale + 1,
+        "scaler": scaler,
+    }
+    return progress.model_copy(update=changes)
+
+
+def _out_of_patience(settings: TrainSettings, progress: Progress) -> bool:
+    return settings.patience is not None and progress.stale >= settings.patience
+
+
+class _Records:
+    """What a run leaves on disk step by step: its log and its checkpoints."""
+
+    def __init__(self, run: Path, settings: TrainSettings, step: int) -> None:
+        # Not before all else was found in order: what was refused may be put right in the same folder.
+        run.mkdir(parents=True, exist_ok=True)
+        path = run / SETTINGS
+        if not path.is_file():
+            write_text_atomically(path, settings.model_dump_json(indent=2) + "\n")
+        remove_unfinished(run)
+        self._run = run
+        self._log = Log(run, step)
+
+    def write(
+        self, step: int, loss: float, learning_rate: float, result: ValidationResult | None
+    ) -> None:
+        """Before `keep`: a checkpoint whose step the log lacks would leave a gap for good."""
+        self._log.write(step, loss, learning_rate, result)
+
+    def keep(self, trainer: Trainer, progress: Progress) -> None:
+        """The best before the last: killed between them, the run goes on from the last one before."""
+        if progress.stale == 0:
+            save_checkpoint(self._run / BEST, trainer.network, None, progress)
+        save_checkpoint(self._run / LAST, trainer.network, trainer.optimizer, progress)
+
+    def close(self) -> None:
+        self._log.close()
+
+
+class _NoRecords:
+    """The records of a process that does not lead."""
+
+    def write(self, *_: object) -> None:
+        """Nothing."""
+
+    def keep(self, *_: object) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 def make_synthesiser(store: Store, settings: TrainSettings) -> Synthesiser | None:
@@ -145,12 +243,11 @@ def make_synthesiser(store: Store, settings: TrainSettings) -> Synthesiser | Non
     return Synthesiser(settings.synthesis, shapes)
 
 
-def _restore(
-    last: Path, initial: Path | None, network: ENet, optimizer: torch.optim.Optimizer, store: Store
-) -> Progress:
+def _restore(last: Path, initial: Path | None, trainer: Trainer, store: Store) -> Progress:
     """Put a run where it stopped, or a new one where `initial` says."""
+    network = trainer.network
     if last.is_file():
-        progress = load_checkpoint(last, network, optimizer)
+        progress = load_checkpoint(last, network, trainer.optimizer)
         if progress.plan != store.plan:
             raise StoreError(
                 "the run was started on a store with another Plan",
@@ -159,47 +256,19 @@ def _restore(
                 expected=progress.plan.model_dump_json(),
                 hint="Give another --out, or the same store as before",
             )
+        restore_scaler(trainer.fabric, progress.scaler)
         logger.info("continuing %s at step %d", last.parent, progress.step)
         return progress
     if initial is not None:
         skipped = load_initial_weights(initial, network)
         logger.info("starting from %s, but for %s", initial, ", ".join(skipped) or "nothing")
-    return _progress(network, store, 0, None)
-
-
-def _progress(network: ENet, store: Store, step: int, best_score: float | None) -> Progress:
     return Progress(
-        step=step,
-        best_score=best_score,
+        step=0,
+        best_score=None,
         in_channels=network.in_channels,
         out_channels=network.out_channels,
         plan=store.plan,
     )
-
-
-class _Loop:
-    """One optimisation step; randomness depends on the seed and the step's number only."""
-
-    def __init__(self, fabric: Fabric, network: Any, optimizer: Any, settings: TrainSettings) -> None:
-        self._fabric, self._network, self._optimizer = fabric, network, optimizer
-        self._settings = settings
-        self._loss = make_loss(settings)
-        self.learning_rate = settings.learning_rate
-
-    def step(self, step: int, batch: Batch) -> float:
-        # Dropout draws from torch's global generator: reseeding it makes a resumed run exact.
-        torch.manual_seed(self._settings.seed * 1_000_003 + step)
-        self.learning_rate = _learning_rate(self._settings, step)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.learning_rate
-        self._network.train()
-        device = self._fabric.device
-        images = batch.images.to(device, memory_format=torch.channels_last)
-        self._optimizer.zero_grad()
-        loss = self._loss(self._network(images), batch.targets.to(device))
-        self._fabric.backward(loss)
-        self._optimizer.step()
-        return float(loss.detach())
 
 
 def _learning_rate(settings: TrainSettings, step: int) -> float:
@@ -209,56 +278,36 @@ def _learning_rate(settings: TrainSettings, step: int) -> float:
     return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
+def _agree_on_step(run: Path, progress: Progress, trainer: Trainer) -> None:
+    """Processes that read different checkpoints would go on from the first one's weights unnoticed."""
+    steps = torch.tensor(progress.step, device=trainer.device)
+    if int(sum_over_processes(steps)) != progress.step * count_processes():
+        raise StoreError(
+            "the processes do not find the same checkpoint",
+            where=run,
+            got=f"step {progress.step} here",
+            hint="Put the run's folder on a disk that all machines see",
+        )
+
+
 def _agree_on_settings(run: Path, settings: TrainSettings) -> None:
-    run.mkdir(parents=True, exist_ok=True)
-    path = run / "settings.json"
-    text = settings.model_dump_json(indent=2) + "\n"
-    if path.is_file() and path.read_text(encoding="utf-8") != text:
+    path = run / SETTINGS
+    if not path.is_file():
+        return
+    values = settings.model_dump(mode="json")
+    try:
+        # Through the model, so that a setting which has come up since has its default.
+        known = TrainSettings.model_validate_json(path.read_text(encoding="utf-8")).model_dump(
+            mode="json"
+        )
+    except ValidationError as error:
+        raise StoreError("the run's settings cannot be read", where=path, got=str(error)) from error
+    other = [name for name, value in values.items() if known[name] != value]
+    if other:
         raise StoreError(
             "the run was started with other settings",
             where=run,
+            got=", ".join(f"{name} {values[name]}" for name in other),
+            expected=", ".join(f"{name} {known[name]}" for name in other),
             hint="Give another --out, or the same options as before",
         )
-    write_text_atomically(path, text)
-
-
-class _Log:
-    """A CSV row a step, and TensorBoard's curves; rows after the last checkpoint are dropped on resume."""
-
-    def __init__(self, run: Path, step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 -- slow, only training needs it
-
-        self.path = run / "log.csv"
-        kept: list[list[str]] = []
-        if self.path.is_file():
-            with self.path.open(newline="", encoding="utf-8") as handle:
-                kept = [row for row in list(csv.reader(handle))[1:] if row and int(row[0]) <= step]
-        self._handle = self.path.open("w", newline="", encoding="utf-8", buffering=1)
-        self._writer = csv.writer(self._handle, lineterminator="\n")
-        self._writer.writerows([LOG_COLUMNS, *kept])
-        self._board = SummaryWriter(run / "tensorboard", purge_step=step)
-
-    def write(
-        self, step: int, loss: float, learning_rate: float, result: ValidationResult | None
-    ) -> None:
-        row: dict[str, float] = {"loss": loss, "learning_rate": learning_rate}
-        if result is not None:
-            row |= {f"{name}_dice": value for name, value in result.dice.items()}
-            row["score"] = result.score
-        for name, value in row.items():
-            self._board.add_scalar(name, value, step)
-        self._writer.writerow(
-            [step, *[f"{row[name]:.6g}" if name in row else "" for name in LOG_COLUMNS[1:]]]
-        )
-        if result is not None:
-            self._handle.flush()
-
-    def close(self) -> None:
-        self._handle.close()
-        self._board.close()
-
-
-def read_log(path: Path) -> list[dict[str, str]]:
-    """The rows of a run's log, as text by column."""
-    with path.open(newline="", encoding="utf-8") as handle:
-        return list(csv.DictReader(handle))

@@ -55,6 +55,7 @@ class TrainSettings(BaseModel):
     steps: int = Field(20_000, ge=1)
     """Batches to train on."""
     batch_size: int = Field(8, ge=1)
+    """Samples of a step, of all processes together: the devices share one batch out among them."""
     learning_rate: float = Field(1e-3, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
     """`cosine` lowers the learning rate to a hundredth over the run."""
@@ -93,7 +94,17 @@ class TrainSettings(BaseModel):
     """Steps between validations (and checkpoints)."""
     validation_stride: int = Field(1, ge=1)
     """Validate on every k-th slice of a case."""
+    patience: int | None = Field(None, ge=1)
+    """Stop after this many validations in a row without a better score; None trains to the last step. Of
+    no use with `schedule` cosine or `whole_slice_steps`, which need their end."""
+    fold: int | None = Field(None, ge=0)
+    """Cross-validation: validate on this fold, from 0, of the store's training and validation patients
+    and train on the others. None takes the store's own split. Test patients stay test patients."""
+    folds: int = Field(5, ge=2)
+    """How many folds there are."""
     augment: AugmentSettings = AugmentSettings()
+    augment_on_device: bool = False
+    """Warp and normalise batches where the network is, instead of in the threads that make them ahead."""
     synthesis: SynthesisSettings = SynthesisSettings()
     """Synthetic tumours, cysts and contrast phases; off by default."""
     lesion_shapes: Path | None = None
@@ -101,6 +112,9 @@ class TrainSettings(BaseModel):
     of masks in KiTS19's layout. None takes analytic shapes."""
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Precision = "32-true"
+    """`bf16-mixed` or `16-mixed` (which scales gradients): convolutions in 16 bits, weights in 32."""
+    sync_batch_norm: bool = True
+    """With several processes: batch norm over the whole batch, as one process has it, not each one's part."""
     threads: int | None = Field(None, ge=1)
     """Torch threads on the CPU; None takes all cores."""
     prefetch: int = Field(2, ge=1)
@@ -115,6 +129,8 @@ class TrainSettings(BaseModel):
             raise ValueError("localizer_reduction is for stage 1")
         if self.whole_slice_steps > self.steps:
             raise ValueError("whole_slice_steps exceeds steps")
+        if self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} of {self.folds}: folds are counted from 0")
         if self.tumour_share > self.drawn_foreground_share:
             raise ValueError("tumour_share is a part of the foreground's share and cannot exceed it")
         return self

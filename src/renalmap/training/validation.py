@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from renalmap.dataset.store import CaseEntry, Store
 from renalmap.labels import REGIONS
 from renalmap.preprocess import crop_boxes, cut_crop
+from renalmap.training.launch import ALONE, Launch
+from renalmap.training.pooling import sum_over_processes
 from renalmap.training.settings import Stage
 
 LOCALIZER_REGIONS: Mapping[str, frozenset[int]] = {"kidney": frozenset({1})}
@@ -42,9 +44,14 @@ class ValidationResult:
 
 
 def validate(
-    network: nn.Module, store: Store, stage: Stage, stride: int, device: torch.device
+    network: nn.Module,
+    store: Store,
+    stage: Stage,
+    stride: int,
+    device: torch.device,
+    launch: Launch = ALONE,
 ) -> ValidationResult:
-    """Score a network on the store's validation cases.
+    """Score a network on the store's validation cases, which processes share out among them.
 
     Stage 1 sees whole slices. Stage 2 sees crops about the reference's blobs, without jitter: what it
     does behind a real stage 1 is `renalmap evaluate`'s business.
@@ -55,27 +62,43 @@ def validate(
         stage: which task the network has.
         stride: every k-th slice of a case is scored.
         device: where the network is.
+        launch: which cases are scored here; every process gets the result of all.
     """
     regions = LOCALIZER_REGIONS if stage == "localize" else SEGMENTER_REGIONS
+    entries = store.part("validation")
+    counts = torch.zeros(len(entries), len(regions), 3, dtype=torch.int64)
+    for number in launch.share(len(entries)):
+        inputs = _inputs(store, entries[number], stage, stride)
+        counts[number] = _count_pixels(network, inputs, regions, device)
     found: dict[str, list[float]] = {name: [] for name in regions}
-    for entry in store.part("validation"):
-        counts = {name: np.zeros(3) for name in regions}
-        for images, targets in _inputs(store, entry, stage, stride):
-            with torch.inference_mode():
-                logits = network(torch.from_numpy(images)[None, None].to(device))
-            predicted = logits[0].argmax(dim=0).cpu().numpy()
-            for name, labels in regions.items():
-                ours, theirs = np.isin(predicted, list(labels)), np.isin(targets, list(labels))
-                counts[name] += ((ours & theirs).sum(), ours.sum(), theirs.sum())
-        for name, (both, ours_total, theirs_total) in counts.items():
-            if theirs_total > 0:
-                found[name].append(float(2 * both / (ours_total + theirs_total)))
+    for case in sum_over_processes(counts.to(device)).tolist():
+        for name, (both, ours, theirs) in zip(regions, case, strict=True):
+            if theirs > 0:
+                found[name].append(2 * both / (ours + theirs))
     return ValidationResult(
         dice={
             name: float(np.mean(values)) if values else float("nan") for name, values in found.items()
         },
         cases={name: len(values) for name, values in found.items()},
     )
+
+
+def _count_pixels(
+    network: nn.Module,
+    inputs: Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]],
+    regions: Mapping[str, frozenset[int]],
+    device: torch.device,
+) -> Tensor:
+    """Pixels that are in both, in ours, in the reference, by region: (regions, 3)."""
+    counts = np.zeros((len(regions), 3), np.int64)
+    for images, targets in inputs:
+        with torch.inference_mode():
+            logits = network(torch.from_numpy(images)[None, None].to(device))
+        predicted = logits[0].argmax(dim=0).cpu().numpy()
+        for number, labels in enumerate(regions.values()):
+            ours, theirs = np.isin(predicted, list(labels)), np.isin(targets, list(labels))
+            counts[number] += ((ours & theirs).sum(), ours.sum(), theirs.sum())
+    return torch.from_numpy(counts)
 
 
 def _inputs(
