@@ -70,7 +70,8 @@ class Trunk:
     def at(self, offset_mm: float) -> NDArray[np.int16]:
         """The slice that far above the kidneys' centre; the last one beyond the ends."""
         index = round(self.middle_zyx[0] + offset_mm / _TRUNK_STEP_MM)
-        return self.hu[min(max(index, 0), len(self.hu) - 1)]
+        plane: NDArray[np.int16] = self.hu[min(max(index, 0), len(self.hu) - 1)]
+        return plane
 
 
 def choose_cases(masks: Path, count: int | None) -> tuple[Case, ...]:
