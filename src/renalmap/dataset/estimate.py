@@ -101,7 +101,7 @@ def _cgroup_bytes(root: Path) -> list[int]:
     allowed = []
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
-        if controllers not in {"", "memory"}:
+        if controllers and "memory" not in controllers.split(","):
             continue
         below = path.rstrip("/")
         while True:
