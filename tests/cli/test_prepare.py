@@ -236,7 +236,7 @@ def small_disk(tmp_path):
     if os.name == "nt" or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("may not mount a small file system here")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -14,6 +14,7 @@ times faster. A case's slices appear together, when all are on the disk, and it 
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import shutil
@@ -37,6 +38,9 @@ from renalmap.preprocess import InPlaneFit, Normalisation, Plan, SliceStatistics
 StoreFormat = Literal["npz", "blosc2"]
 
 INT16_RANGE = (-32768, 32767)
+
+_LEAST_FREE_BYTES = 2_000_000
+"""A write that fails on a disk with less room than a slice takes failed for want of it."""
 
 _BLOSC2_ARRAYS: tuple[tuple[str, Any], ...] = (("hu", np.int16), ("label", np.uint8))
 
@@ -147,13 +151,14 @@ class Blosc2Slices:
             arrays: list[Any] = []
             found = 0
             for index, hu, labels in slices:
-                if not arrays:
-                    arrays = [
-                        self._empty(folder / f"{name}.b2nd", (expected, *hu.shape), dtype)
-                        for name, dtype in _BLOSC2_ARRAYS
-                    ]
-                arrays[0][index] = np.clip(np.rint(hu), *INT16_RANGE).astype(np.int16)
-                arrays[1][index] = np.ascontiguousarray(labels)
+                with _full_disk_named(folder):
+                    if not arrays:
+                        arrays = [
+                            self._empty(folder / f"{name}.b2nd", (expected, *hu.shape), dtype)
+                            for name, dtype in _BLOSC2_ARRAYS
+                        ]
+                    arrays[0][index] = np.clip(np.rint(hu), *INT16_RANGE).astype(np.int16)
+                    arrays[1][index] = np.ascontiguousarray(labels)
                 found += 1
             _check_count(case_id, found, expected)
 
@@ -185,6 +190,17 @@ class Blosc2Slices:
             # A slice is compressed in a millisecond; threads belong to cases.
             cparams={"nthreads": 1},
         )
+
+
+@contextmanager
+def _full_disk_named(folder: Path) -> Iterator[None]:
+    """Turn blosc2's RuntimeError, the same for every failed write, into what the system would have said."""
+    try:
+        yield
+    except RuntimeError as error:
+        if shutil.disk_usage(folder).free < _LEAST_FREE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
 
 
 @contextmanager
