@@ -29,6 +29,7 @@ Step = Callable[[], None]
 Work = Callable[[Item, Step], Result]
 
 _GOODBYE_S: Final = 2.0
+_SIGKILL: Final = 9  # which Windows has no name for
 _MessageKind = Literal["step", "log", "result", "error", "bug"]
 
 
@@ -243,7 +244,7 @@ class _Pool(Generic[Item, Result]):
         worker.pipe.close()
         self._workers.remove(worker)
         code = worker.process.exitcode or 0
-        if code == -signal.SIGKILL:
+        if code == -_SIGKILL:
             got = "signal 9 (SIGKILL), which the system sends when memory runs out"
         else:
             got = f"signal {-code}" if code < 0 else f"exit code {code}"
