@@ -186,3 +186,13 @@ class ExportMismatchError(RenalMapError):
 
 class CaseError(RenalMapError):
     """One case of several failed."""
+
+
+class CasesFailedError(CaseError):
+    """Cases of several failed, while the others went on.
+
+    Attributes:
+        failures: one error a case.
+    """
+
+    failures: tuple[RenalMapError, ...] = ()

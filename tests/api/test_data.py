@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from renalmap.api.data import SplitRequest, prepare_store, write_phantoms
+from renalmap.api.data import PrepareRequest, SplitRequest, prepare_store, write_phantoms
+from renalmap.dataset.store import Store
 from renalmap.errors import ConfigError, OutputExistsError, PathMissingError
 from renalmap.imaging import read_label_map, read_volume
 from renalmap.preprocess import Plan
@@ -68,10 +69,17 @@ def test_settings_that_mean_nothing_are_refused(tmp_path, text):
 def test_a_store_is_made_with_its_figures_and_record(tmp_path, config):
     write_phantoms(tmp_path / "set", cases=4, seed=1, config=config)
     plan = Plan(grid_size=64, crop_size=32, crop_margin=4)
-    store = prepare_store(
-        [tmp_path / "set"], tmp_path / "store", plan, split=SplitRequest(n_test=1, n_validation=1)
-    )
+    request = PrepareRequest(split=SplitRequest(n_test=1, n_validation=1))
+    report = prepare_store([tmp_path / "set"], tmp_path / "store", plan, request)
+    store = Store.open(tmp_path / "store")
+    assert {name: part.cases for name, part in report.parts.items()} == {
+        "train": 2,
+        "validation": 1,
+        "test": 1,
+    }
     assert [len(store.part(part)) for part in ("train", "validation", "test")] == [2, 1, 1]
+    assert (report.prepared_cases, report.prepared_slices) == (4, 32)
+    assert report.slices_per_s == pytest.approx(32 / report.seconds, rel=0.05)
     for name in ("intensities.png", "slice_statistics.png"):
         assert (tmp_path / "store" / name).read_bytes().startswith(b"\x89PNG")
     record = json.loads((tmp_path / "store" / "run.json").read_text())
@@ -83,8 +91,8 @@ def test_without_matplotlib_a_store_is_made_without_figures(tmp_path, config, mo
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     write_phantoms(tmp_path / "set", cases=4, seed=1, config=config)
     plan = Plan(grid_size=64, crop_size=32, crop_margin=4)
-    split = SplitRequest(n_test=1, n_validation=1)
-    prepare_store([tmp_path / "set"], tmp_path / "store", plan, split=split)
+    request = PrepareRequest(split=SplitRequest(n_test=1, n_validation=1))
+    prepare_store([tmp_path / "set"], tmp_path / "store", plan, request)
     assert (tmp_path / "store" / "run.json").is_file()
     assert not list((tmp_path / "store").glob("*.png"))
     (warning,) = caplog.records
@@ -92,7 +100,8 @@ def test_without_matplotlib_a_store_is_made_without_figures(tmp_path, config, mo
     assert "pip install 'renalmap[charts]'" in warning.message
     # As the warning says: the next call draws them.
     monkeypatch.undo()
-    prepare_store([tmp_path / "set"], tmp_path / "store", plan, split=split)
+    again = prepare_store([tmp_path / "set"], tmp_path / "store", plan, request)
+    assert (again.prepared_cases, again.slices_per_s) == (0, None)
     assert len(list((tmp_path / "store").glob("*.png"))) == 2
 
 
@@ -104,6 +113,6 @@ def test_data_sets_that_share_a_case_are_refused(tmp_path, config):
 
 def test_a_split_that_does_not_exist_is_named(tmp_path, config):
     write_phantoms(tmp_path / "set", cases=1, seed=1, config=config)
-    request = SplitRequest(file=tmp_path / "split.json")
+    request = PrepareRequest(split=SplitRequest(file=tmp_path / "split.json"))
     with pytest.raises(PathMissingError, match=r"split\.json"):
-        prepare_store([tmp_path / "set"], tmp_path / "store", Plan(), split=request)
+        prepare_store([tmp_path / "set"], tmp_path / "store", Plan(), request)

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import json
 import logging
+import os
 import tracemalloc
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from renalmap.dataset.cases import find_cases
-from renalmap.dataset.prepare import prepare
+from renalmap.dataset.prepare import prepare, prepare_measured
 from renalmap.dataset.split import Split
 from renalmap.dataset.store import Store, StoreSettings
-from renalmap.errors import DatasetError, StoreError
+from renalmap.dataset.workers import Workload
+from renalmap.errors import (
+    CasesFailedError,
+    DatasetError,
+    DiskSpaceError,
+    FolderInUseError,
+    StoreError,
+)
+from renalmap.imaging.files import locked_folder
 from renalmap.preprocess import InPlaneFit, Plan, SliceStatisticsAccumulator
 from renalmap.preprocess.intensity import clip_hu, volume_mean_deviation_hu
 
@@ -276,3 +288,173 @@ def test_cysts_are_trained_as_kidney_and_said_to_be(
     store = prepare(cases, tmp_path / "store", settings(), split)
     assert store.entries[1].kidney_pixels == store.entries[0].kidney_pixels
     assert "in 1 of the cases" in caplog.text
+
+
+def bytes_of(root: Path) -> dict[str, bytes]:
+    """Every file of a store, as it lies on the disk."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(("store_format", "weighting"), [("npz", "slice"), ("blosc2", "case")])
+def test_a_store_has_the_same_bytes_with_any_number_of_jobs(
+    tmp_path: Path, write_slices, draw_pixels, store_format, weighting
+):
+    pixels = {name: draw_pixels(seed, slices=2 + seed) for seed, name in enumerate("abcdef")}
+    cases = find_cases(write_slices(tmp_path / "slices", pixels))
+    split = Split(seed=0, train=tuple("abcde"), validation=("f",), test=())
+    made = settings(store_format, statistics_weighting=weighting)
+    one = prepare(cases, tmp_path / "one", made, split)
+    three = prepare(cases, tmp_path / "three", made, split, workload=Workload(3))
+    assert bytes_of(one.root) == bytes_of(three.root)
+
+
+def test_merged_statistics_are_those_of_one_pass(draw_pixels):
+    """Three accumulators of unequal weights, one of them empty, against NumPy's over everything."""
+    slices = np.concatenate([draw_pixels(seed)[0] for seed in range(3)]).astype(np.float64)
+    weights = np.repeat([1.0, 0.25, 3.0], 4)
+    merged = SliceStatisticsAccumulator(64)
+    for first in (0, 4, 8):
+        part = SliceStatisticsAccumulator(64)
+        for hu, weight in zip(slices[first : first + 4], weights[first : first + 4], strict=True):
+            part.add(hu, weight)
+        merged.merge(part)
+    merged.merge(SliceStatisticsAccumulator(64))
+    mean = np.average(slices, axis=0, weights=weights)
+    deviation = np.sqrt(np.average((slices - mean) ** 2, axis=0, weights=weights))
+    np.testing.assert_allclose(merged.finish().mean_hu, mean, rtol=1e-6, atol=1e-4)
+    np.testing.assert_allclose(merged.finish().deviation_hu, deviation, rtol=1e-6)
+
+
+def test_a_case_whose_files_changed_is_prepared_again(tmp_path: Path, write_scan, draw_pixels, caplog):
+    root, store = tmp_path / "kits", tmp_path / "store"
+    folders = [root / f"case_{number:05d}" for number in range(3)]
+    for number, folder in enumerate(folders):
+        write_scan(folder / "imaging.nii.gz", folder / "segmentation.nii.gz", draw_pixels(number))
+    split = Split(seed=0, train=tuple(folder.name for folder in folders), validation=(), test=())
+    prepare(find_cases(root), store, settings(), split)
+    entry = (store / "cases" / "case_00001.json").read_bytes()
+
+    # Another time, the same contents: as after copying the data set.
+    os.utime(folders[1] / "imaging.nii.gz", (1, 1))
+    with caplog.at_level(logging.WARNING):
+        assert prepare_measured(find_cases(root), store, settings(), split).cases == 0
+    assert caplog.text == ""
+    assert (store / "cases" / "case_00001.json").read_bytes() == entry
+
+    for path in folders[1].iterdir():
+        path.unlink()
+    changed = draw_pixels(9)
+    write_scan(folders[1] / "imaging.nii.gz", folders[1] / "segmentation.nii.gz", changed)
+    with caplog.at_level(logging.WARNING):
+        assert prepare_measured(find_cases(root), store, settings(), split).cases == 1
+    assert "case_00001 is prepared again: its files have changed" in caplog.text
+    np.testing.assert_array_equal(Store.open(store).slices.read("case_00001", 2)[0], changed[0][2])
+    fresh = prepare(find_cases(root), tmp_path / "fresh", settings(), split)
+    assert contents(store) == contents(fresh.root)
+
+
+@pytest.mark.parametrize("store_format", ["npz", "blosc2"])
+def test_a_case_that_lost_slices_is_prepared_again(tmp_path: Path, dataset: Path, store_format, caplog):
+    cases, root = find_cases(dataset), tmp_path / "store"
+    prepare(cases, root, settings(store_format), SPLIT)
+    whole = bytes_of(root)
+    damaged = root / "slices" / "b" / ("00002.npz" if store_format == "npz" else "label.b2nd")
+    damaged.write_bytes(b"")
+    with caplog.at_level(logging.WARNING):
+        assert prepare_measured(cases, root, settings(store_format), SPLIT).cases == 1
+    assert "b is prepared again: the store has" in caplog.text
+    assert bytes_of(root) == whole
+
+
+def test_stores_made_before_sources_were_recorded_are_continued(tmp_path: Path, dataset: Path):
+    cases, root = find_cases(dataset), tmp_path / "store"
+    prepare(cases, root, settings(), SPLIT)
+    for path in (root / "cases").glob("*.json"):
+        entry = json.loads(path.read_text())
+        del entry["source"]
+        path.write_text(json.dumps(entry))
+    assert prepare_measured(cases, root, settings(), SPLIT).cases == 0
+
+
+BROKEN = {
+    "without_imaging": "segmentation.nii.gz: a mask without imaging",
+    "other_grid": "case_00002: image and mask lie on different grids",
+    "illegal_label": "segmentation.nii.gz: a mask holds unknown labels (got uint8 from 0 to 7",
+    "truncated": "imaging.nii.gz: the file is cut short or damaged",
+}
+
+
+def break_case(folder: Path, how: str, write_scan, draw_pixels) -> None:
+    image, mask = folder / "imaging.nii.gz", folder / "segmentation.nii.gz"
+    hu, labels = draw_pixels(8)
+    if how == "illegal_label":
+        labels[1, 5, 5] = 7
+    if how in {"illegal_label", "other_grid"}:
+        image.unlink()
+        mask.unlink()
+        write_scan(image, mask, (hu, labels), mask_shift_mm=9.0 if how == "other_grid" else 0.0)
+    if how == "without_imaging":
+        image.unlink()
+    if how == "truncated":
+        image.write_bytes(image.read_bytes()[:5000])
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_case_is_named_and_the_others_are_kept(
+    tmp_path: Path, write_scan, draw_pixels, how: str
+):
+    """In this process; several broken ones in several processes are in tests/cli/test_prepare.py."""
+    root, store = tmp_path / "kits", tmp_path / "store"
+    folders = [root / f"case_{number:05d}" for number in range(4)]
+    for number, folder in enumerate(folders):
+        write_scan(folder / "imaging.nii.gz", folder / "segmentation.nii.gz", draw_pixels(number))
+    good = {path: path.read_bytes() for path in folders[2].iterdir()}
+    break_case(folders[2], how, write_scan, draw_pixels)
+    split = Split(seed=0, train=tuple(folder.name for folder in folders), validation=(), test=())
+
+    with pytest.raises(CasesFailedError, match=r"1 of 4 cases failed \(got case_00002\)") as failed:
+        prepare(find_cases(root, whole=False), store, settings(), split)
+    assert failed.value.exit_code == 1
+    (failure,) = failed.value.failures
+    assert BROKEN[how] in str(failure)
+    assert {path.stem for path in (store / "cases").iterdir()} == {
+        "case_00000",
+        "case_00001",
+        "case_00003",
+    }
+    assert not (store / "slices" / "case_00002").exists()
+    with pytest.raises(StoreError, match="unfinished"):
+        Store.open(store)
+
+    for path, content in good.items():
+        path.write_bytes(content)
+    assert prepare_measured(find_cases(root), store, settings(), split).cases == 1
+
+
+def test_a_store_that_does_not_fit_the_disk_is_refused_before_any_work(tmp_path: Path):
+    """Headers alone of 32,767 slices, wanted on a grid of 16,384: nine terabytes."""
+    folder = tmp_path / "kits" / "case_00000"
+    folder.mkdir(parents=True)
+    header = nib.Nifti1Header()
+    header.set_data_shape((32767, 64, 64))
+    header.set_data_dtype(np.int16)
+    header.set_sform(np.diag([1.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]], 1)
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    for name in ("imaging.nii.gz", "segmentation.nii.gz"):
+        (folder / name).write_bytes(gzip.compress(header.binaryblock + bytes(4)))
+    split = Split(seed=0, train=("case_00000",), validation=(), test=())
+    with pytest.raises(DiskSpaceError, match=r"too little room .* expected about 8795\.8 GB for 32767"):
+        prepare(
+            find_cases(tmp_path / "kits"), tmp_path / "store", settings("blosc2", grid_size=16384), split
+        )
+    assert not (tmp_path / "store" / "slices").exists()
+
+
+def test_two_runs_do_not_write_into_one_store(tmp_path: Path, dataset: Path):
+    root = tmp_path / "store"
+    root.mkdir()
+    with (
+        locked_folder(root, ".prepare.lock", "prepare"),
+        pytest.raises(FolderInUseError, match="another renalmap prepare is writing here"),
+    ):
+        prepare(find_cases(dataset), root, settings(), SPLIT)

@@ -7,21 +7,27 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from renalmap.config import RunRecord, load_settings
 from renalmap.dataset.cases import Case, find_cases
+from renalmap.dataset.estimate import available_cores, available_memory_bytes
 from renalmap.dataset.phantom import PhantomConfig, write_kits_layout
-from renalmap.dataset.prepare import Progress, prepare
-from renalmap.dataset.split import Split, draw_split
-from renalmap.dataset.store import Store, StoreFormat, StoreSettings
+from renalmap.dataset.prepare import Prepared, Progress, prepare_measured
+from renalmap.dataset.split import PARTS, Part, Split, draw_split
+from renalmap.dataset.store import Store, StoreFormat, StoreSettings, read_entries
+from renalmap.dataset.workers import Workload
 from renalmap.errors import ConfigError, MissingDependencyError, OutputExistsError
 from renalmap.preprocess import Plan
 from renalmap.report import draw_intensity_table, draw_slice_statistics
 
 logger = logging.getLogger(__name__)
+
+_MEMORY_SHARE: Final = 0.75
+"""Of the free memory that preparing may take: the rest is for the system, and for what estimates miss."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +59,82 @@ class SplitRequest:
         )
 
 
+@dataclass(frozen=True)
+class PrepareRequest:
+    """How a store is made.
+
+    Attributes:
+        store_format: how slices are kept.
+        split: who trains, validates and tests.
+        jobs: cases at once, each in a process of its own; None takes as many as there are cores.
+        memory_gb: what these processes may take together, by an estimate of each case from its headers;
+            None takes three quarters of what is free.
+        exclude: ids of cases that are left out. The split is the one with them.
+    """
+
+    store_format: StoreFormat = "npz"
+    split: SplitRequest = SplitRequest()
+    jobs: int | None = 1
+    memory_gb: float | None = None
+    exclude: tuple[str, ...] = ()
+
+    @property
+    def workload(self) -> Workload:
+        """Jobs and memory in numbers."""
+        if self.memory_gb is None:
+            memory_bytes = round(_MEMORY_SHARE * available_memory_bytes())
+        else:
+            memory_bytes = round(self.memory_gb * 1e9)
+        return Workload(available_cores() if self.jobs is None else self.jobs, max(1, memory_bytes))
+
+
+class PartReport(BaseModel):
+    """What one part of a store's split holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    patients: int
+    cases: int
+    slices: int
+    slices_with_kidney: int
+    slices_with_tumour: int
+
+
+class PrepareReport(BaseModel):
+    """What `renalmap prepare` did.
+
+    Attributes:
+        store: the store's folder.
+        format: how it keeps slices.
+        parts: what it holds.
+        prepared_cases: those that were done before are not counted.
+        prepared_slices: of these.
+        seconds: that took, with the slice statistics.
+        slices_per_s: None if nothing was left to prepare.
+        jobs: cases at once.
+        memory_gb: what they were allowed.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    store: str
+    format: StoreFormat
+    parts: dict[Part, PartReport]
+    prepared_cases: int
+    prepared_slices: int
+    seconds: float
+    slices_per_s: float | None
+    jobs: int
+    memory_gb: float
+
+
 def prepare_store(
     datasets: Sequence[Path],
     out: Path,
     plan: Plan,
-    *,
-    store_format: StoreFormat = "npz",
-    split: SplitRequest = SplitRequest(),
+    request: PrepareRequest = PrepareRequest(),
     progress: Progress = lambda *_: None,
-) -> Store:
+) -> PrepareReport:
     """Make or continue a store from one or several data sets, and draw its two figures.
 
     Without matplotlib the figures are left out, with a warning: the store is complete without them, and
@@ -71,29 +144,77 @@ def prepare_store(
         datasets: folders or tables that `find_cases` reads.
         out: the store's folder.
         plan: preprocessing decisions.
-        store_format: how slices are kept.
-        split: who trains, validates and tests.
+        request: format, split, and how much at once.
         progress: called after every slice.
 
     Raises:
-        InputError: a data set, a case or the split cannot be used; the store disagrees.
+        InputError: a data set or the split cannot be used, the store disagrees, or the disk is too small.
+        CasesFailedError: cases failed; the others are done.
     """
+    split = request.split
     record = RunRecord.start(packages=("numpy", "nibabel", "pydicom"), seed=split.seed, settings=plan)
-    cases = [case for dataset in datasets for case in find_cases(dataset)]
+    cases = [case for dataset in datasets for case in find_cases(dataset, whole=False)]
     ids = [case.case_id for case in cases]
     repeated = sorted({case_id for case_id in ids if ids.count(case_id) > 1})
     if repeated:
         raise ConfigError("the data sets share case ids", got=", ".join(repeated[:5]))
     start = time.perf_counter()
-    settings = StoreSettings(format=store_format, plan=plan)
-    store = prepare(cases, out, settings, split.resolve(cases), progress)
+    settings = StoreSettings(format=request.store_format, plan=plan)
+    workload = request.workload
+    wanted = _without(cases, request.exclude, out)
+    prepared = prepare_measured(wanted, out, settings, split.resolve(cases), progress, workload)
     try:
-        _draw_figures(store, out)
+        _draw_figures(prepared.store, out)
     except MissingDependencyError as error:
         logger.warning("The store is complete, its figures are not drawn: %s, and prepare again", error)
     record.duration_s = round(time.perf_counter() - start, 1)
     record.write(out / "run.json")
-    return store
+    return _report(prepared, workload)
+
+
+def _without(cases: Sequence[Case], exclude: Sequence[str], out: Path) -> list[Case]:
+    unknown = sorted(set(exclude) - {case.case_id for case in cases})
+    if unknown:
+        raise ConfigError(
+            "cases to leave out are not in the data sets",
+            got=", ".join(unknown),
+            expected="ids as case_00015",
+        )
+    there = sorted({entry.case_id for entry in read_entries(out)} & set(exclude))
+    if there:
+        raise ConfigError(
+            "cases to leave out are in the store already",
+            where=out,
+            got=", ".join(there),
+            hint="Give another --out",
+        )
+    return [case for case in cases if case.case_id not in exclude]
+
+
+def _report(prepared: Prepared, workload: Workload) -> PrepareReport:
+    store = prepared.store
+    return PrepareReport(
+        store=str(store.root),
+        format=store.settings.format,
+        parts={part: _part_report(store, part) for part in PARTS},
+        prepared_cases=prepared.cases,
+        prepared_slices=prepared.slices,
+        seconds=round(prepared.seconds, 2),
+        slices_per_s=round(prepared.slices / prepared.seconds, 2) if prepared.slices else None,
+        jobs=workload.jobs,
+        memory_gb=round((workload.memory_bytes or 0) / 1e9, 2),
+    )
+
+
+def _part_report(store: Store, part: Part) -> PartReport:
+    entries = store.part(part)
+    return PartReport(
+        patients=len({entry.patient for entry in entries}),
+        cases=len(entries),
+        slices=sum(len(entry.z_indices) for entry in entries),
+        slices_with_kidney=sum(pixels > 0 for entry in entries for pixels in entry.kidney_pixels),
+        slices_with_tumour=sum(pixels > 0 for entry in entries for pixels in entry.tumour_pixels),
+    )
 
 
 def _draw_figures(store: Store, out: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from renalmap.cli.console import output, progress_bar, show_error, show_warning
 from renalmap.cli.inspection import inspection_tables
-from renalmap.cli.tables import fetch_table, table
+from renalmap.cli.tables import fetch_table, store_table
 
 
 def fetch(
@@ -132,43 +132,60 @@ def prepare(
         Path | None, typer.Option(help="A TOML file of Plan settings, over the recipe's.")
     ] = None,
     crop: Annotated[Literal["blob", "slice"] | None, typer.Option(help="Stage 2's crops.")] = None,
+    exclude: Annotated[
+        str, typer.Option(help="Cases to leave out, by id: a,b,c; the split is the one with them.")
+    ] = "",
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Cases at once; default: cores.")
+    ] = None,
+    memory_gb: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="For all cases at once; default: three quarters of what is free."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")] = False,
 ) -> None:
     """Data set to store: slices, split, statistics.
 
     Slices on the network's grid, the split by patient, the slice statistics of the training cases and a
-    table of intensities. Interrupted, it continues where it stopped.
+    table of intensities. Interrupted, it continues where it stopped; cases whose files have changed are
+    prepared again. Exit code 0: the store is complete; 1: cases failed (the others are kept); 2: the
+    input cannot be used, or the disk is too small.
     """
-    from renalmap.api.data import SplitRequest, prepare_store
+    from renalmap.api.data import PrepareRequest, SplitRequest, prepare_store
     from renalmap.config import load_settings
     from renalmap.dataset.prepare import STATISTICS_PROGRESS
+    from renalmap.errors import CasesFailedError
     from renalmap.preprocess import Plan
     from renalmap.recipes import read_recipe
 
     plan = load_settings(Plan, config, {"crop": crop}, read_recipe(recipe, "plan"))
-    request = SplitRequest(seed, n_test, n_validation, _names(test), _names(validation), split)
-    with progress_bar() as bar:
-        made = prepare_store(
-            datasets,
-            out,
-            plan,
-            store_format=store,
-            split=request,
-            progress=lambda done, total, what: bar.show(
-                "statistics" if what == STATISTICS_PROGRESS else "slices", done, total, what
-            ),
-        )
-    summary = table(f"{out}", "part", "patients", "cases", "slices", "with kidney", "with tumour")
-    for part in ("train", "validation", "test"):
-        entries = made.part(part)
-        summary.add_row(
-            part,
-            str(len({entry.patient for entry in entries})),
-            str(len(entries)),
-            str(sum(len(entry.z_indices) for entry in entries)),
-            str(sum(pixels > 0 for entry in entries for pixels in entry.kidney_pixels)),
-            str(sum(pixels > 0 for entry in entries for pixels in entry.tumour_pixels)),
-        )
-    output.print(summary)
+    drawn = SplitRequest(seed, n_test, n_validation, _names(test), _names(validation), split)
+    request = PrepareRequest(store, drawn, jobs, memory_gb, _names(exclude))
+    try:
+        with progress_bar(quiet=quiet or json) as bar:
+            report = prepare_store(
+                datasets,
+                out,
+                plan,
+                request,
+                lambda done, total, what: bar.show(
+                    "statistics" if what == STATISTICS_PROGRESS else "slices", done, total, what
+                ),
+            )
+    except CasesFailedError as error:
+        for failure in error.failures:
+            show_error(str(failure))
+        raise
+    if json:
+        typer.echo(report.model_dump_json(indent=2))
+    elif not quiet:
+        output.print(store_table(report))
+        if report.slices_per_s is not None:
+            typer.echo(
+                f"prepared {report.prepared_slices} slices of {report.prepared_cases} cases in "
+                f"{report.seconds:.0f} s: {report.slices_per_s:.1f} slices/s with {report.jobs} jobs"
+            )
 
 
 def phantom(

@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from renalmap.api.data import PrepareReport
     from renalmap.api.fetch import FetchReport
     from renalmap.api.segment import CaseReport
     from renalmap.evaluation import CaseScore, MetricSummary, Score, Summary
@@ -121,6 +122,21 @@ def fetch_table(report: FetchReport) -> Table:
         more = f" and {len(missing) - _CASES_SHOWN} more" if len(missing) > _CASES_SHOWN else ""
         made.caption = f"Not complete: {', '.join(missing[:_CASES_SHOWN])}{more}"
         made.caption_justify = "left"
+    return made
+
+
+def store_table(report: PrepareReport) -> Table:
+    """What each part of a store holds."""
+    made = table(report.store, "part", "patients", "cases", "slices", "with kidney", "with tumour")
+    for name, part in report.parts.items():
+        counts = (
+            part.patients,
+            part.cases,
+            part.slices,
+            part.slices_with_kidney,
+            part.slices_with_tumour,
+        )
+        made.add_row(name, *map(str, counts))
     return made
 
 

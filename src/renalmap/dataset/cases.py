@@ -19,10 +19,10 @@ from renalmap.errors import (
     NoImagesError,
     NonFiniteVoxelsError,
 )
-from renalmap.imaging import LabelMap, read_geometry, read_label_map, read_volume
+from renalmap.imaging import Geometry, LabelMap, read_geometry, read_label_map, read_volume
 from renalmap.labels import CYST, KIDNEY, LABEL_NAMES
 
-__all__ = ["Case", "CasePixels", "count_slices", "find_cases", "open_case", "read_mask"]
+__all__ = ["Case", "CasePixels", "find_cases", "open_case", "read_case_geometry", "read_mask"]
 
 GRID_TOLERANCE_MM = 0.1
 """A mask's voxels may lie this far from its scan's: rounding in headers."""
@@ -47,12 +47,13 @@ class CasePixels:
     cysts: bool = False
 
 
-def find_cases(root: Path) -> tuple[Case, ...]:
+def find_cases(root: Path, *, whole: bool = True) -> tuple[Case, ...]:
     """The cases of a data set that can be trained on, sorted by id.
 
     Args:
         root: a data set in one of the layouts that `read_dataset` reads. Scans without a mask are left
             out.
+        whole: refuse a data set of which some cases have no imaging; otherwise one of which none has any.
 
     Raises:
         PathMissingError: nothing is there.
@@ -63,26 +64,22 @@ def find_cases(root: Path) -> tuple[Case, ...]:
     cases = tuple(case for case in dataset.cases if case.slice_files or case.mask is not None)
     if not cases:
         raise DatasetError("no case of the data set has a mask", where=root)
-    for case in cases:
-        if case.image is None and not case.slice_files:
-            raise NoImagesError(
-                "a mask without imaging",
-                where=case.mask,
-                expected="the scan of the case beside it (KiTS: imaging.nii.gz)",
-                hint="Fetch the imaging first: renalmap fetch kits19 --out FOLDER",
-            )
+    without = [case for case in cases if case.image is None and not case.slice_files]
+    if without and (whole or len(without) == len(cases)):
+        raise _no_imaging(without[0])
     return cases
 
 
-def count_slices(case: Case) -> int:
-    """How many slices a case has, from its headers alone.
+def read_case_geometry(case: Case) -> Geometry:
+    """Where the voxels of a case's scan lie, from its headers alone.
 
     Raises:
+        NoImagesError: there is a mask and no imaging.
         InputError: any of the readers' errors.
     """
     if case.image is None:
-        return len(case.slice_files)
-    return read_geometry(case.image, acquisition=case.acquisition).shape[0]
+        raise _no_imaging(case)
+    return read_geometry(case.image, acquisition=case.acquisition)
 
 
 def open_case(case: Case) -> CasePixels:
@@ -93,8 +90,10 @@ def open_case(case: Case) -> CasePixels:
         LabelError: the mask holds other labels than KiTS's 0 to 3.
         InputError: any of the readers' errors.
     """
-    if case.image is None or case.mask is None:
+    if case.slice_files:
         return _open_slices(case)
+    if case.image is None:
+        raise _no_imaging(case)
     volume = read_volume(case.image, acquisition=case.acquisition)
     labels = read_mask(case)
     if not volume.geometry.matches(labels.geometry, tolerance_mm=GRID_TOLERANCE_MM):
@@ -147,6 +146,15 @@ def read_mask(case: Case) -> LabelMap:
                 expected=", ".join(str(stored) for stored, _ in case.mask_labels),
             )
     return label_map
+
+
+def _no_imaging(case: Case) -> NoImagesError:
+    return NoImagesError(
+        "a mask without imaging",
+        where=case.mask,
+        expected="the scan of the case beside it (KiTS: imaging.nii.gz)",
+        hint="Fetch the imaging first: renalmap fetch kits19 --out FOLDER",
+    )
 
 
 def _open_slices(case: Case) -> CasePixels:

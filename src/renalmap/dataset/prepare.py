@@ -1,47 +1,75 @@
-"""Data set to store: slices on the grid, intensities, split, slice statistics."""
+"""Data set to store: slices on the grid, intensities, split, slice statistics.
+
+Two passes over the cases, both spread over processes: pixels into the store, then statistics out of it.
+The second merges cases in the order of their ids, so nothing depends on which was done first, or when.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.dataset.cases import Case, CasePixels, count_slices, open_case
+from renalmap.dataset.cases import Case, CasePixels, open_case
+from renalmap.dataset.estimate import CaseEstimate, estimate_case, estimate_store_bytes
+from renalmap.dataset.source import CaseSource
 from renalmap.dataset.split import Split
 from renalmap.dataset.store import (
-    INT16_RANGE,
     STATISTICS_FILE,
     CaseEntry,
+    SliceStore,
     Store,
     StoreSettings,
+    clear_unfinished,
     read_entries,
     read_settings,
+    remove_entry,
     slice_store,
     write_entry,
 )
-from renalmap.errors import StoreError
-from renalmap.imaging.files import write_text_atomically
-from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.dataset.survey import PLAUSIBLE_HU, CaseSurvey
+from renalmap.dataset.workers import ONE_AT_A_TIME, Step, Task, Workload, run_tasks
+from renalmap.errors import CasesFailedError, DiskSpaceError, InputError, RenalMapError, StoreError
+from renalmap.imaging.files import locked_folder, write_text_atomically
 from renalmap.preprocess import InPlaneFit, Plan, SliceStatisticsAccumulator
 from renalmap.preprocess.intensity import clip_hu
 
 logger = logging.getLogger(__name__)
-
-PLAUSIBLE_HU = (-1100.0, 4000.0)
-"""A case with voxels outside is listed and drawn as an outlier (the paper's Fig. 1), never dropped."""
 
 STATISTICS_PROGRESS = "slice statistics"
 """What `Progress` is told during the second pass."""
 
 Progress = Callable[[int, int, str], None]
 """Told (slices done, slices in all, what is being done)."""
+
+_LOCK_NAME: Final = ".prepare.lock"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run of `prepare` did.
+
+    Attributes:
+        store: complete.
+        cases: that were prepared; those that were done before are not counted.
+        slices: of these.
+        seconds: that took, with the slice statistics.
+    """
+
+    store: Store
+    cases: int
+    slices: int
+    seconds: float
 
 
 def prepare(
@@ -50,8 +78,25 @@ def prepare(
     settings: StoreSettings,
     split: Split,
     progress: Progress = lambda *_: None,
+    workload: Workload = ONE_AT_A_TIME,
 ) -> Store:
+    """The store that `prepare_measured` makes."""
+    return prepare_measured(cases, root, settings, split, progress, workload).store
+
+
+def prepare_measured(
+    cases: Sequence[Case],
+    root: Path,
+    settings: StoreSettings,
+    split: Split,
+    progress: Progress = lambda *_: None,
+    workload: Workload = ONE_AT_A_TIME,
+) -> Prepared:
     """Make a store, or continue one that was interrupted.
+
+    Cases that are in the store stay if their slices are all there and their files are what they were; any
+    other is prepared again from its start. The store's bytes depend neither on the workload nor on
+    interruptions.
 
     Args:
         cases: the data set's.
@@ -59,43 +104,32 @@ def prepare(
         settings: format and Plan; an existing store's must be the same.
         split: an existing store's must be the same.
         progress: called after every slice.
+        workload: cases at once. More than one job needs a program that can be imported again
+            (`if __name__ == "__main__"`).
 
     Raises:
+        CasesFailedError: cases cannot be read, or their processes died; the others are done, and the store
+            is not complete.
+        DiskSpaceError: the disk is too small, or full.
+        FolderInUseError: another run is writing there.
         StoreError: the store exists with other settings or another split.
         DatasetError: a case's patient is not in the split.
-        InputError: a case cannot be read; what was done before stays done.
     """
     for case in cases:
         split.part_of(case.patient)
     root.mkdir(parents=True, exist_ok=True)
-    _agree_on_settings(root, settings, split)
-    slices = slice_store(root, settings.format)
-    done = {entry.case_id for entry in read_entries(root)}
-    waiting = [case for case in cases if case.case_id not in done]
-    if waiting:
-        # Statistics of fewer cases must not outlive the arrival of another.
-        (root / STATISTICS_FILE).unlink(missing_ok=True)
-    with_cysts = 0
-    counter = _Counter(progress, len(cases), sum(count_slices(case) for case in waiting), len(done))
-    for case in waiting:
-        counter.begin(case.case_id)
-        survey = _CaseSurvey(settings.plan)
-        pixels = open_case(case)
-        with_cysts += pixels.cysts
-        walk = _on_grid(pixels, settings.plan, survey, counter)
-        slices.write_case(case.case_id, walk, expected=len(pixels.z_indices))
-        for _ in walk:
-            """A case that was complete but not declared so is surveyed to its end."""
-        write_entry(root, survey.entry(case, pixels))
-    if with_cysts:
-        logger.warning(
-            "Cysts are marked (label 3) in %d of the cases: they are trained as kidney, as in KiTS19",
-            with_cysts,
-        )
-    _write_statistics(root, settings, split, progress)
-    store = Store.open(root)
-    _write_intensities(store)
-    return store
+    with locked_folder(root, _LOCK_NAME, "prepare"):
+        began = time.perf_counter()
+        _agree_on_settings(root, settings, split)
+        clear_unfinished(root)
+        run = _Run(root, settings, workload, progress)
+        waiting = run.waiting(cases)
+        slices = run.prepare_cases(waiting, len(cases))
+        _write_statistics(run, split)
+        seconds = time.perf_counter() - began
+        store = Store.open(root)
+        _write_intensities(store)
+    return Prepared(store, len(waiting), slices, seconds)
 
 
 def _agree_on_settings(root: Path, settings: StoreSettings, split: Split) -> None:
@@ -126,69 +160,154 @@ class _Counter:
     total: int
     done: int = 0
     slices: int = 0
-    name: str = ""
 
-    def begin(self, name: str) -> None:
-        self.name = name
-        self.done += 1
-
-    def step(self) -> None:
+    def step(self, name: str) -> None:
         self.slices += 1
-        self.progress(self.slices, self.total, f"{self.name} ({self.done} of {self.cases} cases)")
+        self.progress(self.slices, self.total, f"{name} ({self.done} of {self.cases} cases done)")
 
 
 @dataclass
-class _CaseSurvey:
-    """What is learned of a case while its slices pass by."""
+class _Run:
+    """What the steps of a run share."""
 
-    plan: Plan
-    kidney_pixels: list[int] = field(default_factory=list)
-    tumour_pixels: list[int] = field(default_factory=list)
-    histogram: NDArray[np.int64] = field(
-        default_factory=lambda: np.zeros(INT16_RANGE[1] - INT16_RANGE[0] + 1, np.int64)
+    root: Path
+    settings: StoreSettings
+    workload: Workload
+    progress: Progress
+    slices: SliceStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.slices = slice_store(self.root, self.settings.format)
+
+    def waiting(self, cases: Sequence[Case]) -> list[Case]:
+        """The cases that are not in the store, or not as they should be; these are taken out of it."""
+        entries = {entry.case_id: entry for entry in read_entries(self.root)}
+        waiting = []
+        for case in cases:
+            entry = entries.get(case.case_id)
+            trouble = None if entry is None else self._trouble(case, entry)
+            if trouble is not None:
+                logger.warning("%s is prepared again: %s", case.case_id, trouble)
+                remove_entry(self.root, case.case_id)
+            if entry is None or trouble is not None:
+                waiting.append(case)
+        if waiting:
+            # Statistics of fewer cases must not outlive the arrival of another.
+            (self.root / STATISTICS_FILE).unlink(missing_ok=True)
+        return waiting
+
+    def _trouble(self, case: Case, entry: CaseEntry) -> str | None:
+        found = self.slices.count(case.case_id)
+        if found != len(entry.z_indices):
+            return f"the store has {found} of its {len(entry.z_indices)} slices"
+        if entry.source is not None and not entry.source.still_is(case):
+            return "its files have changed"
+        return None
+
+    def prepare_cases(self, waiting: Sequence[Case], in_all: int) -> int:
+        """Put cases into the store, the largest first; how many slices these are."""
+        estimates, failures = self._estimate(waiting)
+        self._check_space(sum(estimate.slices for estimate in estimates.values()))
+        order = sorted(
+            (case for case in waiting if case.case_id in estimates),
+            key=lambda case: -estimates[case.case_id].memory_bytes,
+        )
+        tasks = [
+            Task(
+                case.case_id,
+                _CaseWork(case, self.root, self.settings),
+                estimates[case.case_id].memory_bytes,
+            )
+            for case in order
+        ]
+        self._warn_of_size(tasks)
+        total = sum(estimate.slices for estimate in estimates.values())
+        counter = _Counter(self.progress, in_all, total, in_all - len(waiting))
+        with_cysts = 0
+        with closing(run_tasks(tasks, _prepare_case, self.workload, counter.step)) as outcomes:
+            for outcome in outcomes:
+                if outcome.error is not None:
+                    failures[outcome.task.name] = outcome.error
+                else:
+                    counter.done += 1
+                    with_cysts += bool(outcome.result)
+        if with_cysts:
+            logger.warning(
+                "Cysts are marked (label 3) in %d of the cases: they are trained as kidney, as in KiTS19",
+                with_cysts,
+            )
+        if failures:
+            raise _failed(failures, in_all)
+        return total
+
+    def _estimate(
+        self, waiting: Sequence[Case]
+    ) -> tuple[dict[str, CaseEstimate], dict[str, RenalMapError]]:
+        estimates: dict[str, CaseEstimate] = {}
+        failures: dict[str, RenalMapError] = {}
+        for case in waiting:
+            try:
+                estimates[case.case_id] = estimate_case(case, self.settings.plan.grid_size)
+            except InputError as error:
+                failures[case.case_id] = error
+        return estimates, failures
+
+    def _check_space(self, slices: int) -> None:
+        needed = estimate_store_bytes(slices, self.settings.plan.grid_size, self.settings.format)
+        free = shutil.disk_usage(self.root).free
+        if needed > free:
+            raise DiskSpaceError(
+                "the disk has too little room",
+                where=self.root,
+                got=f"{free / 1e9:.1f} GB free",
+                expected=f"about {needed / 1e9:.1f} GB for {slices} slices",
+                hint="Make room, give another --out, or use --store blosc2, which takes two thirds of npz",
+            )
+
+    def _warn_of_size(self, tasks: Sequence[Task[Any]]) -> None:
+        allowed = self.workload.memory_bytes
+        for task in tasks:
+            if allowed is not None and task.memory_bytes > allowed:
+                logger.warning(
+                    "%s takes about %.1f GB, more than the %.1f GB allowed; it is prepared alone",
+                    *(task.name, task.memory_bytes / 1e9, allowed / 1e9),
+                )
+
+
+def _failed(failures: Mapping[str, RenalMapError], in_all: int) -> CasesFailedError:
+    error = CasesFailedError(
+        f"{len(failures)} of {in_all} cases failed",
+        got=", ".join(sorted(failures)[:5]) + (", ..." if len(failures) > 5 else ""),
+        hint="The others are in the store. Mend these and give the same command again, or leave them out "
+        "with --exclude",
     )
-    extremes_hu: tuple[float, float] = (np.inf, -np.inf)
-    moments: tuple[int, float, float] = (0, 0.0, 0.0)
+    error.failures = tuple(failures[name] for name in sorted(failures))
+    return error
 
-    def take(self, hu: NDArray[Any], labels: NDArray[np.uint8]) -> None:
-        self.extremes_hu = (
-            min(self.extremes_hu[0], float(hu.min())),
-            max(self.extremes_hu[1], float(hu.max())),
-        )
-        levels = np.clip(np.rint(hu), *INT16_RANGE).astype(np.int64) - INT16_RANGE[0]
-        self.histogram += np.bincount(levels.ravel(), minlength=self.histogram.size)
-        self.kidney_pixels.append(int((labels == KIDNEY).sum()))
-        self.tumour_pixels.append(int((labels == TUMOUR).sum()))
 
-    def entry(self, case: Case, pixels: CasePixels) -> CaseEntry:
-        levels = np.arange(INT16_RANGE[0], INT16_RANGE[1] + 1, dtype=np.float64)
-        cumulative = np.cumsum(self.histogram) / self.histogram.sum()
-        p01, p50, p99 = (float(levels[np.searchsorted(cumulative, q)]) for q in (0.01, 0.5, 0.99))
-        clipped = clip_hu(levels, self.plan).astype(np.float64)
-        share = self.histogram / self.histogram.sum()
-        mean = float((share * clipped).sum())
-        deviation = float(np.sqrt((share * (clipped - mean) ** 2).sum()))
-        low, high = self.extremes_hu
-        return CaseEntry(
-            case_id=case.case_id,
-            patient=case.patient,
-            shape=pixels.shape,
-            spacing_mm=pixels.spacing_mm,
-            z_indices=pixels.z_indices,
-            kidney_pixels=tuple(self.kidney_pixels),
-            tumour_pixels=tuple(self.tumour_pixels),
-            min_hu=low,
-            p01_hu=p01,
-            p50_hu=p50,
-            p99_hu=p99,
-            max_hu=high,
-            outlier=low < PLAUSIBLE_HU[0] or high > PLAUSIBLE_HU[1],
-            volume_mean_deviation_hu=(mean, deviation),
-        )
+@dataclass(frozen=True)
+class _CaseWork:
+    """What another process needs to know to put a case into the store."""
+
+    case: Case
+    root: Path
+    settings: StoreSettings
+
+
+def _prepare_case(work: _CaseWork, step: Step) -> bool:
+    """Put one case into the store and declare it done; whether its mask marks cysts."""
+    source = CaseSource.of(work.case)
+    survey = CaseSurvey(work.settings.plan)
+    pixels = open_case(work.case)
+    walk = _on_grid(pixels, work.settings.plan, survey, step)
+    slices = slice_store(work.root, work.settings.format)
+    slices.write_case(work.case.case_id, walk, expected=len(pixels.z_indices))
+    write_entry(work.root, survey.entry(work.case, pixels, source))
+    return pixels.cysts
 
 
 def _on_grid(
-    pixels: CasePixels, plan: Plan, survey: _CaseSurvey, counter: _Counter
+    pixels: CasePixels, plan: Plan, survey: CaseSurvey, step: Step
 ) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.uint8]]]:
     spacing_mm = (1.0, 1.0) if pixels.spacing_mm is None else pixels.spacing_mm[1:]
     fit = InPlaneFit(*pixels.shape, spacing_mm, plan.grid_size)
@@ -196,27 +315,63 @@ def _on_grid(
         on_grid = fit.labels_to_grid(labels)
         survey.take(hu, on_grid)
         yield index, fit.to_grid(hu, plan.outside_hu), on_grid
-        counter.step()
+        step()
 
 
-def _write_statistics(root: Path, settings: StoreSettings, split: Split, progress: Progress) -> None:
-    path = root / STATISTICS_FILE
+@dataclass(frozen=True)
+class _StatisticsWork:
+    """What another process needs to know to sum a case of the store up."""
+
+    root: Path
+    settings: StoreSettings
+    case_id: str
+    slices: int
+
+
+def _accumulate_case(work: _StatisticsWork, step: Step) -> SliceStatisticsAccumulator:
+    plan, slices = work.settings.plan, slice_store(work.root, work.settings.format)
+    weight = 1.0 if plan.statistics_weighting == "slice" else 1.0 / work.slices
+    accumulator = SliceStatisticsAccumulator(plan.grid_size)
+    for index in range(work.slices):
+        hu, _ = slices.read(work.case_id, index)
+        accumulator.add(clip_hu(hu, plan), weight)
+        step()
+    return accumulator
+
+
+def _write_statistics(run: _Run, split: Split) -> None:
+    path = run.root / STATISTICS_FILE
     if path.exists():
         return
-    plan, slices = settings.plan, slice_store(root, settings.format)
-    accumulator = SliceStatisticsAccumulator(plan.grid_size)
-    entries = [entry for entry in read_entries(root) if split.part_of(entry.patient) == "train"]
-    total = sum(len(entry.z_indices) for entry in entries)
-    done = 0
-    for entry in entries:
-        count = len(entry.z_indices)
-        weight = 1.0 if plan.statistics_weighting == "slice" else 1.0 / count
-        for index in range(count):
-            hu, _ = slices.read(entry.case_id, index)
-            accumulator.add(clip_hu(hu, plan), weight)
-            done += 1
-            progress(done, total, STATISTICS_PROGRESS)
-    accumulator.finish().save(path)
+    entries = [entry for entry in read_entries(run.root) if split.part_of(entry.patient) == "train"]
+    tasks = [
+        Task(
+            entry.case_id,
+            _StatisticsWork(run.root, run.settings, entry.case_id, len(entry.z_indices)),
+        )
+        for entry in entries
+    ]
+    total, done = sum(len(entry.z_indices) for entry in entries), 0
+
+    def step(_: str) -> None:
+        nonlocal done
+        done += 1
+        run.progress(done, total, STATISTICS_PROGRESS)
+
+    merged = SliceStatisticsAccumulator(run.settings.plan.grid_size)
+    early: dict[str, SliceStatisticsAccumulator] = {}
+    turn = iter(tasks)
+    expected = next(turn, None)
+    with closing(run_tasks(tasks, _accumulate_case, run.workload, step)) as outcomes:
+        for outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error
+            if outcome.result is not None:
+                early[outcome.task.name] = outcome.result
+            while expected is not None and expected.name in early:
+                merged.merge(early.pop(expected.name))
+                expected = next(turn, None)
+    merged.finish().save(path)
 
 
 def _write_intensities(store: Store) -> None:

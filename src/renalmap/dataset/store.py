@@ -8,13 +8,18 @@ STORE/
 
 Two formats hold the slices. `npz` is the paper's: one compressed float32 NumPy file a slice.
 `blosc2` holds a case in one int16 and one uint8 array whose chunks are slices: smaller, and read many
-times faster. A case counts as done when its `cases/<case>.json` exists, written after its slices.
+times faster. A case's slices appear together, when all are on the disk, and it counts as done when its
+`cases/<case>.json` exists, written after them.
 """
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,14 +29,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from renalmap.dataset.source import CaseSource
 from renalmap.dataset.split import Part, Split
 from renalmap.errors import MissingDependencyError, StoreError
-from renalmap.imaging.files import replace_atomically, write_text_atomically
+from renalmap.imaging.files import write_text_atomically
 from renalmap.preprocess import InPlaneFit, Normalisation, Plan, SliceStatistics
 
 StoreFormat = Literal["npz", "blosc2"]
 
 INT16_RANGE = (-32768, 32767)
+
+_LEAST_FREE_BYTES = 2_000_000
+"""A write that fails on a disk with less room than a slice takes failed for want of it."""
+
+_BLOSC2_ARRAYS: tuple[tuple[str, Any], ...] = (("hu", np.int16), ("label", np.uint8))
 
 STATISTICS_FILE = "slice_statistics.npz"
 """Written last: a store that has it is complete."""
@@ -41,7 +52,8 @@ class CaseEntry(BaseModel):
     """What the store knows of a case.
 
     The intensities are of the unclipped HU of all voxels: extremes and percentiles.
-    `volume_mean_deviation_hu` is of the clipped HU, for the Plan's `volume_zscore`.
+    `volume_mean_deviation_hu` is of the clipped HU, for the Plan's `volume_zscore`. `source` is what it was
+    made of; None in stores made before that was recorded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +72,7 @@ class CaseEntry(BaseModel):
     max_hu: float
     outlier: bool
     volume_mean_deviation_hu: tuple[float, float]
+    source: CaseSource | None = None
 
     def grid_spacing_mm(self, grid_size: int) -> tuple[float, float] | None:
         """Pixel spacing (y, x) of its slices on the grid; None where the slices do not tell it."""
@@ -83,10 +96,13 @@ class SliceStore(Protocol):
     """How slices are kept."""
 
     def write_case(self, case_id: str, slices: Any, expected: int) -> None:
-        """Keep a case's slices, an iterable of (index, HU, labels); resume where possible."""
+        """Keep a case's slices, an iterable of (index, HU, labels), all or none; replace earlier ones."""
 
     def read(self, case_id: str, index: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """HU and labels of a case's slice by its position in `z_indices`; (grid, grid) each."""
+
+    def count(self, case_id: str) -> int:
+        """How many slices of a case can be read; 0 if there is none or they are damaged."""
 
 
 class NpzSlices:
@@ -96,28 +112,23 @@ class NpzSlices:
         self._root = root
 
     def write_case(self, case_id: str, slices: Any, expected: int) -> None:
-        """See `SliceStore`. Slices that are there already are complete, and kept."""
-        folder = self._root / case_id
-        folder.mkdir(parents=True, exist_ok=True)
-        for index, hu, labels in slices:
-            path = folder / f"{index:05d}.npz"
-            if not path.exists():
-                with replace_atomically(path) as temporary, temporary.open("wb") as handle:
+        """See `SliceStore`."""
+        with _case_folder(self._root, case_id) as folder:
+            found = 0
+            for index, hu, labels in slices:
+                with (folder / f"{index:05d}.npz").open("wb") as handle:
                     np.savez_compressed(handle, hu=hu.astype(np.float32), label=labels)
-        found = len(list(folder.glob("[0-9]*.npz")))
-        if found != expected:
-            raise StoreError(
-                "a case has another number of slices than expected",
-                where=folder,
-                got=str(found),
-                expected=str(expected),
-                hint="Delete this folder and run prepare again",
-            )
+                found += 1
+            _check_count(case_id, found, expected)
 
     def read(self, case_id: str, index: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """See `SliceStore`."""
         with np.load(self._root / case_id / f"{index:05d}.npz", allow_pickle=False) as arrays:
             return arrays["hu"], arrays["label"]
+
+    def count(self, case_id: str) -> int:
+        """See `SliceStore`."""
+        return sum(path.stat().st_size > 0 for path in (self._root / case_id).glob("[0-9]*.npz"))
 
 
 class Blosc2Slices:
@@ -135,34 +146,93 @@ class Blosc2Slices:
         self._open = lru_cache(maxsize=512)(self._open_array)
 
     def write_case(self, case_id: str, slices: Any, expected: int) -> None:
-        """See `SliceStore`. An interrupted case starts anew: its folder appears only when complete."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        final, temporary = self._root / case_id, self._root / f".{case_id}.tmp"
-        if final.exists():
-            return
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        arrays: list[Any] = []
-        for index, hu, labels in slices:
-            if not arrays:
-                arrays = [
-                    self._empty(temporary / f"{name}.b2nd", (expected, *hu.shape), dtype)
-                    for name, dtype in (("hu", np.int16), ("label", np.uint8))
-                ]
-            arrays[0][index] = np.clip(np.rint(hu), *INT16_RANGE).astype(np.int16)
-            arrays[1][index] = np.ascontiguousarray(labels)
-        temporary.replace(final)
+        """See `SliceStore`."""
+        with _case_folder(self._root, case_id) as folder:
+            arrays: list[Any] = []
+            found = 0
+            for index, hu, labels in slices:
+                with _full_disk_named(folder):
+                    if not arrays:
+                        arrays = [
+                            self._empty(folder / f"{name}.b2nd", (expected, *hu.shape), dtype)
+                            for name, dtype in _BLOSC2_ARRAYS
+                        ]
+                    arrays[0][index] = np.clip(np.rint(hu), *INT16_RANGE).astype(np.int16)
+                    arrays[1][index] = np.ascontiguousarray(labels)
+                found += 1
+            _check_count(case_id, found, expected)
 
     def read(self, case_id: str, index: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """See `SliceStore`."""
         return self._open(case_id, "hu")[index], self._open(case_id, "label")[index]
+
+    def count(self, case_id: str) -> int:
+        """See `SliceStore`."""
+        try:
+            return min(int(self._open_array(case_id, name).shape[0]) for name, _ in _BLOSC2_ARRAYS)
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+        ):  # what blosc2 raises on a file that is none of its own
+            return 0
 
     def _open_array(self, case_id: str, name: str) -> Any:
         return self._blosc2.open(str(self._root / case_id / f"{name}.b2nd"), mode="r")
 
     def _empty(self, path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
         return self._blosc2.empty(
-            shape, dtype=dtype, chunks=(1, *shape[1:]), urlpath=str(path), mode="w"
+            shape,
+            dtype=dtype,
+            chunks=(1, *shape[1:]),
+            urlpath=str(path),
+            mode="w",
+            # A slice is compressed in a millisecond; threads belong to cases.
+            cparams={"nthreads": 1},
+        )
+
+
+@contextmanager
+def _full_disk_named(folder: Path) -> Iterator[None]:
+    """Turn blosc2's RuntimeError, the same for every failed write, into what the system would have said."""
+    try:
+        yield
+    except RuntimeError as error:
+        if shutil.disk_usage(folder).free < _LEAST_FREE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
+
+
+@contextmanager
+def _case_folder(root: Path, case_id: str) -> Iterator[Path]:
+    """A folder that gets its name only when what is in it is complete and on the disk."""
+    final, temporary = root / case_id, root / f".{case_id}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for path in temporary.iterdir():
+            with path.open("rb+") as handle:
+                os.fsync(handle.fileno())
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.replace(final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def clear_unfinished(root: Path) -> None:
+    """Delete what killed processes left of cases below a store's folder."""
+    for folder in (root / "slices").glob(".*.tmp"):
+        shutil.rmtree(folder)
+
+
+def _check_count(case_id: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise StoreError(
+            "a case has another number of slices than expected",
+            where=case_id,
+            got=str(found),
+            expected=str(expected),
         )
 
 
@@ -267,4 +337,13 @@ def read_entries(root: Path) -> tuple[CaseEntry, ...]:
 def write_entry(root: Path, entry: CaseEntry) -> None:
     """Declare a case done."""
     (root / "cases").mkdir(parents=True, exist_ok=True)
-    write_text_atomically(root / "cases" / f"{entry.case_id}.json", entry.model_dump_json() + "\n")
+    write_text_atomically(_entry_path(root, entry.case_id), entry.model_dump_json() + "\n")
+
+
+def remove_entry(root: Path, case_id: str) -> None:
+    """Declare a case not done."""
+    _entry_path(root, case_id).unlink(missing_ok=True)
+
+
+def _entry_path(root: Path, case_id: str) -> Path:
+    return root / "cases" / f"{case_id}.json"

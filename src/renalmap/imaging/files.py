@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from renalmap.errors import OutputExistsError, PathMissingError
+from renalmap.errors import FolderInUseError, OutputExistsError, PathMissingError
 
 
 def check_writable(path: Path, *, overwrite: bool) -> None:
@@ -55,3 +55,34 @@ def write_text_atomically(path: Path, text: str) -> None:
     """Write UTF-8 text through `replace_atomically`."""
     with replace_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def locked_folder(folder: Path, lock_name: str, verb: str) -> Iterator[None]:
+    """Keep a second run of a command out of a folder, where the system can.
+
+    The lock ends with the process, however that ends.
+
+    Args:
+        folder: must exist.
+        lock_name: of a file in it, which stays.
+        verb: the command's, for the message.
+
+    Raises:
+        FolderInUseError: another process has it.
+    """
+    try:
+        import fcntl  # noqa: PLC0415  (not on Windows)
+    except ModuleNotFoundError:
+        yield
+        return
+    with (folder / lock_name).open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FolderInUseError(
+                f"another renalmap {verb} is writing here", where=folder, hint="Wait for it to end"
+            ) from error
+        except OSError:  # some network file systems have no locks
+            pass
+        yield

@@ -102,6 +102,21 @@ class SliceStatisticsAccumulator:
         self._mean += delta * (weight / self._weight)
         self._squares += weight * delta * (clipped_hu - self._mean)
 
+    def merge(self, other: SliceStatisticsAccumulator) -> None:
+        """Take in what another one took in.
+
+        Chan, Golub and LeVeque's update (1979, Stanford STAN-CS-79-773), with weights for counts. Rounding
+        depends on the order of merges, so equal orders give equal bits.
+        """
+        if other._weight == 0:
+            return
+        weight = self._weight + other._weight
+        share = other._weight / weight
+        delta = other._mean - self._mean
+        self._mean += delta * share
+        self._squares += other._squares + delta**2 * (self._weight * share)
+        self._weight = weight
+
     def finish(self) -> SliceStatistics:
         """The statistics of what was added (population variance).
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.dataset.prepare import PLAUSIBLE_HU
+from renalmap.dataset.survey import PLAUSIBLE_HU
 from renalmap.evaluation.table import Score, dice_by_tumour_volume
 from renalmap.report.canvas import FAINT_INK, INK, new_figure, save_png, style_chart
 from renalmap.report.palette import ALARM_COLOUR, KIDNEY_COLOUR, TUMOUR_COLOUR

@@ -16,8 +16,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from renalmap.dataset.fetch.sources import DatasetName
-from renalmap.errors import DatasetError, FolderInUseError
-from renalmap.imaging.files import write_text_atomically
+from renalmap.errors import DatasetError
+from renalmap.imaging.files import locked_folder, write_text_atomically
 
 MANIFEST_NAME: Final = "fetch.json"
 LOCK_NAME: Final = ".fetch.lock"
@@ -147,18 +147,5 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         FolderInUseError: another process has it.
     """
-    try:
-        import fcntl  # noqa: PLC0415  (not on Windows)
-    except ModuleNotFoundError:
-        yield
-        return
-    with (folder / LOCK_NAME).open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise FolderInUseError(
-                "another renalmap fetch is writing here", where=folder, hint="Wait for it to end"
-            ) from error
-        except OSError:  # some network file systems have no locks
-            pass
+    with locked_folder(folder, LOCK_NAME, "fetch"):
         yield

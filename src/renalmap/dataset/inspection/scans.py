@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from renalmap.dataset.inspection.findings import CaseInspection, IntensityRange
 from renalmap.dataset.inspection.masks import Labelled, hash_voxels
 from renalmap.dataset.inspection.phases import SecondPhase, find_second_phase, silhouette
-from renalmap.dataset.prepare import PLAUSIBLE_HU
+from renalmap.dataset.survey import PLAUSIBLE_HU
 from renalmap.imaging import Volume, describe_hounsfield_doubt
 from renalmap.labels import KIDNEY
 

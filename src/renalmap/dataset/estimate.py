@@ -1,0 +1,124 @@
+"""What preparing will take, from headers alone: memory and disk. And how much memory there is."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from renalmap.dataset.cases import Case, read_case_geometry
+from renalmap.dataset.store import StoreFormat
+from renalmap.imaging.nifti import CHUNK_BYTES
+
+_PROCESS_BYTES: Final = 150_000_000
+"""An interpreter with what it needs to read and write."""
+_CHUNK_COPIES: Final = 6
+"""Of the piece of a file that is being read: inflated, as an array, rescaled."""
+_SLICE_BYTES_PER_PIXEL: Final = 40
+_MASK_BYTES: Final = 1
+_STORED_BYTES_PER_PIXEL: Final[dict[StoreFormat, float]] = {"npz": 1.4, "blosc2": 1.0}
+"""HU and label, compressed: 1.2 and 0.85 of phantoms and of HCC_006 (benchmarks/store_formats.py)."""
+
+_UNKNOWN_MEMORY_BYTES: Final = 4_000_000_000
+_CGROUP_LIMITS: Final = (
+    ("/sys/fs/cgroup{}/memory.max", "/sys/fs/cgroup{}/memory.current"),
+    (
+        "/sys/fs/cgroup/memory{}/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory{}/memory.usage_in_bytes",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class CaseEstimate:
+    """What a case will take.
+
+    Attributes:
+        slices: how many it has.
+        memory_bytes: at the peak, of a process that prepares it.
+    """
+
+    slices: int
+    memory_bytes: int
+
+
+def estimate_case(case: Case, grid_size: int) -> CaseEstimate:
+    """Read a case's headers.
+
+    A scan is in memory once, as int16 or, where its file can hold fractions, as float32 (most files of
+    floats hold whole numbers, so theirs is an upper bound), and its mask as uint8. Single slices stream.
+
+    Raises:
+        NoImagesError: there is a mask and no imaging.
+        InputError: any of the readers' errors.
+    """
+    fixed = _PROCESS_BYTES + _CHUNK_COPIES * CHUNK_BYTES + _SLICE_BYTES_PER_PIXEL * grid_size**2
+    if case.slice_files:
+        return CaseEstimate(len(case.slice_files), fixed)
+    geometry = read_case_geometry(case)
+    header = geometry.source.header
+    dtype = np.dtype(np.float32) if header is None else header.get_data_dtype()
+    hu_bytes = 2 if np.can_cast(dtype, np.int16) else 4
+    voxels = int(np.prod(geometry.shape, dtype=np.int64))
+    return CaseEstimate(geometry.shape[0], fixed + voxels * (hu_bytes + _MASK_BYTES))
+
+
+def estimate_store_bytes(slices: int, grid_size: int, store_format: StoreFormat) -> int:
+    """About how much disk so many slices will take; rather too much than too little."""
+    return round(slices * grid_size**2 * _STORED_BYTES_PER_PIXEL[store_format])
+
+
+def available_memory_bytes(root: Path = Path("/")) -> int:
+    """Memory that may be had now: what is free, and what this process's group is still allowed.
+
+    A batch system such as Slurm gives a job less than the machine has. 4 GB where the system does not tell.
+
+    Args:
+        root: where `/proc` and `/sys` are.
+    """
+    found = [allowed for allowed in (_free_bytes(root), *_cgroup_bytes(root)) if allowed is not None]
+    return max(1, min(found, default=_UNKNOWN_MEMORY_BYTES))
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _free_bytes(root: Path) -> int | None:
+    match = re.search(r"^MemAvailable:\s*(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+    return int(match[1]) * 1024 if match else None
+
+
+def _cgroup_bytes(root: Path) -> list[int]:
+    """What each group this process is in, and each group about that, still allows."""
+    allowed = []
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        below = path.rstrip("/")
+        while True:
+            for limit, used in _CGROUP_LIMITS:
+                numbers = [
+                    _text(root / name.format(below).lstrip("/")).strip() for name in (limit, used)
+                ]
+                if all(number.isdecimal() for number in numbers):
+                    allowed.append(int(numbers[0]) - int(numbers[1]))
+            if not below:
+                break
+            below = below.rpartition("/")[0]
+    return allowed
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
