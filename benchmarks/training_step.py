@@ -154,7 +154,8 @@ def make_store(root: Path, recipe: RecipeName, cases: int) -> Store:
         write_kits_layout(root / "set", cases, (config,), np.random.default_rng(0))
     plan = Plan.model_validate(read_recipe(recipe, "plan"))
     split = SplitRequest(n_test=0, n_validation=1)
-    return prepare_store([root / "set"], root / recipe, plan, store_format="blosc2", split=split)
+    request = PrepareRequest(store_format="blosc2", split=split)
+    return Store.open(Path(prepare_store([root / "set"], root / recipe, plan, request).store))
 
 
 def main(
