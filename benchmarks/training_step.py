@@ -24,7 +24,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from renalmap.api.data import SplitRequest, prepare_store
+from renalmap.api.data import PrepareRequest, SplitRequest, prepare_store
 from renalmap.api.model import load_train_settings
 from renalmap.dataset.phantom import PhantomConfig, write_kits_layout
 from renalmap.dataset.store import Store
