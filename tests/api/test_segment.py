@@ -220,7 +220,7 @@ def test_several_scans_do_not_fit_one_file(tmp_path, scan, tiny):
 
 
 def test_an_output_of_unknown_format_is_refused_before_the_work(tmp_path, scan):
-    with pytest.raises(InputError, match=r"\.nii\.gz or \.nii, or a folder that exists"):
+    with pytest.raises(InputError, match=r"\.nii\.gz or \.nii \(.*\), or a folder that exists"):
         segment_scans([scan], tmp_path / "results", SegmentRequest(tmp_path / "no bundle"))
 
 

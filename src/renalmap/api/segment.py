@@ -188,9 +188,9 @@ def segment_scan(
         InputError: the scan cannot be read, or an output exists and may not be replaced.
     """
     scan, output = target.scan, target.output
+    request.beside.prepare(target.stem, overwrite=request.overwrite)
     for path in planned_files(target, request):
         check_writable(path, overwrite=request.overwrite)
-    request.beside.prepare(target.stem, overwrite=request.overwrite)
     dicom_seg = request.format_of(output) == "dicom-seg"
     if dicom_seg:
         check_can_be_dicom_seg(scan)

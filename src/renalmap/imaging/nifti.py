@@ -26,6 +26,7 @@ from renalmap.imaging.volume import Geometry, LabelMap, Volume
 logger = logging.getLogger(__name__)
 
 NIFTI_SUFFIXES: Final = (".nii.gz", ".nii")
+_GZIP_MAGIC: Final = b"\x1f\x8b"
 CHUNK_BYTES: Final = 8 * 2**20
 """How much of a file is in memory beside the array it is read into or written from."""
 
@@ -126,10 +127,7 @@ def _named_errors(path: Path) -> Iterator[None]:
     except (EOFError, igzip_lib.error) as error:  # type: ignore[misc]  # the stub gives an instance
         raise _truncated(path, str(error)) from error
     except gzip.BadGzipFile as error:
-        damaged = "CRC" in str(error) or "length" in str(error)
-        if damaged:
-            raise _truncated(path, str(error)) from error
-        raise _unreadable(path, "its name says gzip, its first bytes do not") from error
+        raise _truncated(path, str(error)) from error
     except HeaderDataError as error:
         raise _unreadable(path, str(error)) from error
 
@@ -160,6 +158,8 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
         if not path.name.lower().endswith(".gz"):
             yield raw
             return
+        if raw.peek(2)[:2] != _GZIP_MAGIC:
+            raise _unreadable(path, "its name says gzip, its first bytes do not")
         with igzip.IGzipFile(fileobj=raw, mode="rb") as unzipped:
             # A binary stream in all but its declared type.
             yield unzipped  # type: ignore[misc]
