@@ -19,6 +19,7 @@ from renalmap.bundle import Bundle
 from renalmap.dataset.store import Store
 from renalmap.evaluation import dice, region_mask
 from renalmap.imaging import Volume, build_geometry, read_label_map, read_volume
+from renalmap.imaging.connected import connected_blobs
 from renalmap.inference.cascade import Cascade, SegmentOptions
 from renalmap.inference.components import drop_small
 from renalmap.inference.placement import Placement
@@ -210,7 +211,7 @@ def _score_slice(one: HeldOut, z: int, labels: NDArray[np.uint8]) -> SliceScore:
 
 def _wide_tumours(tumour: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:
     """The 8-connected tumours of a slice whose extent along an axis is over `WIDE_MM`."""
-    components, count = cc3d.connected_components(tumour, connectivity=8, return_N=True)
+    components, count = connected_blobs(tumour)
     for number in range(1, count + 1):
         one = components == number
         extents = [np.ptp(np.flatnonzero(one.any(axis=axis))) + 1 for axis in (0, 1)]

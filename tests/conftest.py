@@ -48,7 +48,8 @@ def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> MakeBundle:
     The localizer finds whatever is brighter than 70 HU; the segmenter calls it tumour up to 150 HU and
     kidney above. The grid is 128, the crop 64, and no component is too small. Keywords: the segmenter's
     `slopes` and `offsets` (each class's logit is linear in HU / 100) and `position_logits` (3, crop,
-    crop) that are added; `mean_hu`, the mean slice; any setting of the Plan.
+    crop) that are added; `fixed_crop`, if it takes crops of this edge alone; `mean_hu`, the mean slice; any
+    setting of the Plan.
     """
 
     def make(
@@ -56,6 +57,7 @@ def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> MakeBundle:
         slopes: Sequence[float] = (0, 40, 20),
         offsets: Sequence[float] = (0, -44, -14),
         position_logits: NDArray[np.floating] | None = None,
+        fixed_crop: int | None = None,
         mean_hu: NDArray[np.floating] | float = 0.0,
         **plan: Any,
     ) -> Path:
@@ -63,7 +65,7 @@ def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> MakeBundle:
         settings = Plan(**TINY_PLAN | plan)
         grid = (settings.grid_size, settings.grid_size)
         _save_graph(root / bundle.LOCALIZER_FILE, [20.0], [-14.0], None)
-        _save_graph(root / bundle.SEGMENTER_FILE, slopes, offsets, position_logits)
+        _save_graph(root / bundle.SEGMENTER_FILE, slopes, offsets, position_logits, fixed_crop)
         SliceStatistics(
             mean_hu=np.broadcast_to(np.float32(mean_hu), grid),
             deviation_hu=np.full(grid, 100.0, np.float32),
@@ -83,6 +85,7 @@ def _save_graph(
     slopes: Sequence[float],
     offsets: Sequence[float],
     position_logits: NDArray[np.floating] | None,
+    edge: int | None = None,
 ) -> None:
     """Class logits linear in the image, plus some that depend on the place; then probabilities."""
     constants = {"slopes": np.reshape(slopes, (-1, 1, 1, 1)), "offsets": np.array(offsets)}
@@ -98,7 +101,11 @@ def _save_graph(
     graph = helper.make_graph(
         nodes,
         path.stem,
-        [helper.make_tensor_value_info(bundle.NETWORK_INPUT, TensorProto.FLOAT, ["n", 1, "h", "w"])],
+        [
+            helper.make_tensor_value_info(
+                bundle.NETWORK_INPUT, TensorProto.FLOAT, ["n", 1, edge or "h", edge or "w"]
+            )
+        ],
         [
             helper.make_tensor_value_info(
                 bundle.NETWORK_OUTPUT, TensorProto.FLOAT, ["n", len(slopes), "h", "w"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from renalmap.bundle import Bundle
+from renalmap.errors import BundleError
 from renalmap.imaging import Volume, build_geometry
 from renalmap.inference.cascade import Cascade, SegmentOptions
 from renalmap.inference.flipping import flip_averaged
@@ -122,6 +123,25 @@ def test_overlapping_crops_are_merged_by_probability(cascade, mirrored):
     expected[32:96, 32:64] = 1  # right in the one, left in the other
     expected[32:96, 64:96] = 2  # right in the other
     np.testing.assert_array_equal(merged.label_map.labels[0], expected)
+
+
+def test_small_blobs_get_narrow_crops(cascade):
+    """Of the two only the large one needs the wide crop; labels are the same."""
+    volume, labels = paint(
+        (1, 128, 128),
+        (KIDNEY, 0, slice(20, 70), slice(10, 60)),
+        (KIDNEY, 0, slice(50, 64), slice(100, 110)),
+    )
+    mixed = cascade(narrow_crop_size=32)
+    mixed._segmenter = counted = Counted(mixed._segmenter)
+    np.testing.assert_array_equal(mixed.segment(volume).label_map.labels, labels)
+    assert counted.shapes == {(64, 64), (32, 32)}
+
+
+def test_crops_of_two_sizes_need_a_graph_that_takes_them(make_bundle):
+    folder = make_bundle(narrow_crop_size=32, position_logits=np.zeros((3, 64, 64)), fixed_crop=64)
+    with pytest.raises(BundleError, match=r"segmenter takes one.*Export the bundle again"):
+        Cascade(Bundle.open(folder))
 
 
 # Grids of other sizes.
@@ -341,13 +361,14 @@ def test_flip_averaging_changes_nothing_where_nothing_depends_on_the_side(cascad
 
 
 class Counted:
-    """A session that counts the images it is given."""
+    """A session that counts the images it is given, and notes their sizes."""
 
     def __init__(self, session):
-        self.session, self.images = session, 0
+        self.session, self.images, self.shapes = session, 0, set()
 
     def run(self, images):
         self.images += len(images)
+        self.shapes.add(images.shape[2:])
         return self.session.run(images)
 
 

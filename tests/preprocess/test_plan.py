@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from renalmap.preprocess import Plan
 
 RULES = (
-    *("localizer_low_threshold", "flip_averaging", "smoothing_sigma_mm"),
+    *("narrow_crop_size", "localizer_low_threshold", "flip_averaging", "smoothing_sigma_mm"),
     *("peel_fat_mm", "fill_holes_mm2", "keep"),
     *("tumour_min_ml", "tumour_min_area_mm2"),
     *("tumour_min_mean_probability", "tumour_min_peak_probability"),
@@ -35,6 +35,7 @@ def test_plan_is_frozen():
         ({"grid": 512}, "Extra inputs"),
         ({"grid_size": 500}, "multiple of 8"),
         ({"crop_size": 520}, "crop_size 520 exceeds grid_size 512"),
+        ({"narrow_crop_size": 264}, "narrow_crop_size 264 exceeds crop_size 256"),
         ({"clip_hu": (300, -200)}, "clip_hu must be"),
         ({"deviation_floor_hu": 0}, "greater than 0"),
         ({"localizer_threshold": 1}, "less than 1"),

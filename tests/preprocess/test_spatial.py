@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from renalmap.imaging.volume import Box
-from renalmap.preprocess import InPlaneFit, Plan, crop_boxes, cut_crop, paste_crop
+from renalmap.preprocess import InPlaneFit, Plan, crop_boxes, cut_crop
 from renalmap.preprocess.spatial import crop_box
 
 PLAN = Plan()
@@ -209,17 +209,36 @@ def test_crops_hold_every_blob_that_fits_into_one(shapes: list[tuple[int, int, i
 
 
 @pytest.mark.parametrize("mode", ["blob", "slice"])
+@pytest.mark.parametrize(("height", "edge"), [(144, 192), (145, 256)])
+def test_a_crop_is_narrow_where_it_holds_the_blob_with_the_margin(mode: str, height: int, edge: int):
+    plan = PLAN.model_copy(update={"narrow_crop_size": 192, "crop": mode})
+    foreground = painted((100, 100 + height, 200, 210))
+    (box,) = crop_boxes(foreground, plan)
+    assert box.shape == (edge, edge)
+    assert foreground[box.slices].sum() == foreground.sum()
+
+
+def test_a_blob_that_reaches_far_to_one_side_of_its_centroid_gets_a_wide_crop():
+    plan = PLAN.model_copy(update={"narrow_crop_size": 192})
+    club = painted(
+        (200, 240, 200, 240), (219, 221, 240, 330)
+    )  # 130 pixels long, but not about its centroid
+    (box,) = crop_boxes(club, plan)
+    assert box.shape == (256, 256)
+
+
+@pytest.mark.parametrize("mode", ["blob", "slice"])
 def test_no_foreground_no_crop(mode: str):
     assert crop_boxes(painted(), PLAN.model_copy(update={"crop": mode})) == ()
 
 
-def test_paste_is_the_inverse_of_cut():
+def test_a_crop_is_a_view_through_which_it_is_laid_back():
     values = np.random.default_rng(0).normal(size=(3, 512, 512))
     box = crop_box((40.0, 400.0), PLAN)
     crop = cut_crop(values, box)
     assert crop.shape == (3, 256, 256)
     np.testing.assert_array_equal(crop[1, 0], values[1, 0, 256:])
     empty = np.zeros_like(values)
-    paste_crop(empty, crop, box)
+    cut_crop(empty, box)[:] = crop
     np.testing.assert_array_equal(cut_crop(empty, box), crop)
     assert np.count_nonzero(empty) == crop.size

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import logging
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
+from isal import igzip, igzip_lib
 from numpy.typing import NDArray
 
 from renalmap.errors import (
@@ -108,12 +108,12 @@ def read_nifti_label_map(path: Path) -> LabelMap:
 
 @contextmanager
 def _named_errors(path: Path) -> Iterator[None]:
-    """Turn what gzip, zlib and nibabel raise on damaged files into errors that name the file."""
+    """Turn what gzip, ISA-L and nibabel raise on damaged files into errors that name the file."""
     from nibabel.spatialimages import HeaderDataError  # noqa: PLC0415  (slow import)
 
     try:
         yield
-    except (EOFError, zlib.error) as error:
+    except (EOFError, igzip_lib.error) as error:  # type: ignore[misc]  # the stub gives an instance
         raise _truncated(path, str(error)) from error
     except gzip.BadGzipFile as error:
         damaged = "CRC" in str(error) or "length" in str(error)
@@ -150,8 +150,8 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
         if not path.name.lower().endswith(".gz"):
             yield raw
             return
-        with gzip.GzipFile(fileobj=raw, mode="rb") as unzipped:
-            # GzipFile is a binary stream in all but its declared type.
+        with igzip.IGzipFile(fileobj=raw, mode="rb") as unzipped:
+            # A binary stream in all but its declared type.
             yield unzipped  # type: ignore[misc]
 
 

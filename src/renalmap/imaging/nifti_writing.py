@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
+from isal import igzip
 from numpy.typing import NDArray
 
 from renalmap.errors import GeometryMismatchError, InputError
@@ -16,9 +16,10 @@ from renalmap.imaging.files import check_writable, replace_atomically
 from renalmap.imaging.nifti import CHUNK_BYTES, is_nifti_name
 from renalmap.imaging.volume import Geometry, LabelMap, SourceGrid, Volume
 
-_GZIP_LEVEL: Final = 4
 _LABEL_INTENT: Final = 1002
 _SCANNER_CODE: Final = 1
+_GZIP_LEVEL: Final = 2
+"""Of ISA-L's 0 to 3: labels come out a fifth larger than at zlib's 4, in a thirtieth of the time."""
 _GRID_FIELDS: Final = (
     *("pixdim", "xyzt_units", "dim_info", "qform_code", "sform_code"),
     *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
@@ -30,7 +31,8 @@ _GRID_FIELDS: Final = (
 def write_label_map(label_map: LabelMap, path: Path, *, overwrite: bool = False) -> None:
     """Write labels as uint8 on the scan's own grid: its axis order, affine, codes and units.
 
-    Two calls with the same labels write identical files.
+    Two calls with the same labels write identical files (on processors of one kind: ISA-L compresses with
+    what instructions there are).
 
     Args:
         label_map: labels, axes (z, y, x).
@@ -130,7 +132,7 @@ def _open_for_writing(path: Path) -> Iterator[IO[bytes]]:
             yield raw
             return
         # No name and no time in the gzip header: the same voxels give the same bytes.
-        with gzip.GzipFile(
+        with igzip.IGzipFile(
             filename="", fileobj=raw, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0
         ) as zipped:
             yield zipped  # type: ignore[misc]

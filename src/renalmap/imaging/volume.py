@@ -8,6 +8,7 @@ right on the left, as radiologists read it. In NIfTI's letters the axes point to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -157,6 +158,13 @@ class Box:
     def slices(self) -> tuple[slice, ...]:
         """The region as an index: `array[box.slices]`."""
         return tuple(slice(low, high) for low, high in zip(self.start, self.stop, strict=True))
+
+    def seen_from(self, corner: Sequence[int]) -> Box:
+        """The same region as an index of an array that begins at a corner."""
+        return Box(
+            tuple(low - first for low, first in zip(self.start, corner, strict=True)),
+            tuple(high - first for high, first in zip(self.stop, corner, strict=True)),
+        )
 
 
 def _check_shape(shape: tuple[int, ...], geometry: Geometry, name: str) -> None:

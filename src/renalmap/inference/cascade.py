@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.bundle import Bundle
+from renalmap.errors import BundleError
 from renalmap.imaging import LabelMap, Volume
 from renalmap.imaging.connected import find_box
 from renalmap.imaging.volume import Box
@@ -37,13 +38,13 @@ from renalmap.inference.search import HIT_SHARE, SliceSearch, search_pitch
 from renalmap.inference.session import Runtime, Session, available_cores, open_session
 from renalmap.inference.smoothing import (
     gaussian_weights,
-    most_probable,
+    likeliest,
     reach_slices,
     smooth_across_slices,
 )
-from renalmap.labels import BACKGROUND, KIDNEY, TUMOUR
+from renalmap.labels import BACKGROUND, KIDNEY
 from renalmap.measure.midline import BodyTrack, track_body
-from renalmap.preprocess import InPlaneFit, Normalisation, Plan, crop_boxes, cut_crop, paste_crop
+from renalmap.preprocess import InPlaneFit, Normalisation, Plan, crop_boxes, cut_crop
 from renalmap.preprocess.intensity import volume_mean_deviation_hu
 from renalmap.preprocess.plan import FlipAveraging, KeepRule
 
@@ -125,6 +126,7 @@ class Cascade:
         runtime: what runs its graphs.
 
     Raises:
+        BundleError: the graphs and the Plan do not fit.
         ConfigError: the device is not available.
         MissingDependencyError: the engine is not installed.
     """
@@ -133,11 +135,17 @@ class Cascade:
         self._bundle = bundle
         self._localizer = open_session(bundle.localizer, runtime)
         self._segmenter = open_session(bundle.segmenter, runtime)
-        for session, edge in (
-            (self._localizer, bundle.plan.grid_size),
-            (self._segmenter, bundle.plan.crop_size),
-        ):
-            session.prepare(edge, edge)
+        plan = bundle.plan
+        if plan.narrow_crop_size is not None and not self._segmenter.free_size:
+            raise BundleError(
+                "the bundle's Plan has crops of two sizes, its segmenter takes one",
+                where=bundle.segmenter,
+                hint="Export the bundle again with this version",
+            )
+        self._localizer.prepare(plan.grid_size, plan.grid_size)
+        for edge in (plan.narrow_crop_size, plan.crop_size):
+            if edge is not None:
+                self._segmenter.prepare(edge, edge)
 
     def segment(
         self,
@@ -284,7 +292,8 @@ class _Run:
             for near in range(index - self._reach, index + self._reach + 1):
                 for box in self.crops.get(near, ()):
                     seen[box.slices] = True
-            labels = most_probable(found.kidney[index - span.start], found.tumour[index - span.start])
+            kidney, tumour = found.kidney[index - span.start], found.tumour[index - span.start]
+            labels = likeliest(255 - kidney, kidney - tumour, tumour)
             np.copyto(self.labels[index, rows, columns], labels, where=seen[rows, columns])
 
     def apply_rules(self) -> None:
@@ -315,30 +324,23 @@ class _Run:
 
     def _segment_slice(self, session: Session, z: int) -> NDArray[np.uint8]:
         """Stage 2's labels laid over stage 1's; where crops overlap, their probabilities are added."""
-        stage1 = self.labels[z]
         image = self._input(z)
-        summed = np.zeros((3, *stage1.shape), np.float32)
+        found = self.probability  # its box holds all crops
+        first, *corner = found.origin_zyx
+        summed = np.zeros((3, *found.kidney.shape[1:]), np.float32)
         for box in self.crops[z]:
             crop = np.ascontiguousarray(cut_crop(image, box))[None, None]
             once = self.plan.flip_averaging == "none"
             classes = session.run(crop) if once else flip_averaged(session.run, crop)
-            paste_crop(summed, cut_crop(summed, box) + classes[0], box)
+            cut_crop(summed, box.seen_from(corner))[:] += classes[0]
         total = summed.sum(axis=0)
         covered = total > 0
-        self._keep_probabilities(z, summed, total)
-        merged: NDArray[np.uint8] = np.where(covered, summed.argmax(axis=0), stage1).astype(np.uint8)
+        background, kidney, tumour = summed[:, covered]
+        found.kidney[z - first][covered] = to_bytes((kidney + tumour) / total[covered])
+        found.tumour[z - first][covered] = to_bytes(tumour / total[covered])
+        merged: NDArray[np.uint8] = self.labels[z].copy()
+        merged[*found.slices[1:]][covered] = likeliest(background, kidney, tumour)
         return merged
-
-    def _keep_probabilities(
-        self, z: int, summed: NDArray[np.float32], total: NDArray[np.float32]
-    ) -> None:
-        _, *in_plane = self.probability.slices
-        summed, total = summed[:, *in_plane], total[*in_plane]
-        covered = total > 0
-        index = z - self.probability.origin_zyx[0]
-        tumour, total = summed[TUMOUR][covered], total[covered]
-        self.probability.kidney[index][covered] = to_bytes((summed[KIDNEY][covered] + tumour) / total)
-        self.probability.tumour[index][covered] = to_bytes(tumour / total)
 
     def _input(self, z: int) -> NDArray[np.float32]:
         return self.normalisation(self._on_grid(z))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from renalmap.imaging.volume import Box
@@ -14,7 +14,7 @@ from renalmap.preprocess import InPlaneFit
 
 ByteArray = NDArray[np.uint8]
 
-_FASTEST = 1
+_FASTEST = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +103,9 @@ class GridProbabilities:
 
 def to_bytes(probability: NDArray[np.float32]) -> ByteArray:
     """255 times a probability, rounded."""
-    scaled: ByteArray = np.rint(probability * 255.0).astype(np.uint8)
-    return scaled
+    scaled = probability * np.float32(255.0)
+    np.rint(scaled, out=scaled)  # into a new array it takes ten times as long
+    return scaled.astype(np.uint8)
 
 
 def pack(values: ByteArray) -> bytes:
@@ -113,12 +114,12 @@ def pack(values: ByteArray) -> bytes:
     Which box is to be kept is known only after the last slice; as they are, the slices of a long scan
     would weigh as much as its labels.
     """
-    return zlib.compress(values.tobytes(), _FASTEST)
+    return isal_zlib.compress(values.tobytes(), _FASTEST)
 
 
 def unpack(packed: bytes, shape: tuple[int, int]) -> ByteArray:
     """The slice (y, x) that was packed; read-only."""
-    return np.frombuffer(zlib.decompress(packed), np.uint8).reshape(shape)
+    return np.frombuffer(isal_zlib.decompress(packed), np.uint8).reshape(shape)
 
 
 def _box_to_scan(

@@ -56,14 +56,14 @@ def smooth_across_slices(values: ByteArray, weights: NDArray[np.float32]) -> Non
         values[z] = np.rint(total / np.float32(taken))
 
 
-def most_probable(kidney: ByteArray, tumour: ByteArray) -> ByteArray:
+def likeliest(background: NDArray[Any], kidney: NDArray[Any], tumour: NDArray[Any]) -> NDArray[np.uint8]:
     """The label with the highest probability; of equals the lower label.
 
     Args:
-        kidney: probability of kidney or tumour, 255 for certainty; any shape.
-        tumour: probability of tumour, nowhere above `kidney`.
+        background: its probability, on any scale; any shape.
+        kidney: of the same.
+        tumour: of the same.
     """
-    only_kidney, background = kidney - tumour, 255 - kidney
-    labels = np.where(only_kidney > background, KIDNEY, BACKGROUND).astype(np.uint8)
-    labels[(tumour > only_kidney) & (tumour > background)] = TUMOUR
+    labels = np.where(kidney > background, KIDNEY, BACKGROUND).astype(np.uint8)
+    labels[(tumour > kidney) & (tumour > background)] = TUMOUR
     return labels

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.imaging.connected import connected_blobs
 from renalmap.imaging.masks import bounding_slices
 from renalmap.measure.anatomy import Part
 from renalmap.measure.diameters import (
@@ -78,7 +78,7 @@ def _most_mm(section: BoolArray, plane_mm: FloatArray, border_voxels: float) -> 
 def _sections(plane: BoolArray) -> list[BoolArray]:
     if not plane.any():
         return []
-    numbers, count = cc3d.connected_components(plane, connectivity=8, return_N=True)
+    numbers, count = connected_blobs(plane)
     return [plane] if count == 1 else [numbers == number for number in range(1, count + 1)]
 
 

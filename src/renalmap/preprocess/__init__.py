@@ -2,7 +2,7 @@
 
 from renalmap.preprocess.intensity import Normalisation, SliceStatistics, SliceStatisticsAccumulator
 from renalmap.preprocess.plan import Plan
-from renalmap.preprocess.spatial import InPlaneFit, crop_boxes, cut_crop, paste_crop
+from renalmap.preprocess.spatial import InPlaneFit, crop_boxes, cut_crop
 
 __all__ = [
     "InPlaneFit",
@@ -12,5 +12,4 @@ __all__ = [
     "SliceStatisticsAccumulator",
     "crop_boxes",
     "cut_crop",
-    "paste_crop",
 ]

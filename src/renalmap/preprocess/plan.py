@@ -70,6 +70,10 @@ class Plan(BaseModel):
     crop_margin: int = Field(24, ge=0)
     """A blob that lies inside another blob's crop with this margin (pixels) needs no crop of its own."""
 
+    narrow_crop_size: int | None = Field(None, ge=32, multiple_of=8)
+    """Edge of the crop about a blob that it holds with `crop_margin`; about larger blobs it is `crop_size`.
+    None: about all. Training knows `crop_size` alone."""
+
     localizer_threshold: float = Field(0.5, gt=0, lt=1)
     """Stage 1's foreground probability from which a pixel counts as kidney or tumour."""
 
@@ -142,6 +146,10 @@ class Plan(BaseModel):
             )
         if self.crop_size > self.grid_size:
             raise ValueError(f"crop_size {self.crop_size} exceeds grid_size {self.grid_size}")
+        if self.narrow_crop_size is not None and self.narrow_crop_size > self.crop_size:
+            raise ValueError(
+                f"narrow_crop_size {self.narrow_crop_size} exceeds crop_size {self.crop_size}"
+            )
         low = self.localizer_low_threshold
         if low is not None and low > self.localizer_threshold:
             raise ValueError(

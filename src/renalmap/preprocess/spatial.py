@@ -10,6 +10,8 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.imaging.connected import connected_blobs
+from renalmap.imaging.masks import bounding_slices
 from renalmap.imaging.volume import Box
 from renalmap.preprocess.plan import Plan
 
@@ -110,11 +112,17 @@ def _weights(size_in: int, size_out: int) -> NDArray[np.float32]:
     return normalised
 
 
-def crop_box(centre: tuple[float, float], plan: Plan) -> Box:
-    """The crop about a centre (y, x), moved inwards where it would leave the grid."""
-    limit = plan.grid_size - plan.crop_size
-    start = tuple(int(np.clip(round(c - plan.crop_size / 2), 0, limit)) for c in centre)
-    return Box(start, tuple(low + plan.crop_size for low in start))
+def crop_box(centre: tuple[float, float], plan: Plan, edge: int | None = None) -> Box:
+    """The crop about a centre (y, x), moved inwards where it would leave the grid.
+
+    Args:
+        centre: of the crop, in pixels of the grid.
+        plan: its grid.
+        edge: of the crop; None takes the Plan's `crop_size`.
+    """
+    edge = plan.crop_size if edge is None else edge
+    start = tuple(int(np.clip(round(c - edge / 2), 0, plan.grid_size - edge)) for c in centre)
+    return Box(start, tuple(low + edge for low in start))
 
 
 def crop_boxes(foreground: BoolArray, plan: Plan) -> tuple[Box, ...]:
@@ -124,7 +132,7 @@ def crop_boxes(foreground: BoolArray, plan: Plan) -> tuple[Box, ...]:
         foreground: (grid, grid), kidney or tumour by the reference or by stage 1.
         plan: `crop` decides: one crop about each 8-connected blob's centroid, largest blob first and
             skipping blobs that an earlier crop holds with the Plan's margin; or one crop about the
-            centroid of all foreground.
+            centroid of all foreground. Crops are narrow where that holds the blob.
 
     Returns:
         No box for a slice without foreground.
@@ -133,17 +141,32 @@ def crop_boxes(foreground: BoolArray, plan: Plan) -> tuple[Box, ...]:
         return ()
     if plan.crop == "slice":
         rows, columns = np.nonzero(foreground)
-        return (crop_box((float(rows.mean()), float(columns.mean())), plan),)
-    blobs, count = cc3d.connected_components(foreground, connectivity=8, return_N=True)
+        centre = float(rows.mean()), float(columns.mean())
+        return (_crop_about(centre, bounding_slices(foreground), plan),)
+    around = bounding_slices(foreground)
+    top, left = (span.start for span in around)
+    blobs, count = connected_blobs(foreground[around])
     statistics = cc3d.statistics(blobs)
     order = np.argsort(-statistics["voxel_counts"][1 : count + 1], kind="stable") + 1
     boxes: list[Box] = []
     for blob in order:
-        extent = statistics["bounding_boxes"][blob]
+        rows, columns = statistics["bounding_boxes"][blob]
+        extent = (
+            slice(rows.start + top, rows.stop + top),
+            slice(columns.start + left, columns.stop + left),
+        )
         if not any(_holds(box, extent, plan) for box in boxes):
-            y, x = statistics["centroids"][blob]
-            boxes.append(crop_box((float(y), float(x)), plan))
+            y, x = statistics["centroids"][blob] + (top, left)
+            boxes.append(_crop_about((float(y), float(x)), extent, plan))
     return tuple(boxes)
+
+
+def _crop_about(centre: tuple[float, float], extent: tuple[slice, ...], plan: Plan) -> Box:
+    if plan.narrow_crop_size is not None:
+        narrow = crop_box(centre, plan, plan.narrow_crop_size)
+        if _holds(narrow, extent, plan):
+            return narrow
+    return crop_box(centre, plan)
 
 
 def _holds(box: Box, extent: tuple[slice, ...], plan: Plan) -> bool:
@@ -156,13 +179,7 @@ def _holds(box: Box, extent: tuple[slice, ...], plan: Plan) -> bool:
 
 
 def cut_crop(values: NDArray[Any], box: Box) -> NDArray[Any]:
-    """The crop of an array whose last two axes are (y, x); a view."""
+    """The crop of an array whose last two axes are (y, x); a view, through which it is laid back."""
     index: tuple[Any, ...] = (..., *box.slices)
     cropped: NDArray[Any] = values[index]
     return cropped
-
-
-def paste_crop(target: NDArray[Any], crop: NDArray[Any], box: Box) -> None:
-    """Write a crop back where `cut_crop` took it from, in place."""
-    index: tuple[Any, ...] = (..., *box.slices)
-    target[index] = crop

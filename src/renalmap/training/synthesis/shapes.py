@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import BadZipFile
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.errors import DatasetError, PathMissingError
 from renalmap.imaging import read_label_map
+from renalmap.imaging.connected import connected_blobs
 from renalmap.imaging.files import replace_atomically
 from renalmap.imaging.masks import BoolPlane, bounding_slices, contour
 from renalmap.labels import KIDNEY, TUMOUR
@@ -193,8 +193,8 @@ def _cut_case(path: Path) -> Iterator[Section]:
     count = min(shown.size, SECTIONS_PER_CASE)
     for z in shown[np.linspace(0, shown.size - 1, count).round().astype(int)] if count else ():
         labels = label_map.labels[z]
-        parts = cc3d.connected_components(labels == TUMOUR, connectivity=8)
-        for number in range(1, int(parts.max()) + 1):
+        parts, count = connected_blobs(labels == TUMOUR)
+        for number in range(1, count + 1):
             mask = parts == number
             if np.count_nonzero(mask) * spacing_mm[0] * spacing_mm[1] >= SECTION_MIN_MM2:
                 resampled = _resample(mask, spacing_mm)

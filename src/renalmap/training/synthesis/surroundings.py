@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.imaging.connected import connected_blobs
 from renalmap.imaging.masks import BoolPlane, contour
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.training.synthesis.fields import FloatPlane, gaussian_blur, upsample_blocks
@@ -59,7 +59,7 @@ def find_kidneys(labels: NDArray[np.uint8]) -> tuple[BoolPlane, ...]:
     wide = np.pad(blocks, 1)
     wide = wide[:-2] | wide[1:-1] | wide[2:]
     wide = wide[:, :-2] | wide[:, 1:-1] | wide[:, 2:]
-    numbers, count = cc3d.connected_components(wide, connectivity=8, return_N=True)
+    numbers, count = connected_blobs(wide)
     full = np.repeat(np.repeat(numbers, JOINED_PX, 0), JOINED_PX, 1)
     full = full[: labels.shape[0], : labels.shape[1]]
     return tuple(foreground & (full == number) for number in range(1, count + 1))
@@ -136,7 +136,7 @@ def estimate_noise(hu: FloatPlane) -> Noise:
 
 def _bone(hu: FloatPlane, foreground: BoolPlane) -> BoolPlane:
     bright = (hu > BONE_HU) & ~foreground
-    parts, count = cc3d.connected_components(bright, connectivity=8, return_N=True)
+    parts, count = connected_blobs(bright)
     if not count:
         return bright
     sizes = np.bincount(parts.ravel())
