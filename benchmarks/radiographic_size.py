@@ -41,11 +41,16 @@ SIZES: Final = ("radiographic_size", "pathologic_size")
 
 @dataclass(frozen=True)
 class Row:
-    """One patient: the largest tumour's measures and the sizes written down, all in mm."""
+    """One patient: the largest tumour's measures and the sizes written down, all in mm.
+
+    Attributes:
+        kidneys_x_mm: each kidney's centroid, to the patient's left of the middle of the field of view.
+    """
 
     case: str
     tumour: LesionMeasurement
     tumours: int
+    kidneys_x_mm: list[float]
     sizes_mm: dict[str, float]
     seconds: float
 
@@ -82,7 +87,10 @@ def read_rows(root: Path) -> list[Row]:
         if not measured.tumours:
             sys.stderr.write(f"{folder.name}: no tumour in the mask, left out\n")
             continue
-        rows.append(Row(folder.name, measured.tumours[0], len(measured.tumours), sizes_mm, seconds))
+        middle_x, x_mm = (measured.shape_zyx[2] - 1) / 2.0, measured.spacing_mm[2]
+        kidneys_x_mm = [(kidney.centroid.voxel_zyx[2] - middle_x) * x_mm for kidney in measured.kidneys]
+        tumours = measured.tumours
+        rows.append(Row(folder.name, tumours[0], len(tumours), kidneys_x_mm, sizes_mm, seconds))
     return rows
 
 
@@ -145,7 +153,7 @@ def format_tables(rows: Sequence[Row]) -> str:
             f"| {tumour.short_axis_mm:.1f} | {sizes[SIZES[0]]:.0f} | {sizes.get(SIZES[1], np.nan):.0f} "
             f"| {row.tumours} |"
         )
-    lines += ["", *_size_classes(rows)]
+    lines += ["", *_size_classes(rows), *_midlines(rows)]
     seconds = np.array([row.seconds for row in rows])
     spent = (
         f"{seconds.sum():.0f} s in all, median {np.median(seconds):.2f} s, most {seconds.max():.2f} s"
@@ -165,6 +173,16 @@ def _size_classes(rows: Sequence[Row]) -> Iterator[str]:
         size_class(row.tumour.largest_3d_diameter_mm) != row.tumour.size_class for row in having
     )
     yield f"The 3D diameter's class differs from the axial one's in {higher} of {len(having)}."
+
+
+def _midlines(rows: Sequence[Row]) -> Iterator[str]:
+    """How far the field of view's middle is from that between two kidneys, and from either."""
+    pairs = np.array([row.kidneys_x_mm for row in rows if len(row.kidneys_x_mm) == 2]).reshape(-1, 2)
+    if len(pairs):
+        yield (
+            f"Two kidneys in {len(pairs)}: their middle at most {np.abs(pairs.mean(axis=1)).max():.0f} mm "
+            f"off the field of view's, each {np.abs(pairs).min():.0f} to {np.abs(pairs).max():.0f} mm from it."
+        )
 
 
 def outliers(rows: Sequence[Row]) -> list[Row]:
