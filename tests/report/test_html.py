@@ -15,7 +15,7 @@ import pytest
 
 from renalmap import __version__
 from renalmap.errors import GeometryMismatchError
-from renalmap.imaging.volume import LabelMap
+from renalmap.imaging.volume import LabelMap, Volume
 from renalmap.inference.phase import ContrastReport
 from renalmap.inference.quality import KidneyReport, QualityReport, SidesFound, TumourReport
 from renalmap.measure import measure_label_map
@@ -275,3 +275,15 @@ def test_labels_of_another_grid_are_refused(contents):
     with pytest.raises(GeometryMismatchError) as refused:
         report_page(replace(wrong, names=None))
     assert "phantom" not in str(refused.value)
+
+
+def test_a_scan_of_one_slice_with_one_labelled_voxel_has_a_report(contents):
+    shape = (1, 100, 140)
+    grid = replace(contents.scan.geometry, shape=shape)
+    marked = np.zeros(shape, np.uint8)
+    marked[0, 50, 70] = 1
+    scan, labels = Volume(contents.scan.hu[20:21], grid), LabelMap(marked, grid)
+    single = replace(contents, scan=scan, labels=labels, measurements=measure_label_map(labels, scan))
+    page = Page(report_page(single))
+    assert [box["max"] for box in page.all("input") if box.get("id") == "slice"] == ["0"]
+    assert len(page.all("img")) == 4

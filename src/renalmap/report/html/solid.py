@@ -71,10 +71,12 @@ def draw_solids(labels: LabelMap, *, height_px: int) -> dict[From, Image]:
     cut, spacing_mm = np.pad(labels.labels[box], 1), labels.geometry.spacing_mm
     cube_mm = _cube_mm(cut.shape, spacing_mm)
     sigma_mm = max(_SMOOTHING_MM, _SMOOTHING_PER_SPACING * max(spacing_mm))
-    bodies = [
+    smooth = [
         _smooth(_to_cubes(mask, spacing_mm, cube_mm), sigma_mm / cube_mm)
         for mask in (cut != BACKGROUND, cut == TUMOUR)
     ]
+    # Smoothing would hide what is nowhere thicker than it reaches.
+    bodies = [field / np.float32(field.max() or 1.0) for field in smooth]
     from_behind = [body[:, ::-1, ::-1] for body in bodies]
     views: tuple[tuple[From, list[FloatArray]], ...] = ("front", bodies), ("back", from_behind)
     return {
