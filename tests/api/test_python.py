@@ -478,6 +478,7 @@ print(json.dumps([time.perf_counter() - start, "numpy" in sys.modules]))
 @pytest.mark.parametrize("name", ["dicom/stripped_tags_20_slices", "scans/unenhanced_3mm.nii.gz"])
 def test_a_real_scan_is_the_same_volume_by_every_way_in(shared_data, name):
     path = shared_data / name
+    others: list[Any]
     if path.is_dir():
         by_sitk = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path)))
         others = [by_sitk]

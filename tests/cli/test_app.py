@@ -7,6 +7,8 @@ from renalmap import __version__
 
 VERBS = (
     "segment",
+    "report",
+    "mesh",
     "overview",
     "evaluate",
     "demo",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from renalmap.imaging.volume import Geometry, LabelMap, SourceGrid, Volume
+from renalmap.measure import measure_label_map
+from renalmap.report.html import Names, ReportContents
 
 SPACING_MM = (4.0, 2.0, 2.0)
 
@@ -73,3 +76,19 @@ def near() -> Callable[[Pixels, str], NDArray[np.bool_]]:
         return np.asarray(np.abs(pixels.astype(int) - wanted).max(axis=-1) <= 12)
 
     return match
+
+
+@pytest.fixture(scope="session")
+def contents() -> ReportContents:
+    """A report's contents: the body with noise, its kidneys and a tumour, measured."""
+    noise = np.random.default_rng(5).normal(0, 8, (40, 100, 140))
+    hu = np.where(kidneys() > 0, 150, body()) + np.where(body() > -500, noise, 0)
+    scan = Volume(hu.astype(np.int16), geometry((40, 100, 140)), "phantom")
+    labels = LabelMap(kidneys(), geometry((40, 100, 140)), "phantom_seg")
+    return ReportContents(
+        scan=scan,
+        labels=labels,
+        measurements=measure_label_map(labels, scan),
+        made_on=date(2026, 3, 1),
+        names=Names("phantom", Path("/data/phantom.nii.gz"), Path("/data/phantom_seg.nii.gz")),
+    )

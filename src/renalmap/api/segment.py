@@ -13,7 +13,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from renalmap import __version__
+from renalmap.api.beside import Beside
 from renalmap.api.dicom_seg import DICOM_SEG_SUFFIX, check_can_be_dicom_seg, dicom_source_of
+from renalmap.api.mesh import MeshReport
+from renalmap.api.report import Segmented
 from renalmap.api.result import Result
 from renalmap.api.segmenter import Segmenter
 from renalmap.errors import ConfigError, InputError, RenalMapError
@@ -32,6 +35,7 @@ from renalmap.inference.quality import QualityReport, describe_flags
 from renalmap.inference.session import Device, Engine
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.measure import Measurements, measure_label_map
+from renalmap.report.html import Names
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +101,10 @@ class CaseReport(BaseModel):
     """What to know before trusting it; None where the scan failed."""
     measurements: Measurements | None = None
     """Kidneys and lesions measured, if that was asked for."""
+    report: str | None = None
+    """The HTML report, if one was asked for."""
+    meshes: MeshReport | None = None
+    """The surfaces, if they were asked for."""
     error: str | None = None
 
 
@@ -130,6 +138,7 @@ class SegmentRequest:
             submissions, `prediction_XXXXX.nii.gz`.
         format: `nifti` or `dicom-seg`; None goes by the output's name, and in a folder takes NIfTI.
         segmentation_type: of a DICOM SEG: `binary` or `labelmap`.
+        beside: a report and surfaces to write beside the labels.
     """
 
     model: Path | None = None
@@ -146,6 +155,7 @@ class SegmentRequest:
     names: OutputNames = "scan"
     format: OutputFormat | None = None
     segmentation_type: SegmentationType = "binary"
+    beside: Beside = field(default_factory=Beside)
 
     def format_of(self, out: Path) -> OutputFormat:
         """The format of what is written to a path."""
@@ -180,15 +190,17 @@ def segment_scans(
         RenalMapError: before the first scan for a fault of the request; for a single scan, its own.
     """
     outputs = _outputs(scans, out, request)
+    request.beside.check()
+    stems = [request.beside.stem(short_name(scan), number) for number, scan in enumerate(scans, 1)]
     segmenter = Segmenter(
         request.model, engine=request.engine, device=request.device, options=request.options
     )
     if outputs != [out]:
         out.mkdir(parents=True, exist_ok=True)
     reports = []
-    for scan, output in zip(scans, outputs, strict=True):
+    for scan, output, stem in zip(scans, outputs, stems, strict=True):
         try:
-            reports.append(_segment_scan(segmenter, (scan, output), request, progress))
+            reports.append(_segment_scan(segmenter, (scan, output, stem), request, progress))
         except Exception as error:  # whatever broke one scan, the others are still to be done
             if len(scans) == 1:
                 raise
@@ -272,14 +284,15 @@ def _output_name(scan: Path, names: OutputNames, form: OutputFormat) -> str:
 
 def _segment_scan(
     segmenter: Segmenter,
-    paths: tuple[Path, Path],
+    names: tuple[Path, Path, str],
     request: SegmentRequest,
     progress: ScanProgress,
 ) -> CaseReport:
-    scan, output = paths
+    scan, output, stem = names
     maps = _probability_paths(output) if request.save_probabilities else {}
     for path in (output, *maps.values()):
         check_writable(path, overwrite=request.overwrite)
+    request.beside.prepare(stem, overwrite=request.overwrite)
     dicom_seg = request.format_of(output) == "dicom-seg"
     if dicom_seg:
         check_can_be_dicom_seg(scan)
@@ -300,12 +313,20 @@ def _segment_scan(
         values = found.probabilities[region].full(volume.geometry.shape)
         write_probability_map(values, volume.geometry, path, overwrite=request.overwrite)
     seconds = {"read": read_s, **result.seconds, "write": time.perf_counter() - start}
+    start = time.perf_counter()
     measurements = None
     if request.measure:
-        start = time.perf_counter()
         named_labels = replace(found.label_map, name=short_name(scan))
         measurements = measure_label_map(named_labels, volume)
         seconds["measure"] = time.perf_counter() - start
+        start = time.perf_counter()
+    report, meshes = request.beside.write(
+        Segmented(volume, found.label_map, quality, result.bundle_sha256, measurements),
+        Names(short_name(scan), scan, output),
+        stem,
+        overwrite=request.overwrite,
+    )
+    seconds["write"] += time.perf_counter() - start
     return CaseReport(
         scan=str(scan),
         status="ok" if found.kidney_found else "no_kidney_found",
@@ -324,6 +345,8 @@ def _segment_scan(
         dropped_specks=sum(component.volume_ml < REPORTED_FROM_ML for component in found.dropped),
         quality=quality,
         measurements=measurements,
+        report=None if report is None else str(report),
+        meshes=meshes,
     )
 
 

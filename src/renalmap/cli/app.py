@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from renalmap import __version__
-from renalmap.cli import data, info, measure, model, scans
+from renalmap.cli import data, info, measure, model, results, scans
 from renalmap.cli.console import show_error
 from renalmap.errors import RenalMapError
 
@@ -23,6 +23,8 @@ app = typer.Typer(
 
 app.command("info")(info.info)
 app.command("segment")(scans.segment)
+app.command("report")(results.report)
+app.command("mesh")(results.mesh)
 app.command("overview")(scans.overview)
 app.command("evaluate")(scans.evaluate)
 app.command("measure")(measure.measure)

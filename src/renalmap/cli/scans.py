@@ -24,6 +24,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Acquisition = Annotated[
     int | None, typer.Option(help="Which acquisition of a DICOM series that holds several.")
 ]
+AnonymizeReport = Annotated[
+    bool, typer.Option("--anonymize-report", help="No names and no paths in the report.")
+]
 
 Series = Annotated[
     str | None, typer.Option(help="Which DICOM series: its UID or number, as info shows it.")
@@ -89,6 +92,13 @@ def segment(
         Literal["binary", "labelmap"],
         typer.Option(help="Of a DICOM SEG: binary, which every viewer reads, or labelmap."),
     ] = "binary",
+    report_folder: Annotated[
+        Path | None, typer.Option("--report", help="A folder for an HTML report of each scan.")
+    ] = None,
+    mesh: Annotated[
+        Path | None, typer.Option(help="A folder for surfaces of each scan, as STL and GLB.")
+    ] = None,
+    anonymize_report: AnonymizeReport = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 if no kidney is found in a scan.")
@@ -102,6 +112,7 @@ def segment(
     right apart. Exit code 0: all done; 1: a scan of several failed, or shows no kidney with --strict or
     where a DICOM SEG was to be written; 2: the input cannot be used.
     """
+    from renalmap.api.beside import Beside
     from renalmap.api.segment import SegmentRequest, segment_scans, short_name
     from renalmap.inference.cascade import SegmentOptions
 
@@ -128,6 +139,7 @@ def segment(
         names=names,
         format=format,
         segmentation_type=segmentation_type,
+        beside=Beside(report_folder, mesh, anonymize_report),
     )
     with progress_bar(quiet=quiet or json) as bar:
         report = segment_scans(

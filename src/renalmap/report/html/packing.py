@@ -69,7 +69,7 @@ def choose_packing(scan: Volume, labels: LabelMap, *, limit_bytes: int = PACKED_
         labels: on its grid; where nothing is labelled every slice counts as near.
         limit_bytes: size of the packed text, estimated from some slices.
     """
-    rows, columns = _body_box(scan)
+    rows, columns = _body_box(scan, labels)
     whole = range(scan.hu.shape[0])
     choices = [(z, step) for z in (whole, _near_kidneys(labels)) for step in FINE_STEPS_HU]
     for slices, step in choices:
@@ -127,13 +127,13 @@ def _near_kidneys(labels: LabelMap) -> Sequence[int]:
     return range(max(0, int(labelled[0]) - margin), min(count, int(labelled[-1]) + margin + 1))
 
 
-def _body_box(scan: Volume) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows and columns that hold the body in slices some centimetres apart; all where there is none."""
+def _body_box(scan: Volume, labels: LabelMap) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows and columns that hold all labels and, in slices some centimetres apart, the body; or all."""
     pitch = max(1, int(_BODY_PITCH_MM // scan.geometry.spacing_mm[0]))
     chosen = [body_in_plane(plane) for plane in scan.hu[pitch // 2 :: pitch]] or [
         body_in_plane(scan.hu[0])
     ]
-    body = np.logical_or.reduce(chosen)
+    body = np.logical_or.reduce([*chosen, (labels.labels != BACKGROUND).any(axis=0)])
     ranges = []
     for axis in (0, 1):
         found = np.flatnonzero(body.any(axis=1 - axis))

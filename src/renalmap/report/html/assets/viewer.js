@@ -108,6 +108,7 @@
 
   const draw = async () => {
     const at = state.at;
+    canvas.setAttribute("aria-busy", "true");
     let slice;
     try {
       slice = await load(at);
@@ -124,6 +125,7 @@
     byId("slice").setAttribute("aria-valuetext", label);
     byId("shown").textContent = `W ${state.window[0]}  L ${state.window[1]} HU`;
     canvas.dataset.slice = String(at);
+    canvas.setAttribute("aria-busy", "false");
     for (const near of [at + 1, at - 1]) if (near >= 0 && near <= last) load(near).catch(() => {});
   };
 

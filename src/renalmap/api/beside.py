@@ -1,0 +1,95 @@
+"""What `segment` writes beside the labels: a report and surfaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from renalmap.api.mesh import MeshReport, write_meshes
+from renalmap.api.report import Segmented, report_segmented
+from renalmap.errors import ConfigError
+from renalmap.imaging.files import check_writable
+from renalmap.report.html import Names
+from renalmap.report.surfaces import check_meshes_available
+
+REPORT_SUFFIX = "_report.html"
+NAMELESS = "scan"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is wanted beside the labels, and where.
+
+    Attributes:
+        report: folder for reports, made if it is missing; None for none.
+        mesh: folder for surfaces, made if it is missing; None for none.
+        anonymize: neither names nor paths in reports; files are then called `scan_1_report.html`, ...
+    """
+
+    report: Path | None = None
+    mesh: Path | None = None
+    anonymize: bool = False
+
+    def check(self) -> None:
+        """Find out before the work whether it can be written.
+
+        Raises:
+            ConfigError: a folder's name is a file's, or there is nothing to leave names out of.
+            MissingDependencyError: what makes surfaces is not installed.
+        """
+        if self.anonymize and self.report is None and self.mesh is None:
+            raise ConfigError(
+                "--anonymize-report says how a report is written, and none is asked for",
+                hint="Give --report DIR too",
+            )
+        for option, folder in (("--report", self.report), ("--mesh", self.mesh)):
+            if folder is not None and folder.exists() and not folder.is_dir():
+                raise ConfigError(f"{option} needs a folder", where=folder, got="a file")
+        if self.mesh is not None:
+            check_meshes_available()
+
+    def stem(self, name: str, number: int) -> str:
+        """How a scan's files begin: its name, or without names its number, counted from 1."""
+        return f"{NAMELESS}_{number}" if self.anonymize else name
+
+    def prepare(self, stem: str, *, overwrite: bool) -> Path | None:
+        """Where a scan's report goes; makes the folders.
+
+        Raises:
+            OutputExistsError: it exists.
+        """
+        if self.mesh is not None:
+            self.mesh.mkdir(parents=True, exist_ok=True)
+        if self.report is None:
+            return None
+        self.report.mkdir(parents=True, exist_ok=True)
+        path = self.report / f"{stem}{REPORT_SUFFIX}"
+        check_writable(path, overwrite=overwrite)
+        return path
+
+    def write(
+        self, segmented: Segmented, names: Names, stem: str, *, overwrite: bool
+    ) -> tuple[Path | None, MeshReport | None]:
+        """Write what is wanted.
+
+        Args:
+            segmented: the scan and its labels.
+            names: what the report calls them, unless it names nothing.
+            stem: from `stem`.
+            overwrite: replace files that exist.
+
+        Returns:
+            The report's path and what surfaces were written; None for what is not wanted.
+
+        Raises:
+            OutputExistsError: a file exists.
+        """
+        report = self.prepare(stem, overwrite=overwrite)
+        meshes = None
+        if self.mesh is not None:
+            meshes = write_meshes(
+                segmented.label_map, segmented.volume, self.mesh, prefix=f"{stem}_", overwrite=overwrite
+            )
+        if report is not None:
+            report_segmented(segmented, report, None if self.anonymize else names)
+        return report, meshes

@@ -1,0 +1,156 @@
+"""Label maps to surface files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from renalmap.errors import ConfigError, LabelError
+from renalmap.imaging import LabelMap, Volume, read_label_map, read_volume
+from renalmap.imaging.files import check_writable
+from renalmap.report.mesh_files import write_glb, write_stl
+from renalmap.report.structures import find_structures
+from renalmap.report.surfaces import check_meshes_available, make_surface
+
+MeshFormat = Literal["stl", "glb"]
+MESH_FORMATS: Final[tuple[MeshFormat, ...]] = get_args(MeshFormat)
+
+ALL_TOGETHER: Final = "all"
+"""What the GLB with every structure is called."""
+
+
+class MeshedStructure(BaseModel):
+    """One structure's surface."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    structure: str
+    voxels_ml: float
+    surface_ml: float
+    triangles: int
+    files: dict[str, str]
+    """By format."""
+
+
+class MeshReport(BaseModel):
+    """What was written."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    structures: list[MeshedStructure]
+    all_together: str | None = None
+    """The GLB with every structure."""
+    left_out: int
+    """Parts too small to be printed or to be sure of."""
+    left_out_ml: float
+    left_out_below_ml: float
+
+
+def mesh_file(
+    labels: Path,
+    out: Path,
+    *,
+    scan: Path | None = None,
+    acquisition: int | None = None,
+    formats: Sequence[MeshFormat] = MESH_FORMATS,
+    overwrite: bool = False,
+) -> MeshReport:
+    """Write the surfaces of a label map that is there already.
+
+    Args:
+        labels: 0 background, 1 kidney, 2 tumour, 3 cyst.
+        out: a folder, made if it is missing.
+        scan: the scan, which tells left from right more surely.
+        acquisition: which acquisition of a DICOM series that holds several.
+        formats: what to write.
+        overwrite: replace files that exist.
+
+    Raises:
+        LabelError: nothing is labelled, or a value is no label.
+        MissingDependencyError: scikit-image or trimesh is not installed.
+        OutputExistsError: a file exists.
+    """
+    check_meshes_available()
+    label_map = read_label_map(labels)
+    volume = None if scan is None else read_volume(scan, acquisition=acquisition)
+    if not label_map.labels.any():
+        raise LabelError("nothing is labelled, so there is no surface", where=labels)
+    return write_meshes(label_map, volume, out, formats=formats, overwrite=overwrite)
+
+
+def write_meshes(
+    label_map: LabelMap,
+    volume: Volume | None,
+    out: Path,
+    *,
+    prefix: str = "",
+    formats: Sequence[MeshFormat] = MESH_FORMATS,
+    overwrite: bool = False,
+) -> MeshReport:
+    """Write each structure's surface, and all of them together as one GLB.
+
+    Args:
+        label_map: 0 background, 1 kidney, 2 tumour, 3 cyst; without any nothing is written.
+        volume: the scan, or None.
+        out: a folder, made if it is missing.
+        prefix: put before every file's name.
+        formats: what to write.
+        overwrite: replace files that exist.
+
+    Raises:
+        OutputExistsError: a file exists; none is written then.
+    """
+    check_meshes_available()
+    structures = find_structures(label_map, volume)
+    out.mkdir(parents=True, exist_ok=True)
+    files = {
+        one.name: {form: out / f"{prefix}{one.name}.{form}" for form in formats}
+        for one in structures.found
+    }
+    together = out / f"{prefix}{ALL_TOGETHER}.glb" if "glb" in formats and structures.found else None
+    for path in (*(path for each in files.values() for path in each.values()), together):
+        if path is not None:
+            check_writable(path, overwrite=overwrite)
+    surfaces = [(one, make_surface(one, label_map.geometry)) for one in structures.found]
+    for one, surface in surfaces:
+        if "stl" in formats:
+            write_stl(surface, one.title, files[one.name]["stl"])
+        if "glb" in formats:
+            write_glb([(one, surface)], files[one.name]["glb"])
+    if together is not None:
+        write_glb(surfaces, together)
+    return MeshReport(
+        structures=[
+            MeshedStructure(
+                structure=one.name,
+                voxels_ml=round(surface.voxels_ml, 3),
+                surface_ml=round(surface.volume_ml, 3),
+                triangles=len(surface.faces),
+                files={form: str(path) for form, path in files[one.name].items()},
+            )
+            for one, surface in surfaces
+        ],
+        all_together=None if together is None else str(together),
+        left_out=structures.left_out,
+        left_out_ml=round(structures.left_out_ml, 3),
+        left_out_below_ml=structures.least_ml,
+    )
+
+
+def parse_formats(text: str) -> tuple[MeshFormat, ...]:
+    """The formats in a text like "stl,glb", in that order and once each.
+
+    Raises:
+        ConfigError: one is unknown, or there is none.
+    """
+    asked = {part.strip().lower() for part in text.split(",")}
+    if not asked <= set(MESH_FORMATS):
+        raise ConfigError(
+            "a surface's format is unknown",
+            got=", ".join(sorted(asked - set(MESH_FORMATS))) or "none",
+            expected=" or ".join(MESH_FORMATS),
+        )
+    return tuple(form for form in MESH_FORMATS if form in asked)

@@ -1,0 +1,72 @@
+"""Verbs about label maps that are there already: report, mesh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from renalmap.cli.console import output
+from renalmap.cli.scans import Acquisition, AnonymizeReport, Json
+from renalmap.cli.tables import number, table
+
+Segmentation = Annotated[Path, typer.Argument(help="A label map: 1 kidney, 2 tumour, 3 cyst.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+
+
+def report(
+    segmentation: Segmentation,
+    scan: Annotated[Path, typer.Option(help="The scan it was made from.")],
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")],
+    acquisition: Acquisition = None,
+    anonymize_report: AnonymizeReport = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write an HTML report with a viewer, to open offline."""
+    from renalmap.api.report import report_files
+    from renalmap.api.segment import short_name
+    from renalmap.report.html import Names
+
+    names = Names(short_name(scan), scan, segmentation)
+    report_files(names, out, acquisition=acquisition, anonymize=anonymize_report, overwrite=overwrite)
+    typer.echo(f"wrote {out}")
+
+
+def mesh(
+    segmentation: Segmentation,
+    out: Annotated[Path, typer.Option(help="A folder for the files.")],
+    scan: Annotated[
+        Path | None, typer.Option(help="Its scan, which tells left from right more surely.")
+    ] = None,
+    format: Annotated[str, typer.Option(help="stl, glb, or both.")] = "stl,glb",
+    acquisition: Acquisition = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Write surfaces for planning and 3D printing (STL, GLB)."""
+    from renalmap.api.mesh import mesh_file, parse_formats
+
+    made = mesh_file(
+        segmentation,
+        out,
+        scan=scan,
+        acquisition=acquisition,
+        formats=parse_formats(format),
+        overwrite=overwrite,
+    )
+    if json:
+        typer.echo(made.model_dump_json(indent=2))
+        return
+    listed = table("Surfaces", "structure", "voxels ml", "surface ml", "triangles")
+    for one in made.structures:
+        listed.add_row(
+            one.structure, number(one.voxels_ml, 2), number(one.surface_ml, 2), str(one.triangles)
+        )
+    output.print(listed)
+    if made.left_out:
+        typer.echo(
+            f"left out: {made.left_out} parts below {made.left_out_below_ml:g} ml, "
+            f"{made.left_out_ml:.3f} ml in all"
+        )
+    typer.echo(f"wrote {out}")

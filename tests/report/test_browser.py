@@ -1,0 +1,259 @@
+"""The report in a real browser, offline, as a hospital would open it: from a file."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from renalmap.imaging.volume import LabelMap
+from renalmap.measure import measure_label_map
+from renalmap.report.html import report_page
+from renalmap.report.palette import TUMOUR_COLOUR
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+PICTURE = '() => document.getElementById("canvas").toDataURL("image/png").split(",")[1]'
+
+
+@dataclass
+class Opened:
+    """An open report and everything the browser said or asked for."""
+
+    page: Any
+    messages: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def rest(self) -> None:
+        """Wait until the slice that was asked for is drawn."""
+        self.page.wait_for_selector('#canvas[aria-busy="false"]')
+
+    def middle(self) -> tuple[float, float]:
+        """The canvas's middle, scrolled to where a mouse can reach it."""
+        self.page.locator("#canvas").scroll_into_view_if_needed()
+        box = self.page.locator("#canvas").bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def pixels(self) -> np.ndarray:
+        """What the canvas shows, (row, column, RGB), once it has come to rest."""
+        self.rest()
+        with Image.open(io.BytesIO(base64.b64decode(self.page.evaluate(PICTURE)))) as picture:
+            return np.asarray(picture.convert("RGB"))
+
+    def slice(self) -> int:
+        """Which slice is shown."""
+        self.rest()
+        return int(self.page.get_attribute("#canvas", "data-slice"))
+
+    def press(self, key: str) -> None:
+        """Press a key on the canvas."""
+        self.page.focus("#canvas")
+        self.page.keyboard.press(key)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("needs chromium, which is not installed")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def open_report(browser: Any, path: Path, **options: Any) -> Opened:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True, **options)
+    opened = Opened(context.new_page())
+    opened.page.on("console", lambda message: opened.messages.append(message.text))
+    opened.page.on("pageerror", lambda error: opened.messages.append(str(error)))
+    opened.page.on("request", lambda request: opened.requests.append(request.url))
+    opened.page.goto(path.as_uri())
+    opened.rest()
+    return opened
+
+
+@pytest.fixture(scope="module")
+def path(contents, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(report_page(contents), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def report(browser, path) -> Iterator[Opened]:
+    opened = open_report(browser, path)
+    yield opened
+    # Whatever a test did: not a word on the console, and nothing asked for but the file.
+    opened.page.context.close()
+    assert opened.messages == []
+    assert {url for url in opened.requests if not url.startswith("data:")} == {path.as_uri()}
+
+
+def grey(hu: float, width: float, level: float) -> float:
+    return float(np.clip((hu - level) / width + 0.5, 0, 1) * 255)
+
+
+def test_it_opens_at_the_tumour_and_shows_the_tissue_it_says(report, contents):
+    assert report.slice() == contents.measurements.lesions[0].slice
+    shown = report.page.inner_text("#place")
+    assert shown.startswith(f"Slice {contents.measurements.lesions[0].slice + 1} of 40")
+    report.page.uncheck("#mask")
+    pixels = report.pixels()
+    assert (pixels[..., 0] == pixels[..., 2]).all()
+    middle = pixels[pixels.shape[0] // 2 - 20 :, pixels.shape[1] // 2 - 15 : pixels.shape[1] // 2 + 15][
+        :40
+    ]
+    assert middle.mean() == pytest.approx(grey(30, 400, 40), abs=4)
+
+
+def test_window_presets_change_pixels_by_the_rule(report):
+    report.page.uncheck("#mask")
+    means = {}
+    for value in ("400,40", "1800,400", "1500,-600"):
+        report.page.check(f'input[name="window"][value="{value}"]')
+        pixels = report.pixels()
+        y, x = pixels.shape[0] // 2, pixels.shape[1] // 2
+        means[value] = float(pixels[y - 10 : y + 10, x - 10 : x + 10].mean())
+        width, level = map(float, value.split(","))
+        assert means[value] == pytest.approx(grey(30, width, level), abs=4)
+    assert len({round(mean) for mean in means.values()}) == 3
+    report.press("1")
+    assert report.page.is_checked('input[value="400,40"]')
+
+
+def test_the_mask_is_switched_and_filled(report):
+    colour = np.array([int(TUMOUR_COLOUR[at : at + 2], 16) for at in (1, 3, 5)])
+
+    def orange(pixels):
+        return int((np.abs(pixels.astype(int) - colour).max(axis=-1) < 6).sum())
+
+    before = report.pixels()
+    assert orange(before) > 0
+    report.page.uncheck("#mask")
+    without = report.pixels()
+    assert orange(without) == 0
+    assert (before != without).any(axis=-1).sum() > 1000
+    report.press("m")
+    assert (report.pixels() == before).all()
+    report.page.fill("#opacity", "100")
+    assert orange(report.pixels()) > 3 * orange(before)
+    report.page.fill("#opacity", "0")
+    assert 0 < orange(report.pixels()) <= orange(before)
+
+
+def test_slices_scroll_by_wheel_keys_slider_drag_and_buttons(report, contents):
+    start = report.slice()
+    first = report.pixels()
+    x, y = report.middle()
+    report.page.mouse.move(x, y)
+    report.page.mouse.wheel(0, -120)
+    assert report.slice() == start + 2
+    assert (report.pixels() != first).any()
+    report.page.mouse.wheel(0, 60)
+    assert report.slice() == start + 1
+    for key, at in (
+        ("ArrowUp", start + 2), ("ArrowDown", start + 1), ("PageDown", start - 9), ("PageUp", start + 1),
+        ("Home", 0), ("ArrowDown", 0), ("End", 39), ("ArrowUp", 39),
+    ):  # fmt: skip
+        report.press(key)
+        assert report.slice() == at, key
+    report.page.fill("#slice", "7")
+    assert report.slice() == 7
+    x, y = report.middle()
+    report.page.mouse.move(x, y)
+    report.page.mouse.down()
+    report.page.mouse.move(x, y - 30)
+    report.page.mouse.up()
+    assert report.slice() == 12
+    report.page.click(".jumps button:first-child")
+    assert report.slice() == contents.measurements.lesions[0].slice
+    report.press("Home")
+    report.page.click("td button")
+    assert report.slice() == contents.measurements.lesions[0].slice
+    assert report.page.get_attribute("#slice", "aria-valuetext").startswith("Slice ")
+
+
+def test_a_finger_scrolls(browser, path):
+    opened = open_report(browser, path, has_touch=True)
+    start = opened.slice()
+    x, y = opened.middle()
+    at = {"x": x, "y": y}
+    touch = opened.page.context.new_cdp_session(opened.page)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [at]})
+    moved = {"x": at["x"], "y": at["y"] - 24}
+    touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [moved]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert opened.slice() == start + 4
+    assert opened.messages == []
+    opened.page.context.close()
+
+
+def test_zoom_enlarges_and_returns(report):
+    whole = report.pixels()
+    report.page.click("#zoom-in")
+    assert (report.pixels() != whole).any()
+    report.press("0")
+    assert (report.pixels() == whole).all()
+
+
+def test_the_pointer_reads_hounsfield_units_with_their_error(report):
+    x, y = report.middle()
+    report.page.mouse.move(x, y)
+    text = report.page.inner_text("#pointer")
+    found = re.fullmatch("(-?\\d+) \N{PLUS-MINUS SIGN} 2 HU", text)
+    assert found is not None, text
+    assert abs(int(found[1]) - 30) < 40
+    report.page.mouse.move(5, 5)
+    assert report.page.inner_text("#pointer") == ""
+
+
+def test_the_policy_stops_a_connection(browser, path):
+    opened = open_report(browser, path)
+    blocked = opened.page.evaluate("fetch('https://example.org/').then(() => 'sent', () => 'blocked')")
+    assert blocked == "blocked"
+    assert any("Content Security Policy" in message for message in opened.messages)
+    opened.page.context.close()
+
+
+def test_it_is_two_pages_of_a4(report, tmp_path):
+    assert page_count(report.page.pdf(prefer_css_page_size=True)) == 2
+
+
+def test_the_fullest_report_is_two_pages_of_a4(browser, contents, tmp_path):
+    marked = np.where(contents.labels.labels == 2, 1, contents.labels.labels)
+    for number in range(12):
+        z, y = 18 + 4 * (number // 4), 53 + 4 * (number % 4)
+        marked[z : z + 2, y : y + 2, 95 : 97 + (number < 4)] = 2
+    labels = LabelMap(marked.astype(np.uint8), contents.labels.geometry)
+    full = replace(
+        contents,
+        labels=labels,
+        measurements=measure_label_map(labels, contents.scan),
+        cautions=tuple(f"caution {number}: " + "what a reader should know " * 6 for number in range(6)),
+        bundle_sha256="ab" * 32,
+    )
+    path = tmp_path / "full.html"
+    path.write_text(report_page(full), encoding="utf-8")
+    opened = open_report(browser, path)
+    assert page_count(opened.page.pdf(prefer_css_page_size=True)) == 2
+    opened.page.context.close()
+
+
+def page_count(pdf: bytes) -> int:
+    """Pages of a PDF as Chromium writes it: page objects are not compressed."""
+    sizes = re.findall(rb"/MediaBox\s*\[\s*0 0 ([\d.]+) ([\d.]+)\s*\]", pdf)
+    assert {(round(float(width)), round(float(height))) for width, height in sizes} == {(595, 842)}
+    return len(re.findall(rb"/Type\s*/Page\b", pdf))

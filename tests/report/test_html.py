@@ -1,0 +1,277 @@
+"""The report as text: what stands where, what is escaped, what is forbidden."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from renalmap import __version__
+from renalmap.errors import GeometryMismatchError
+from renalmap.imaging.volume import LabelMap
+from renalmap.inference.phase import ContrastReport
+from renalmap.inference.quality import KidneyReport, QualityReport, SidesFound, TumourReport
+from renalmap.measure import measure_label_map
+from renalmap.report.html import Names, report_page
+from renalmap.report.html.viewer import WINDOWS
+
+VOID = {"meta", "link", "img", "input", "br"}
+
+
+class Page(HTMLParser):
+    """A page taken apart: elements with their attributes, and each element's own text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+            self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        for tag in set(self.open):
+            self.texts[tag][-1] += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def row(self, head):
+        """The cells of the table row that starts with a text."""
+        (row,) = [text for text in self.texts["tr"] if text.strip().startswith(head)]
+        return row
+
+
+def remeasured(contents, marked, **changes):
+    labels = LabelMap(marked.astype(np.uint8), contents.labels.geometry)
+    measured = measure_label_map(labels, contents.scan)
+    return replace(contents, labels=labels, measurements=measured, **changes)
+
+
+@pytest.fixture(scope="module")
+def text(contents):
+    return report_page(contents)
+
+
+@pytest.fixture(scope="module")
+def page(text):
+    return Page(text)
+
+
+@pytest.fixture(scope="module")
+def quality():
+    kidneys = [
+        KidneyReport(
+            side="left", kidney_ml=73.7, tumour_ml=0, components=1, crosses_midline=False, borders=["feet"],
+            incomplete=True, confidence=0.9, raw_score=0.8,
+        )
+    ]  # fmt: skip
+    tumour = TumourReport(
+        side="right", tumour_ml=7.68, slice=25, borders=[], confidence=0.64, raw_score=0.5
+    )
+    return QualityReport(
+        flags=["no_contrast_phase_recognised", "only_one_kidney_found", "kidney_incomplete"],
+        contrast=ContrastReport(contrast="unenhanced", phase="unenhanced", vessel_hu=41.0),
+        kidneys_found=SidesFound(left=True),
+        kidneys=kidneys,
+        tumours=[tumour],
+        tumour_specks=0,
+        kidney_confidence_calibrated=True,
+        tumour_confidence_calibrated=True,
+        notes=["a component was dropped"],
+    )
+
+
+def test_the_header_says_what_when_and_with_what(page):
+    assert page.texts["h1"] == ["phantom"]
+    facts = dict(zip(page.texts["dt"], page.texts["dd"], strict=True))
+    assert facts["Report made"] == "1 March 2026"
+    assert facts["RenalMap"] == __version__
+    assert facts["Scan"].startswith("140 \N{MULTIPLICATION SIGN} 100 \N{MULTIPLICATION SIGN} 40 voxels")
+    assert facts["Scan file"] == "/data/phantom.nii.gz"
+    assert "Not a medical device" in page.texts["header"][0]
+
+
+def test_flags_come_before_numbers_and_numbers_before_pictures(page):
+    sections = [attributes["id"] for attributes in page.all("section")]
+    assert sections == ["flags", "measurements", "pictures", "viewer", "method"]
+
+
+def test_the_tables_hold_the_measurements(page, contents):
+    left, right = contents.measurements.kidneys
+    (tumour,) = contents.measurements.tumours
+    for name, kidney in (("Left", left), ("Right", right)):
+        row = page.row(name)
+        for value in (
+            f"{kidney.parenchyma_ml:.1f}",
+            f"{kidney.tumour_ml:.1f}",
+            f"{kidney.length_mm:.0f}",
+        ):
+            assert value in row
+    row = page.row("Tumour 1, right")
+    for value in (tumour.longest_axial_diameter_mm, tumour.short_axis_mm, tumour.volume_ml):
+        assert f"{value:.1f}" in row
+    assert tumour.size_class in row
+    assert "it is no T stage" in page.texts["section"][1]
+
+
+def test_every_picture_is_described_and_every_control_is_labelled(page):
+    pictures = page.all("img")
+    assert len(pictures) == 5
+    for picture in pictures:
+        assert picture["src"].startswith("data:image/jpeg;base64,")
+        assert len(picture["alt"]) > 20
+    named = {attributes.get("for") for attributes in page.all("label")}
+    for control in page.all("input"):
+        inside_a_label = control.get("id") not in named
+        assert not inside_a_label or control["type"] in {"radio", "checkbox", "range"}
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert page.all("html") == [{"lang": "en"}]
+    presets = [box["value"] for box in page.all("input") if box.get("name") == "window"]
+    assert presets == [f"{width},{level}" for _, width, level in WINDOWS]
+
+
+def test_the_policy_allows_the_pages_own_script_and_style_alone(page, text):
+    (policy,) = [
+        meta["content"]
+        for meta in page.all("meta")
+        if meta.get("http-equiv") == "Content-Security-Policy"
+    ]
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'"
+    assert rules["img-src"] == "data:"
+    for tag, rule in (("style", "style-src"), ("script", "script-src")):
+        source = text.rsplit(f"<{tag}>", 1)[1].split(f"</{tag}>")[0]
+        digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+        assert rules[rule] == f"'sha256-{digest}'"
+    assert text.index("Content-Security-Policy") < text.index("<style>")
+
+
+def test_the_page_refers_to_nothing_outside_itself(page, text):
+    for _, attributes in page.elements:
+        for name in ("src", "href", "srcset", "action"):
+            assert (attributes.get(name) or "data:").startswith(("data:", "#"))
+        assert not any(name.startswith("on") or name == "style" for name in attributes)
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(1)>',
+        "$title ${script} & <b>",
+        "</script>",
+    ],
+)
+def test_names_bring_no_markup_in(contents, page, name):
+    hostile = replace(contents, names=Names(name, Path("/d") / name, Path("/s") / name))
+    attacked = Page(report_page(hostile))
+    assert [tag for tag, _ in attacked.elements] == [tag for tag, _ in page.elements]
+    assert attacked.texts["h1"] == [name]
+    assert str(Path("/d") / name) in attacked.texts["dd"]
+
+
+def test_cautions_bring_no_markup_in(contents, page):
+    attacked = Page(report_page(replace(contents, cautions=("<img src=x onerror=alert(1)>",))))
+    assert len(attacked.all("img")) == len(page.all("img"))
+    assert any("<img src=x" in text.lower() for text in attacked.texts["li"])
+
+
+def test_the_viewers_data_cannot_end_their_element(text):
+    data = text.split('id="viewer-data">')[1].split("</script>")[0]
+    assert "<" not in data
+    unpacked = json.loads(data)
+    assert unpacked["count"] == 40
+    assert len(unpacked["greys"]) == len(unpacked["slices"]) == 40
+
+
+def test_an_anonymous_report_names_nothing(contents, text):
+    assert "/data/" in text
+    anonymous = report_page(replace(contents, names=None))
+    assert "/data/" not in anonymous
+    assert "phantom" not in anonymous.lower()
+    assert Page(anonymous).texts["h1"] == ["CT scan"]
+
+
+def test_flags_of_the_segmentation_and_of_the_measurements_are_told_once(contents, quality):
+    marked = np.where(np.arange(140) > 70, contents.labels.labels, 0)
+    marked[:18] = np.where(contents.labels.labels[20] > 0, 1, 0) * (np.arange(140) > 70)
+    flagged = Page(report_page(remeasured(contents, marked, quality=quality, bundle_sha256="ab" * 32)))
+    flags = flagged.texts["li"]
+    assert "unenhanced" in flags[0]
+    assert "only the left kidney was found" in flags[1]
+    assert sum("cut off" in flag for flag in flags) == 1
+    assert flags[-1] == "a component was dropped"
+    assert "No flag was raised" not in flagged.texts["section"][0]
+    assert "cut off" in flagged.row("Left")
+    assert "\N{GREATER-THAN OR EQUAL TO}" in flagged.row("Left")
+    assert "90" in flagged.row("Left")
+    assert "ab" * 32 in flagged.texts["code"][0]
+
+
+def test_a_confidence_stands_beside_the_tumour_it_belongs_to(contents, quality):
+    shown = Page(report_page(replace(contents, quality=quality)))
+    assert contents.measurements.tumours[0].volume_ml == 7.68
+    assert "64\N{NO-BREAK SPACE}%" in shown.row("Tumour 1, right")
+    other = quality.model_copy(
+        update={"tumours": [quality.tumours[0].model_copy(update={"tumour_ml": 7.5})]}
+    )
+    assert "64" not in Page(report_page(replace(contents, quality=other))).row("Tumour 1, right")
+
+
+def test_no_flag_is_said_and_is_no_praise(page):
+    assert "No flag was raised. That is no proof" in page.texts["section"][0]
+
+
+def test_without_any_label_the_report_says_so_first(contents):
+    empty = Page(report_page(remeasured(contents, np.zeros((40, 100, 140)))))
+    assert empty.texts["li"] == ["no kidney was found: nothing is labelled in this scan"]
+    assert len(empty.all("img")) == 2
+    assert empty.all("table") == []
+    assert len(empty.all("canvas")) == 1
+
+
+def test_many_lesions_are_all_on_screen_and_the_largest_on_paper(contents):
+    marked = np.where(contents.labels.labels == 2, 1, contents.labels.labels)
+    for number in range(12):
+        z, y = 18 + 4 * (number // 4), 53 + 4 * (number % 4)
+        marked[z : z + 2, y : y + 2, 95 : 97 + (number < 4)] = 2
+    crowded = Page(report_page(remeasured(contents, marked)))
+    rows = [row.get("class") for row in crowded.all("tr")]
+    assert rows.count("screen-only") == 4
+    assert rows.count("print-only") == 1
+    assert (
+        len([b for b in crowded.all("button") if b.get("aria-label", "").startswith("Show Tumour")])
+        == 12
+    )
+    assert len(crowded.all("img")) == 4 + 4
+
+
+def test_labels_of_another_grid_are_refused(contents):
+    other = replace(
+        contents.labels.geometry, spacing_mm=(4.0, 2.0, 1.9), affine=np.diag([1.9, 2, 4, 1.0])
+    )
+    wrong = replace(contents, labels=LabelMap(contents.labels.labels, other))
+    with pytest.raises(GeometryMismatchError, match="phantom_seg"):
+        report_page(wrong)
+    with pytest.raises(GeometryMismatchError) as refused:
+        report_page(replace(wrong, names=None))
+    assert "phantom" not in str(refused.value)
