@@ -50,6 +50,7 @@ def test_one_call_writes_labels_report_and_surfaces(tmp_path, scan, model):
     (case,) = segment_scans([scan], tmp_path / "out.nii.gz", request(model, **folders)).cases
     assert names_in(tmp_path / "reports") == ["secret_name_report.html"]
     assert case.report == str(tmp_path / "reports" / "secret_name_report.html")
+    assert case.meshes is not None
     structures = [one.structure for one in case.meshes.structures]
     assert structures == ["left_kidney", "right_kidney", "tumour_1"]
     assert names_in(tmp_path / "meshes") == sorted(

@@ -87,7 +87,7 @@ def open_report(browser: Any, path: Path, **options: Any) -> Opened:
 
 @pytest.fixture(scope="module")
 def path(contents, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("report") / "report.html"
+    path: Path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(report_page(contents), encoding="utf-8")
     return path
 

@@ -99,12 +99,12 @@ class CaseReport(BaseModel):
     """Dropped components too small to be listed one by one."""
     quality: QualityReport | None = None
     """What to know before trusting it; None where the scan failed."""
-    measurements: Measurements | None = None
-    """Kidneys and lesions measured, if that was asked for."""
     report: str | None = None
     """The HTML report, if one was asked for."""
     meshes: MeshReport | None = None
     """The surfaces, if they were asked for."""
+    measurements: Measurements | None = None
+    """Kidneys and lesions measured, if that was asked for."""
     error: str | None = None
 
 
@@ -313,20 +313,21 @@ def _segment_scan(
         values = found.probabilities[region].full(volume.geometry.shape)
         write_probability_map(values, volume.geometry, path, overwrite=request.overwrite)
     seconds = {"read": read_s, **result.seconds, "write": time.perf_counter() - start}
-    start = time.perf_counter()
     measurements = None
-    if request.measure:
+    if request.measure or request.beside.report is not None:
+        start = time.perf_counter()
         named_labels = replace(found.label_map, name=short_name(scan))
         measurements = measure_label_map(named_labels, volume)
         seconds["measure"] = time.perf_counter() - start
-        start = time.perf_counter()
+    start = time.perf_counter()
     report, meshes = request.beside.write(
         Segmented(volume, found.label_map, quality, result.bundle_sha256, measurements),
         Names(short_name(scan), scan, output),
         stem,
         overwrite=request.overwrite,
     )
-    seconds["write"] += time.perf_counter() - start
+    if report is not None or meshes is not None:
+        seconds["report"] = time.perf_counter() - start
     return CaseReport(
         scan=str(scan),
         status="ok" if found.kidney_found else "no_kidney_found",
@@ -344,9 +345,9 @@ def _segment_scan(
         ],
         dropped_specks=sum(component.volume_ml < REPORTED_FROM_ML for component in found.dropped),
         quality=quality,
-        measurements=measurements,
         report=None if report is None else str(report),
         meshes=meshes,
+        measurements=measurements if request.measure else None,
     )
 
 

@@ -12,7 +12,7 @@ from renalmap.imaging.volume import Box, LabelMap, Volume
 from renalmap.labels import CYST, KIDNEY, TUMOUR
 from renalmap.measure import Measurements, measure_label_map
 from renalmap.measure.anatomy import Part, find_parts
-from renalmap.measure.sides import assemble_kidneys, foreground_parts, locate_midline, only
+from renalmap.measure.sides import assemble_kidneys, foreground_parts, locate_midline
 from renalmap.report.palette import LABEL_COLOURS
 
 
@@ -79,7 +79,7 @@ def find_structures(labels: LabelMap, volume: Volume | None = None) -> Structure
     parts = foreground_parts(labels)
     kidneys = assemble_kidneys(labels, parts, locate_midline(labels, parts, volume))
     own = [
-        [piece for part in kidney.parts for piece in _pieces(only(part, labels, KIDNEY), labels)]
+        [piece for part in kidney.parts for piece in part.only(labels, KIDNEY).connected()]
         for kidney in kidneys
     ]
     least_ml, voxel_ml = measured.specks_below_ml, labels.geometry.voxel_ml
@@ -99,13 +99,6 @@ def find_structures(labels: LabelMap, volume: Volume | None = None) -> Structure
         left_out_ml=left_out_voxels * voxel_ml,
         least_ml=least_ml,
     )
-
-
-def _pieces(part: Part, labels: LabelMap) -> list[Part]:
-    """The connected pieces of a part."""
-    lone = np.zeros(labels.labels.shape, np.uint8)
-    lone[part.box.slices] = part.inside
-    return find_parts(LabelMap(lone, labels.geometry), (1,))
 
 
 def _kidney_names(sides: Sequence[str | None]) -> list[str]:
