@@ -126,7 +126,7 @@ def draw_method(segmenter: renalmap.Segmenter, path: Path) -> None:
     panels = [
         Panel("1. A slice", plain, ("512 x 512, clipped and normalised",)),
         Panel("2. Stage 1, the localizer", _heat(plain, first, KIDNEY_COLOUR), ("kidney or tumour?",)),
-        Panel("3. Crops", crops, ("256 x 256 about every blob",)),
+        Panel("3. Crops", crops, ("about every blob that is left",)),
         Panel("4. Stage 2: kidney", _heat(plain, second, KIDNEY_COLOUR), ("kidney with tumour",)),
         Panel("5. Stage 2: tumour", _heat(plain, third, TUMOUR_COLOUR), ("the tumour alone",)),
         Panel("6. Labels", axial(hu, labels, z).draw(), ("after the rules, on the scan's own grid",)),
