@@ -81,7 +81,7 @@ def start(kits: Path, store: Path) -> subprocess.Popen[str]:
 
 
 def finished(store: Path) -> set[str]:
-    return {path.stem for path in (store / "cases").glob("*.json")}
+    return {path.stem for path in (store / "cases").glob("case_*.json")}
 
 
 def wait_until(condition, process: subprocess.Popen[str]) -> None:

@@ -212,6 +212,19 @@ def test_a_half_written_slice_does_not_count_as_done(tmp_path: Path, dataset: Pa
     assert contents(root) == whole
 
 
+def test_a_record_that_never_got_its_name_does_not_count(tmp_path: Path, dataset: Path):
+    """A process may be killed between writing a file and naming it."""
+    root = tmp_path / "store"
+    prepare(find_cases(dataset), root, settings(), SPLIT)
+    whole = contents(root)
+    (root / "cases" / "b.json").rename(root / "cases" / ".ab12cd34.tmp.b.json")
+    (root / ".ab12cd34.tmp.slice_statistics.npz").write_bytes(b"half")
+    done = prepare_measured(find_cases(dataset), root, settings(), SPLIT)
+    assert done.cases == 1
+    assert contents(root) == whole
+    assert not list(root.rglob("*.tmp*"))
+
+
 def test_done_cases_are_not_read_again(tmp_path: Path, dataset: Path):
     cases = find_cases(dataset)
     prepare(cases, tmp_path / "store", settings(), SPLIT)

@@ -218,5 +218,5 @@ def test_a_damaged_member_is_refused_by_name(write_series, pack):
 
 
 def test_a_label_map_is_no_archive(write_series, pack):
-    with pytest.raises(UnreadableImageError, match="a label map must be a NIfTI file"):
+    with pytest.raises(UnreadableImageError, match="a label map must be one file"):
         read_label_map(pack(write_series([0.0, 1.0])))

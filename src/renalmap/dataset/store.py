@@ -221,9 +221,12 @@ def _case_folder(root: Path, case_id: str) -> Iterator[Path]:
 
 
 def clear_unfinished(root: Path) -> None:
-    """Delete what killed processes left of cases below a store's folder."""
+    """Delete what killed processes left unfinished below a store's folder."""
     for folder in (root / "slices").glob(".*.tmp"):
         shutil.rmtree(folder)
+    for folder in (root, root / "cases"):
+        for file in folder.glob(".*.tmp.*"):  # `replace_atomically`'s
+            file.unlink()
 
 
 def _check_count(case_id: str, found: int, expected: int) -> None:
@@ -326,7 +329,7 @@ def read_entries(root: Path) -> tuple[CaseEntry, ...]:
     try:
         return tuple(
             CaseEntry.model_validate_json(path.read_text(encoding="utf-8"))
-            for path in sorted((root / "cases").glob("*.json"))
+            for path in sorted((root / "cases").glob("[!.]*.json"))  # a temporary file is no record
         )
     except ValidationError as error:
         raise StoreError(
