@@ -25,6 +25,8 @@ from renalmap.training.export import BundleExtras, export_bundle
 from renalmap.training.graph import AveragedProbabilities, Ensemble, stage_of
 from renalmap.training.stages import on_grid
 
+pytestmark = pytest.mark.slow  # a graph of two networks takes twice a graph's export
+
 
 def images(count: int, edge: int) -> torch.Tensor:
     return torch.randn(count, 1, edge, edge, generator=torch.Generator().manual_seed(count))
