@@ -131,8 +131,13 @@ def test_marked_commands_run(folder, block):
 
 
 def commands_in(code: str) -> list[list[str]]:
-    """The words of every `renalmap` command in a block of bash, comments and redirections left out."""
+    """The words of every `renalmap` command in a block of bash, comments and redirections left out.
+
+    A loop's variable has its first value.
+    """
     joined = code.replace("\\\n", " ")
+    for variable, first in re.findall(r"for (\w+) in (\S+)", joined):
+        joined = joined.replace(f"${variable}", first)
     lines = [line for line in joined.splitlines() if re.match(r"(?:\S*/)?renalmap ", line.strip())]
     words = [shlex.split(line, comments=True) for line in lines]
     return [
