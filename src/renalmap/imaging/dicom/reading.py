@@ -18,12 +18,11 @@ from renalmap.imaging.dicom.source import DicomSource, SourceInstance
 from renalmap.imaging.dicom.stack import Stack, build_stack, check_regular
 from renalmap.imaging.filling import HuGrid
 from renalmap.imaging.nifti import scan_name
-from renalmap.imaging.orientation import build_geometry
+from renalmap.imaging.orientation import LPS_TO_RAS, build_geometry
 from renalmap.imaging.volume import Geometry, HuArray, Volume
 
 logger = logging.getLogger(__name__)
 
-_LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 _HU_TYPES: Final = {"", "HU", "HU_MOD"}
 
 
@@ -108,7 +107,7 @@ def _geometry(stack: Stack) -> Geometry:
     lps[:3, 1] = first.orientation[1] * row_mm
     lps[:3, 2] = (stack.positions_mm[-1] - stack.positions_mm[0]) / (len(stack.slices) - 1)
     lps[:3, 3] = first.position_mm
-    return build_geometry((columns, rows, len(stack.slices)), _LPS_TO_RAS @ lps, where=stack.where)
+    return build_geometry((columns, rows, len(stack.slices)), LPS_TO_RAS @ lps, where=stack.where)
 
 
 def _notes(plan: _Plan, path: Path) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from renalmap.errors import MissingSliceError
 from renalmap.imaging.dicom.pixels import decode_slices
 from renalmap.imaging.dicom.stack import Stack
 from renalmap.imaging.filling import HuGrid
-from renalmap.imaging.orientation import build_geometry
+from renalmap.imaging.orientation import LPS_TO_RAS, build_geometry
 from renalmap.imaging.volume import Geometry, HuArray
 
 AIR_HU: Final = -1000.0
@@ -25,7 +25,6 @@ _FINEST: Final = 0.5
 """The even distance is the smallest gap, but at least this share of the median gap."""
 _EDGE: Final = 0.5
 """So far beyond the first and the last pixel or slice, in their distances, does the scan reach."""
-_LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 _ROUNDING: Final = 1e-6
 
 
@@ -65,7 +64,7 @@ def resampled_geometry(stack: Stack) -> Geometry:
     lps = np.eye(4)
     lps[:3, :3] = axes * (column_mm, row_mm, step_mm)
     lps[:3, 3] = axes @ low
-    return build_geometry(tuple(counts), _LPS_TO_RAS @ lps, where=stack.where)
+    return build_geometry(tuple(counts), LPS_TO_RAS @ lps, where=stack.where)
 
 
 def read_resampled(stack: Stack, geometry: Geometry) -> HuArray:
@@ -125,7 +124,7 @@ def _planes(
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Each plane of the stored grid: its index, and HU (rows, columns)."""
     columns, rows, planes = geometry.source.shape
-    lps = _LPS_TO_RAS @ geometry.source.affine
+    lps = LPS_TO_RAS @ geometry.source.affine
     across = lps[:3, 0][:, np.newaxis] * np.arange(columns)
     down = lps[:3, 1][:, np.newaxis] * np.arange(rows)
     for index in range(planes):
