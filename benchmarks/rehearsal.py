@@ -223,7 +223,7 @@ def _python(module: str, *arguments: Any) -> list[str]:
 
 def _megabytes(path: Path) -> float:
     files = [path] if path.is_file() else [inner for inner in path.rglob("*") if inner.is_file()]
-    return round(sum(file.stat().st_size for file in files) / 1e6, 2)
+    return round(sum(file.stat().st_size for file in files) / 1e6, 4)
 
 
 def _facts(data: Path) -> Iterator[CaseFacts]:
