@@ -39,8 +39,8 @@ H100_FLOP_PER_S: Final = 989.4e12
 """Dense bfloat16, SXM5 (NVIDIA's data sheet: 1,979 with sparsity)."""
 H100_BYTES_PER_S: Final = 3.35e12
 """HBM3, SXM5 (the same)."""
-H100_UTILISATION: Final = 0.1
-"""Assumed: ENet's many small layers reach a small share of any peak."""
+H100_UTILISATIONS: Final = (0.01, 0.1)
+"""Assumed: ENet's many small layers reach a small share of any peak, in small batches a very small one."""
 PASSES: Final = 3
 """Work of a training step over that of a forward pass: backward computes two gradients a layer."""
 BYTES_IN_BFLOAT16: Final = 0.5
@@ -76,20 +76,18 @@ class Demand(_Record):
     gmac: float
     traffic_mb: float
 
-    @property
-    def by_arithmetic(self) -> float:
-        """Slices a second at the assumed utilisation."""
-        return H100_UTILISATION * H100_FLOP_PER_S / (2e9 * self.gmac * PASSES)
+    def by_arithmetic(self, utilisation: float) -> float:
+        """Slices a second at that share of the peak."""
+        return utilisation * H100_FLOP_PER_S / (2e9 * self.gmac * PASSES)
 
     @property
     def by_memory(self) -> float:
         """Slices a second if convolutions alone moved bytes, at the full rate: it cannot be more."""
         return H100_BYTES_PER_S / (1e6 * self.traffic_mb * BYTES_IN_BFLOAT16 * PASSES)
 
-    @property
-    def slices_per_s(self) -> float:
+    def slices_per_s(self, utilisation: float) -> float:
         """The lesser of the two."""
-        return min(self.by_arithmetic, self.by_memory)
+        return min(self.by_arithmetic(utilisation), self.by_memory)
 
 
 class StoreReads(_Record):
@@ -274,11 +272,8 @@ def report(found: StoreReads) -> str:
         (f"{rate.name}: one core of this CPU", rate.name, rate.slices_per_s) for rate in found.training
     ]
     eaters += [
-        (
-            f"{one.network}: an H100, {one.by_arithmetic:.0f} by arithmetic, {one.by_memory:.0f} by memory",
-            one.network,
-            one.slices_per_s,
-        )
+        (f"{one.network}: an H100 at {share:.0%}", one.network, one.slices_per_s(share))
+        for share in H100_UTILISATIONS
         for one in found.demand
     ]
     for title, network, wanted in eaters:

@@ -128,7 +128,7 @@ def test_a_real_mask_is_worn_by_a_phantom(shared_data, tmp_path):
 
 def test_memory_of_children_counts(tmp_path):
     """A parent that holds little and a child that holds 200 MB for half a second."""
-    child = "import time; held = bytearray(200_000_000); time.sleep(0.5)"
+    child = "import time; held = b'x' * 200_000_000; time.sleep(0.5)"
     script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     run = run_tree([sys.executable, "-c", script], tmp_path / "out.txt")
     assert 200 < run.peak_mb < 300
