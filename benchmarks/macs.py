@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.results import Work
+from renalmap.training.graph import ConvolvedPReLU
 
 _BYTES = 4  # of a float32
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -25,7 +26,8 @@ _COUNTED = (*_CONVOLUTIONS, *_TRANSPOSED, nn.Linear)
 def count_work(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
     """Multiply-accumulates of all convolutions and linear layers for one input, and their traffic.
 
-    A bias, a norm, an activation and pooling are left out: they are additions, or hidden behind memory.
+    A bias, a norm, an activation (even one written as convolutions) and pooling are left out: they are
+    additions, or hidden behind memory.
 
     Args:
         network: anywhere; it is moved to torch's meta device, which computes shapes and no values.
@@ -42,10 +44,12 @@ def count_work(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
         weights = sum(parameter.numel() for parameter in module.parameters())
         traffic += _BYTES * (inputs[0].numel() + output.numel() + weights)
 
+    activations = [part for part in network.modules() if isinstance(part, ConvolvedPReLU)]
+    left_out = {part for activation in activations for part in activation.modules()}
     handles = [
         module.register_forward_hook(note)
         for module in network.modules()
-        if isinstance(module, _COUNTED)
+        if isinstance(module, _COUNTED) and module not in left_out
     ]
     try:
         with torch.inference_mode():

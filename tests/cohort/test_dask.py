@@ -135,10 +135,9 @@ def test_ctrl_c_ends_a_local_cluster_and_leaves_what_is_finished(tmp_path, phant
     assert (out / "a_seg.sidecar.json").exists()
     resumed = segment(*command, "--resume", "--json")
     assert resumed.code == 0, resumed.stderr
-    assert {name: case["skipped"] for name, case in cases_of(resumed).items()} == {
-        "a": True,
-        "b": False,
-    }
+    cases = cases_of(resumed)  # the worker may have finished b while it was being ended
+    assert cases["a"]["skipped"]
+    assert {case["status"] for case in cases.values()} == {"ok"}
     assert names(out) == [f"{n}_seg.{end}" for n in "ab" for end in ("nii.gz", "sidecar.json")]
     assert read_label_map(out / "b_seg.nii.gz").labels.any()
 
