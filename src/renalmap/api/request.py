@@ -22,7 +22,7 @@ class SegmentRequest:
     Attributes:
         model: the bundle's folder; None takes the one that ships with the package.
         device: `cpu` or `cuda`.
-        engine: `onnxruntime` or `openvino`; `auto` takes the faster one that is installed.
+        engine: `onnxruntime`, or `openvino`, which is an extra.
         options: how to run.
         save_probabilities: write maps of kidney and tumour probability beside the labels.
         series: which series of a DICOM study: its SeriesInstanceUID or SeriesNumber.
@@ -40,7 +40,7 @@ class SegmentRequest:
 
     model: Path | None = None
     device: Device = "cpu"
-    engine: Engine = "auto"
+    engine: Engine = "onnxruntime"
     options: SegmentOptions = field(default_factory=SegmentOptions)
     save_probabilities: bool = False
     series: str | None = None

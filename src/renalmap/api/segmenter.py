@@ -35,7 +35,7 @@ class Segmenter:
 
     Args:
         model: a bundle's folder; None takes the one that ships with the package.
-        engine: `onnxruntime` or `openvino`; `auto` takes the faster one that is installed.
+        engine: `onnxruntime`, or `openvino`, which is an extra.
         device: `cpu` or `cuda`.
         options: threads, and rules to follow instead of the bundle's.
 
@@ -49,7 +49,7 @@ class Segmenter:
         self,
         model: str | os.PathLike[str] | None = None,
         *,
-        engine: Engine = "auto",
+        engine: Engine = "onnxruntime",
         device: Device = "cpu",
         options: SegmentOptions = SegmentOptions(),
     ) -> None:
@@ -101,7 +101,7 @@ def segment(
     affine: ArrayLike | None = None,
     dicom: DicomChoice | None = None,
     model: str | os.PathLike[str] | None = None,
-    engine: Engine = "auto",
+    engine: Engine = "onnxruntime",
     options: SegmentOptions = SegmentOptions(),
 ) -> Result:
     """Segment kidneys and tumours on one CT scan.
@@ -114,7 +114,7 @@ def segment(
         affine: with an array, and only then: (4, 4), index to world (mm, RAS+ as in NIfTI).
         dicom: what to take of a path that holds several DICOM series or acquisitions.
         model: a bundle's folder; None takes the one that ships with the package.
-        engine: `onnxruntime` or `openvino`; `auto` takes the faster one that is installed.
+        engine: `onnxruntime`, or `openvino`, which is an extra.
         options: threads, and rules to follow instead of the bundle's.
 
     Returns:

@@ -44,9 +44,9 @@ def segment(
     model: Annotated[Path | None, typer.Option(help="A bundle; by default the one shipped.")] = None,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to run.")] = "cpu",
     engine: Annotated[
-        Literal["auto", "onnxruntime", "openvino"],
-        typer.Option(help="What runs the networks; auto: OpenVINO if it is installed."),
-    ] = "auto",
+        Literal["onnxruntime", "openvino"],
+        typer.Option(help="What runs the networks; OpenVINO is an extra."),
+    ] = "onnxruntime",
     threads: Annotated[
         int | None, typer.Option(min=1, help="Slices in work at once; default: cores.")
     ] = None,

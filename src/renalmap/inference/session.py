@@ -22,12 +22,11 @@ from renalmap.bundle import NETWORK_INPUT, NETWORK_OUTPUT
 from renalmap.errors import BundleError, ConfigError, MissingDependencyError
 
 Device = Literal["cpu", "cuda"]
-Engine = Literal["auto", "onnxruntime", "openvino"]
-InstallableEngine = Literal["onnxruntime", "openvino"]
+Engine = Literal["onnxruntime", "openvino"]
 FloatArray = NDArray[np.float32]
 Shape = tuple[int, ...]
 
-ENGINES: Final[tuple[InstallableEngine, ...]] = ("onnxruntime", "openvino")
+ENGINES: Final[tuple[Engine, ...]] = ("onnxruntime", "openvino")
 
 _PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -40,13 +39,13 @@ class Runtime:
     """What runs the graphs, and where.
 
     Attributes:
-        engine: `auto` takes OpenVINO where it is installed and the device is the CPU.
+        engine: `openvino` is an extra.
         device: `cpu` or `cuda`; only ONNX Runtime knows CUDA.
         threads: slices to be in work at once; None takes one a core. More callers wait for each other
             in OpenVINO.
     """
 
-    engine: Engine = "auto"
+    engine: Engine = "onnxruntime"
     device: Device = "cpu"
     threads: int | None = None
 
@@ -79,7 +78,7 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def is_installed(engine: InstallableEngine) -> bool:
+def is_installed(engine: Engine) -> bool:
     """Whether an engine's package can be imported; does not import it."""
     return find_spec(engine) is not None
 
@@ -100,11 +99,7 @@ def open_session(path: Path, runtime: Runtime = Runtime()) -> Session:
         raise ConfigError(
             "OpenVINO does not run on CUDA", hint="Use --engine onnxruntime, or --device cpu"
         )
-    wanted = runtime.engine
-    if wanted == "auto":
-        takes_openvino = runtime.device == "cpu" and is_installed("openvino")
-        wanted = "openvino" if takes_openvino else "onnxruntime"
-    if wanted == "openvino":
+    if runtime.engine == "openvino":
         return OpenVinoSession(path, runtime.threads or available_cores())
     return OnnxRuntimeSession(path, runtime.device)
 

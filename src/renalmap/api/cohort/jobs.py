@@ -35,7 +35,6 @@ from renalmap.api.segment import (
 )
 from renalmap.api.segmenter import Segmenter
 from renalmap.bundle import Bundle, default_bundle_path
-from renalmap.inference.session import Engine, is_installed
 
 _NOT_IN_OUTPUTS: Final = ("model", "overwrite", "names", "assume_hu")
 _NOT_IN_LABELS: Final = ("threads", "batch_size")
@@ -59,11 +58,11 @@ class CohortCase(CaseReport):
 
 @dataclass(frozen=True)
 class Order:
-    """What all jobs of a run share. It is sent to workers, so its paths are absolute and its engine is one.
+    """What all jobs of a run share. It is sent to workers, so its paths are absolute.
 
     Attributes:
-        request: with the bundle's folder, the engine that `auto` means, and leave to replace outputs:
-            which ones is decided before the first job.
+        request: with the bundle's folder, and leave to replace outputs: which ones is decided before the
+            first job.
         bundle_sha256: the bundle's digest.
         run: a random name.
         attempts: how often a scan may be begun before it counts as one that kills its workers.
@@ -80,9 +79,8 @@ class Order:
     def of(cls, request: SegmentRequest, bundle: Bundle, run: str, attempts: int = 1) -> Order:
         """The order that a request means."""
         root = (request.model or default_bundle_path()).absolute()
-        engine = _engine_of(request)
         beside = request.beside.absolute
-        settled = replace(request, model=root, engine=engine, beside=beside, overwrite=True)
+        settled = replace(request, model=root, beside=beside, overwrite=True)
         return cls(settled, bundle.digest, run, attempts)
 
     def made_by(self) -> dict[str, Any]:
@@ -248,10 +246,3 @@ def _times_of(job: Target, order: Order) -> list[int]:
     """When each of a job's files was written; 0 for one that is not there."""
     files = planned_files(job, order.request)
     return [path.stat().st_mtime_ns if path.exists() else 0 for path in files]
-
-
-def _engine_of(request: SegmentRequest) -> Engine:
-    """The engine that `auto` is here, so that one cohort has one engine; see `open_session`."""
-    if request.engine != "auto":
-        return request.engine
-    return "openvino" if request.device == "cpu" and is_installed("openvino") else "onnxruntime"
