@@ -60,7 +60,7 @@ def test_every_command_ran_and_was_measured(rehearsed):
     for stage in rehearsal.stages:
         assert stage.run.exit_code in {0, 1}
         assert stage.run.peak_mb > 30, stage
-        assert 0 < stage.run.cpu_s < 60
+        assert stage.run.cpu_s > 0
         assert stage.disk_mb > 0
     by_name = {stage.name: stage for stage in rehearsal.stages}
     assert by_name["prepare"].run.processes >= 3, "the command and its two jobs"
