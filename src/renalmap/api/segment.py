@@ -31,7 +31,7 @@ from renalmap.imaging.files import check_writable
 from renalmap.inference.components import DroppedComponent
 from renalmap.inference.quality import QualityReport, describe_flags
 from renalmap.labels import KIDNEY, TUMOUR
-from renalmap.measure import Measurements, measure_label_map
+from renalmap.measure import Measurements
 from renalmap.report.html import Names
 
 logger = logging.getLogger(__name__)
@@ -216,8 +216,7 @@ def segment_scan(
     measurements = None
     if request.measure or request.beside.report is not None:
         start = time.perf_counter()
-        named_labels = replace(found.label_map, name=target.name)
-        measurements = measure_label_map(named_labels, volume)
+        measurements = result.measurements.model_copy(update={"name": target.name})
         seconds["measure"] = time.perf_counter() - start
     start = time.perf_counter()
     report, meshes = request.beside.write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from renalmap.errors import FolderInUseError, OutputExistsError, PathMissingError
+
+logger = logging.getLogger(__name__)
 
 
 def check_writable(path: Path, *, overwrite: bool) -> None:
@@ -71,18 +74,36 @@ def locked_folder(folder: Path, lock_name: str, verb: str) -> Iterator[None]:
     Raises:
         FolderInUseError: another process has it.
     """
+    in_use = FolderInUseError(
+        f"another renalmap {verb} is writing here", where=folder, hint="Wait for it to end"
+    )
+    with hold_lock(folder / lock_name, in_use):
+        yield
+
+
+@contextmanager
+def hold_lock(path: Path, in_use: FolderInUseError) -> Iterator[None]:
+    """Hold the lock of a file, made if it is missing, or of a folder, where the system has locks.
+
+    It ends with the process, however that ends.
+
+    Args:
+        path: the file or folder.
+        in_use: raised if another process holds it.
+    """
     try:
         import fcntl  # noqa: PLC0415  (not on Windows)
     except ModuleNotFoundError:
         yield
         return
-    with (folder / lock_name).open("w") as handle:
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise FolderInUseError(
-                f"another renalmap {verb} is writing here", where=folder, hint="Wait for it to end"
-            ) from error
+            raise in_use from error
         except OSError:  # some network file systems have no locks
-            pass
+            logger.info("%s cannot be locked", path)
         yield
+    finally:
+        os.close(handle)

@@ -174,6 +174,27 @@ class Box:
         )
 
 
+def part_of_grid(values: NDArray[Any], corner: Sequence[int], box: Box) -> NDArray[Any]:
+    """A part of a grid that is known in a region alone and 0 elsewhere.
+
+    Args:
+        values: of the region.
+        corner: where in the grid it begins.
+        box: the part; it may reach beyond the region, and beyond the grid.
+
+    Returns:
+        A new array of the box's shape and the values' type.
+    """
+    part = np.zeros(box.shape, values.dtype)
+    stops = [first + size for first, size in zip(corner, values.shape, strict=True)]
+    low = tuple(max(ends) for ends in zip(box.start, corner, strict=True))
+    high = tuple(min(ends) for ends in zip(box.stop, stops, strict=True))
+    if all(start < stop for start, stop in zip(low, high, strict=True)):
+        shared = Box(low, high)
+        part[shared.seen_from(box.start).slices] = values[shared.seen_from(corner).slices]
+    return part
+
+
 def _check_shape(shape: tuple[int, ...], geometry: Geometry, name: str) -> None:
     if shape != geometry.shape:
         raise GeometryMismatchError(

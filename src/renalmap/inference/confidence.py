@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from renalmap.imaging.volume import Box, Geometry, LabelMap
+from renalmap.imaging.volume import Box, Geometry, LabelMap, part_of_grid
 from renalmap.inference.probability import RegionProbability
 from renalmap.labels import BACKGROUND
 from renalmap.measure.anatomy import Part
@@ -42,12 +42,7 @@ def expected_dice(probability: RegionProbability, parts: Sequence[Part], label_m
         box, inside = part.box, part.inside
         wide = _widened(box, label_map.geometry)
         values = probability.at(wide)
-        within = tuple(
-            slice(low - start, high - start)
-            for low, high, start in zip(box.start, box.stop, wide.start, strict=True)
-        )
-        mask = np.zeros(wide.shape, np.bool_)
-        mask[within] = inside
+        mask = part_of_grid(inside, box.start, wide)
         overlap += float(values[mask].sum(dtype=np.int64)) / 255.0
         summed += (
             float(values[mask | (label_map.labels[wide.slices] == BACKGROUND)].sum(dtype=np.int64))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.imaging.volume import Box
-from renalmap.inference.components import BoolArray, Component
+from renalmap.imaging.volume import Box, part_of_grid
+from renalmap.inference.components import Component
 
 _ROUNDING_MM2 = 1e-3
 
@@ -30,7 +30,7 @@ def comes_within(
         tuple(low - step for low, step in zip(one.box.start, steps, strict=True)),
         tuple(high + step for high, step in zip(one.box.stop, steps, strict=True)),
     )
-    near = _inside(other, wider)
+    near = part_of_grid(other.inside, other.box.start, wider)
     if not near.any():
         return False
     squared = np.where(near, np.float32(0.0), np.float32(np.inf))
@@ -55,27 +55,14 @@ def continues_along_z(
     """
     steps = int(limit_mm / slice_distance_mm + 1e-6)
     (z, *start), (z_stop, *stop) = one.box.start, one.box.stop
-    above_and_below = _inside(other, Box((z - steps, *start), (z_stop + steps, *stop)))
+    wider = Box((z - steps, *start), (z_stop + steps, *stop))
+    above_and_below = part_of_grid(other.inside, other.box.start, wider)
     depth = len(one.inside)
     return any(
         bool((one.inside & above_and_below[steps + way : steps + way + depth]).any())
         for step in range(1, steps + 1)
         for way in (-step, step)
     )
-
-
-def _inside(component: Component, box: Box) -> BoolArray:
-    """What lies of a component in a box, which may reach beyond the array it was found in."""
-    part = np.zeros(box.shape, np.bool_)
-    low = [max(a, b) for a, b in zip(box.start, component.box.start, strict=True)]
-    high = [min(a, b) for a, b in zip(box.stop, component.box.stop, strict=True)]
-    if all(start < stop for start, stop in zip(low, high, strict=True)):
-        into, outof = (
-            tuple(slice(a - o, b - o) for a, b, o in zip(low, high, origin, strict=True))
-            for origin in (box.start, component.box.start)
-        )
-        part[into] = component.inside[outof]
-    return part
 
 
 def _spread(

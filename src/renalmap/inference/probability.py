@@ -9,7 +9,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from renalmap.imaging.volume import Box
+from renalmap.imaging.volume import Box, part_of_grid
 from renalmap.preprocess import InPlaneFit
 
 ByteArray = NDArray[np.uint8]
@@ -53,17 +53,9 @@ class RegionProbability:
         Returns:
             uint8 of the part's shape, a new array.
         """
-        spans = where.slices if isinstance(where, Box) else where
-        part = np.zeros([span.stop - span.start for span in spans], np.uint8)
-        into, outof = [], []
-        for span, own in zip(spans, self.slices, strict=True):
-            low, high = max(span.start, own.start), min(span.stop, own.stop)
-            if low >= high:
-                return part
-            into.append(slice(low - span.start, high - span.start))
-            outof.append(slice(low - own.start, high - own.start))
-        part[tuple(into)] = self.values[tuple(outof)]
-        return part
+        if not isinstance(where, Box):
+            where = Box(tuple(span.start for span in where), tuple(span.stop for span in where))
+        return part_of_grid(self.values, self.origin_zyx, where)
 
 
 @dataclass(eq=False)

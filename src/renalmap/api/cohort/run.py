@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +33,7 @@ from renalmap.api.request import SegmentRequest
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.dataset.cohort import Cohort
 from renalmap.errors import ConfigError, FolderInUseError, OutputExistsError
-from renalmap.imaging.files import check_writable
+from renalmap.imaging.files import check_writable, hold_lock
 
 logger = logging.getLogger(__name__)
 
@@ -265,21 +264,8 @@ def _locked(folder: Path) -> Iterator[None]:
     Raises:
         FolderInUseError: another process has it.
     """
-    try:
-        import fcntl  # noqa: PLC0415  (not on Windows)
-    except ModuleNotFoundError:
+    in_use = FolderInUseError(
+        "another process segments into this folder", where=folder, hint="Wait for it to end"
+    )
+    with hold_lock(folder, in_use):
         yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise FolderInUseError(
-                "another process segments into this folder", where=folder, hint="Wait for it to end"
-            ) from error
-        except OSError:  # some network file systems have no locks
-            logger.info("%s cannot be locked", folder)
-        yield
-    finally:
-        os.close(handle)
