@@ -1,5 +1,6 @@
 """KiTS19 from inspect to evaluate, by the commands a user gives, on phantoms that wear its masks.
 
+    nice python -m benchmarks.rehearsal --cases 59 --wide            # all, and a stand-in for case_00160
     nice python -m benchmarks.rehearsal --cases 8                    # the shortest, the longest, six between
     python -m benchmarks.rehearsal --show benchmarks/results/rehearsal.json
 
@@ -114,10 +115,14 @@ class Options:
     steps: int
     jobs: int
     plan: Path | None
+    wide: bool = False
 
     def texts(self) -> dict[str, str]:
         """For the record; places are left out."""
-        return {"cases": str(self.cases), "steps": str(self.steps), "jobs": str(self.jobs)}
+        numbers = {"cases": self.cases, "steps": self.steps, "jobs": self.jobs}
+        return {name: str(number) for name, number in numbers.items()} | {
+            "wide": "yes" if self.wide else "no"
+        }
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ def rehearse(options: Options, result: Path, *, fresh: bool = False) -> Rehearsa
     run_tree(
         _python(
             *("benchmarks.mask_phantoms", "--masks", options.masks, "--out", work / "set"),
-            *("--cases", options.cases),
+            *("--cases", options.cases, *(("--wide",) if options.wide else ())),
         ),
         work / "phantoms.txt",
     )
@@ -297,6 +302,7 @@ def main(  # noqa: PLR0913 -- flags
     cases: Annotated[int, typer.Option(min=3, help="How many, spread over their lengths.")] = 8,
     steps: Annotated[int, typer.Option(min=1, help="Of training, each stage.")] = 4,
     jobs: Annotated[int, typer.Option(min=1, help="Of inspect and prepare.")] = 2,
+    wide: Annotated[bool, typer.Option("--wide", help="And a case of 512 by 796 pixels.")] = False,
     plan: Annotated[Path | None, typer.Option(help="TOML over the recipe's Plan.")] = None,
     work: Annotated[Path, typer.Option(help="Kept: phantoms and results.")] = ROOT / "runs/rehearsal",
     out: Annotated[Path, typer.Option(help="Where the record goes.")] = RESULT,
@@ -305,7 +311,8 @@ def main(  # noqa: PLR0913 -- flags
 ) -> None:
     """Rehearse, and print the tables."""
     if show is None:
-        options = Options(masks.resolve(), work.resolve() / str(cases), cases, steps, jobs, plan)
+        folder = f"{cases}_wide" if wide else str(cases)
+        options = Options(masks.resolve(), work.resolve() / folder, cases, steps, jobs, plan, wide)
         rehearsal = rehearse(options, out, fresh=fresh)
     else:
         rehearsal = Rehearsal.model_validate_json(show.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from benchmarks.mask_phantoms import choose_cases, paint, write_case
+from benchmarks.mask_phantoms import choose_cases, paint, write_case, write_wide_mask
 from benchmarks.process_tree import run_tree
 from benchmarks.rehearsal import Options, Rehearsal, rehearse, report
 from numpy.typing import NDArray
@@ -106,6 +106,22 @@ def test_what_is_done_is_not_done_again(rehearsed, tmp_path):
 def test_cases_are_spread_from_the_shortest_to_the_longest(masks):
     assert [case.case_id for case in choose_cases(masks, 2)] == ["case_00001", "case_00002"]
     assert [case.case_id for case in choose_cases(masks, None)] == list(SHAPES)
+
+
+def test_the_wide_stand_in_is_the_middle_mask_with_background_beside_it(masks, tmp_path):
+    write_wide_mask(masks, tmp_path / "wide.nii.gz")
+    wide: Any = nib.load(tmp_path / "wide.nii.gz")
+    narrow: Any = nib.load(masks / "data" / "case_00000" / "segmentation.nii.gz")
+    labels, original = np.asanyarray(wide.dataobj), np.asanyarray(narrow.dataobj)
+    assert labels.shape == (9, 64, 796)
+    assert labels.dtype == original.dtype
+    before = (796 - 64) // 2
+    np.testing.assert_array_equal(labels[..., before : before + 64], original)
+    assert labels.sum() == original.sum()
+    # A voxel of the mask lies where it did in the patient.
+    np.testing.assert_allclose(
+        wide.affine @ [4, 30, before + 15, 1], narrow.affine @ [4, 30, 15, 1], atol=1e-3
+    )
 
 
 def test_tissue_is_painted_where_the_mask_says(masks):
