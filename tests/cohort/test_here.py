@@ -69,7 +69,7 @@ def test_outputs_are_those_of_single_scans_and_have_sidecars(tmp_path, run, coho
     assert written["outputs"] == {"a_seg.nii.gz": hashlib.sha256(alone.read_bytes()).hexdigest()}
     source = (cohort / "a.nii.gz").read_bytes()
     assert written["source"]["sha256"] == hashlib.sha256(source).hexdigest()
-    assert written["source"]["size_bytes"] == len(source)
+    assert written["source"]["size"] == len(source)
     assert written["options"]["engine"] == "onnxruntime"
     assert [case.load_s > 0 for case in report.cases] == [True, False, False]
 

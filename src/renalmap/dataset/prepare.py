@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from renalmap.dataset.cases import Case, CasePixels, open_case
 from renalmap.dataset.estimate import CaseEstimate, estimate_case, estimate_store_bytes
-from renalmap.dataset.source import CaseSource
+from renalmap.dataset.source import CaseSource, case_files
 from renalmap.dataset.split import Split
 from renalmap.dataset.store import (
     STATISTICS_FILE,
@@ -302,6 +302,7 @@ def _prepare_case(work: _CaseWork, step: Step) -> bool:
     walk = _on_grid(pixels, work.settings.plan, survey, step)
     slices = slice_store(work.root, work.settings.format)
     slices.write_case(work.case.case_id, walk, expected=len(pixels.z_indices))
+    source = source.hashed(case_files(work.case))
     write_entry(work.root, survey.entry(work.case, pixels, source))
     return pixels.cysts
 

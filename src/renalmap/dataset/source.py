@@ -1,79 +1,119 @@
-"""What a prepared case was made of, so that a later run knows whether it still is."""
+"""Files as they lay on the disk, so that a later run knows whether they are still the ones it has seen."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
 from renalmap.config import sha256_of
 from renalmap.dataset.layouts import Case
+from renalmap.errors import InputError
 
 
-class CaseSource(BaseModel):
-    """A case's files and how they were read. Names and places are left out: a data set may move.
+class FileState(BaseModel):
+    """What tells some files from others. Names and places are left out: they may move.
 
     Attributes:
-        size: of all its files, in bytes.
-        mtime_ns: of the one that changed last.
-        sha256: of their contents, in their order.
-        acquisition: which was taken of a DICOM series.
-        mask_labels: how the mask's numbers were translated.
+        size: of all together, in bytes.
+        mtime_ns: of the one that changed last; 0 where there is none.
+        sha256: of their contents, in their order; empty where it was not asked for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: int
     mtime_ns: int
-    sha256: str
+    sha256: str = ""
+
+    @classmethod
+    def at(cls, paths: Sequence[Path]) -> Self:
+        """Without the hash, which is what takes time.
+
+        Raises:
+            OSError: a file is not there.
+        """
+        states = [path.stat() for path in paths]
+        return cls(
+            size=sum(state.st_size for state in states),
+            mtime_ns=max((state.st_mtime_ns for state in states), default=0),
+        )
+
+    def hashed(self, paths: Sequence[Path]) -> Self:
+        """With the hash.
+
+        Raises:
+            OSError: a file is not there.
+            InputError: the files are others than when this state was taken.
+        """
+        sha256 = _hash(paths)
+        now = FileState.at(paths)
+        if (now.size, now.mtime_ns) != (self.size, self.mtime_ns):
+            raise InputError("a file was changed while it was in work", where=paths[0])
+        return self.model_copy(update={"sha256": sha256})
+
+    def describes(self, paths: Sequence[Path]) -> bool:
+        """Whether the files are these: same size and time, or else same size and contents.
+
+        Raises:
+            OSError: one is not there.
+        """
+        now = FileState.at(paths)
+        if (now.size, now.mtime_ns) == (self.size, self.mtime_ns):
+            return True
+        return now.size == self.size and _hash(paths) == self.sha256
+
+
+class CaseSource(FileState):
+    """A case's files and how they were read.
+
+    Attributes:
+        acquisition: which was taken of a DICOM series.
+        mask_labels: how the mask's numbers were translated.
+    """
+
     acquisition: int | None = None
     mask_labels: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def of(cls, case: Case) -> CaseSource:
-        """Read a case's files.
+        """Look at a case's files, without the hash.
 
         Raises:
             OSError: one is not there.
         """
-        size, mtime_ns = _size_and_time(case)
-        digest = hashlib.sha256()
-        for path in _files(case):
-            digest.update(bytes.fromhex(sha256_of(path)))
-        return cls(
-            size=size,
-            mtime_ns=mtime_ns,
-            sha256=digest.hexdigest(),
-            acquisition=case.acquisition,
-            mask_labels=case.mask_labels,
-        )
+        state = FileState.at(case_files(case))
+        return cls(**state.model_dump(), acquisition=case.acquisition, mask_labels=case.mask_labels)
 
     def still_is(self, case: Case) -> bool:
-        """Whether a case is what it was: same size and time, or else the same contents.
-
-        A case whose files are gone is taken to be: its slices are all there is.
-        """
+        """Whether a case is what it was. One whose files are gone is taken to be: its slices are all there is."""
         if (self.acquisition, self.mask_labels) != (case.acquisition, case.mask_labels):
             return False
         try:
-            size, mtime_ns = _size_and_time(case)
-            if (size, mtime_ns) == (self.size, self.mtime_ns):
-                return True
-            return size == self.size and CaseSource.of(case).sha256 == self.sha256
+            return self.describes(case_files(case))
         except FileNotFoundError:
             return True
 
 
-def _size_and_time(case: Case) -> tuple[int, int]:
-    states = [path.stat() for path in _files(case)]
-    return sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)
+def files_below(path: Path) -> list[Path]:
+    """The file; of a folder all files below it, in the order of their names."""
+    if not path.is_dir():
+        return [path]
+    return sorted(inner for inner in path.rglob("*") if inner.is_file())
 
 
-def _files(case: Case) -> Iterator[Path]:
-    for path in (case.image, case.mask, *(path for _, path in case.slice_files)):
-        if path is not None and path.is_dir():
-            yield from sorted(inner for inner in path.rglob("*") if inner.is_file())
-        elif path is not None:
-            yield path
+def case_files(case: Case) -> list[Path]:
+    """All files of a case: image, mask, single slices."""
+    places = (case.image, case.mask, *(path for _, path in case.slice_files))
+    return [file for place in places if place is not None for file in files_below(place)]
+
+
+def _hash(paths: Sequence[Path]) -> str:
+    """SHA-256 of the files' own; a single one's is its own."""
+    hashes = [sha256_of(path) for path in paths]
+    if len(hashes) == 1:
+        return hashes[0]
+    return hashlib.sha256(b"".join(map(bytes.fromhex, hashes))).hexdigest()

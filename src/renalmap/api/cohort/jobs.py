@@ -14,13 +14,13 @@ from renalmap import __version__
 from renalmap.api.cohort.sidecar import (
     Marker,
     Sidecar,
-    SourceRecord,
     as_json,
     find_difference,
     hash_outputs,
     marker_path,
     read_marker,
     read_sidecar,
+    scan_files,
     write_marker,
     write_sidecar,
 )
@@ -35,6 +35,7 @@ from renalmap.api.segment import (
 )
 from renalmap.api.segmenter import Segmenter
 from renalmap.bundle import Bundle, default_bundle_path
+from renalmap.dataset.source import FileState
 
 _NOT_IN_OUTPUTS: Final = ("model", "overwrite", "names", "assume_hu")
 _NOT_IN_LABELS: Final = ("threads", "batch_size")
@@ -211,13 +212,13 @@ def load_bundle(order: Order) -> Loaded:
 def _segment(
     job: Target, order: Order, loaded: Loaded, details: dict[str, Any], progress: ScanProgress
 ) -> CohortCase:
-    source = SourceRecord.of(job.scan) if job.scan.exists() else None
+    source = FileState.at(scan_files(job.scan)) if job.scan.exists() else None
     report = segment_scan(lambda: loaded.segmenter, job, order.request, progress)
     assert source is not None  # reading has refused a scan that is not there
     case = CohortCase(name=job.name, **report.model_dump()).model_copy(update=details)
     sidecar = Sidecar(
         run=order.run,
-        source=source.hashed(job.scan),
+        source=source.hashed(scan_files(job.scan)),
         outputs=hash_outputs(report.files, job.output),
         report=case.model_dump(mode="json"),
         **order.made_by(),

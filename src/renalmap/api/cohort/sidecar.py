@@ -6,7 +6,6 @@ marker stands in its place: an output with a marker is one that a killed run lef
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from typing import Any, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from renalmap.config import sha256_of
-from renalmap.errors import InputError
+from renalmap.dataset.source import FileState, files_below
 from renalmap.imaging.files import write_text_atomically
 from renalmap.imaging.nifti import scan_name
 
@@ -27,64 +26,19 @@ MARKER_SUFFIX: Final = ".in-work.json"
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-class SourceRecord(BaseModel):
-    """A scan as it lay on the disk: the file, or the files below its folder."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    files: int
-    size_bytes: int
-    modified_ns: int
-    """When the youngest file was changed."""
-    sha256: str = ""
-    """Of the file; of a folder, of its files' names and hashes. Empty where it was not asked for."""
-
-    @classmethod
-    def of(cls, scan: Path) -> SourceRecord:
-        """Without the hash.
-
-        Raises:
-            OSError: the scan is not there, or cannot be read.
-        """
-        stats = [path.stat() for path in _files_of(scan)]
-        return cls(
-            files=len(stats),
-            size_bytes=sum(each.st_size for each in stats),
-            modified_ns=max((each.st_mtime_ns for each in stats), default=0),
-        )
-
-    def hashed(self, scan: Path) -> SourceRecord:
-        """With the hash.
-
-        Raises:
-            InputError: the scan is another than when this record was made.
-        """
-        sha256 = hash_source(scan)
-        if SourceRecord.of(scan) != self.model_copy(update={"sha256": ""}):
-            raise InputError("the scan was changed while it was being segmented", where=scan)
-        return self.model_copy(update={"sha256": sha256})
-
-    def describes(self, scan: Path) -> bool:
-        """Whether the scan is still this one: by size and time, and if only the time differs by hash."""
-        now = SourceRecord.of(scan)
-        if (now.files, now.size_bytes) != (self.files, self.size_bytes):
-            return False
-        return now.modified_ns == self.modified_ns or hash_source(scan) == self.sha256
-
-
 class Sidecar(BaseModel):
     """What made an output. `outputs` maps paths relative to the sidecar to SHA-256."""
 
     model_config = ConfigDict(extra="forbid")
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     renalmap_version: str
     bundle_sha256: str
     options: dict[str, Any]
     """Of the request, those that decide about what is written."""
     run: str
     """The run that made it, by a random name."""
-    source: SourceRecord
+    source: FileState
     outputs: dict[str, str]
     report: dict[str, Any]
     """The scan's report."""
@@ -144,14 +98,9 @@ def hash_outputs(outputs: tuple[Path, ...], beside: Path) -> dict[str, str]:
     return {os.path.relpath(path, beside.parent): sha256_of(path) for path in outputs}
 
 
-def hash_source(scan: Path) -> str:
-    """SHA-256 of a file; of a folder, of its files' names and hashes."""
-    if _files_of(scan) == [scan]:
-        return sha256_of(scan)
-    digest = hashlib.sha256()
-    for path in _files_of(scan):
-        digest.update(f"{sha256_of(path)}  {os.path.relpath(path, scan)}\n".encode())
-    return digest.hexdigest()
+def scan_files(scan: Path) -> list[Path]:
+    """The scan's files; of a DICOMDIR those beside and below it, which it lists."""
+    return files_below(scan.parent if scan.name.upper() == "DICOMDIR" else scan)
 
 
 def find_difference(
@@ -171,7 +120,7 @@ def find_difference(
         return f"made by RenalMap {sidecar.renalmap_version}"
     if sidecar.options != made_by["options"]:
         return f"made with other options ({_differing(sidecar.options, made_by['options'])})"
-    if not scan.exists() or not sidecar.source.describes(scan):
+    if not scan.exists() or not sidecar.source.describes(scan_files(scan)):
         return "the scan is another than the one it was made of"
     return _find_damage(sidecar, output)
 
@@ -204,15 +153,6 @@ def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
         else:
             names.append(name)
     return ", ".join(names)
-
-
-def _files_of(scan: Path) -> list[Path]:
-    """The scan's files; of a DICOMDIR those beside and below it, which it lists."""
-    if scan.name.upper() == "DICOMDIR":
-        scan = scan.parent
-    if not scan.is_dir():
-        return [scan]
-    return sorted(path for path in scan.rglob("*") if path.is_file())
 
 
 def _read(model: type[_Model], path: Path) -> _Model | None:
