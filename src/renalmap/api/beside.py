@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from renalmap.api.mesh import MeshReport, write_meshes
-from renalmap.api.report import Segmented, report_segmented
+from renalmap.api.report import report_result
+from renalmap.api.result import Result
 from renalmap.errors import ConfigError
 from renalmap.imaging.files import check_writable
 from renalmap.report.html import Names
@@ -77,12 +78,12 @@ class Beside:
         return path
 
     def write(
-        self, segmented: Segmented, names: Names, stem: str, *, overwrite: bool
+        self, result: Result, names: Names, stem: str, *, overwrite: bool
     ) -> tuple[Path | None, MeshReport | None]:
         """Write what is wanted.
 
         Args:
-            segmented: the scan and its labels.
+            result: the scan and its labels.
             names: what the report calls them, unless it names nothing.
             stem: from `stem`.
             overwrite: replace files that exist.
@@ -97,8 +98,8 @@ class Beside:
         meshes = None
         if self.mesh is not None:
             meshes = write_meshes(
-                segmented.label_map, segmented.volume, self.mesh, prefix=f"{stem}_", overwrite=overwrite
+                result.label_map, result.volume, self.mesh, prefix=f"{stem}_", overwrite=overwrite
             )
         if report is not None:
-            report_segmented(segmented, report, None if self.anonymize else names)
+            report_result(result, report, None if self.anonymize else names)
         return report, meshes

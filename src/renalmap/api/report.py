@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from renalmap.imaging import LabelMap, Volume, describe_hounsfield_doubt, read_label_map, read_volume
+from renalmap.imaging import Volume, describe_hounsfield_doubt, read_label_map, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.inference.phase import guess_phase
-from renalmap.inference.quality import QualityReport, describe_contrast
-from renalmap.measure import Measurements, measure_label_map
+from renalmap.inference.quality import describe_contrast
+from renalmap.measure import measure_label_map
 from renalmap.measure.midline import track_body
 from renalmap.measure.sides import foreground_parts
 from renalmap.report.html import Names, ReportContents, report_page
 
-
-@dataclass(frozen=True, eq=False)
-class Segmented:
-    """Labels that RenalMap has just made, and what it knows of them.
-
-    Attributes:
-        volume: the scan.
-        label_map: on its grid.
-        quality: of the segmentation.
-        bundle_sha256: the model's.
-        measurements: of the labels, if they have been made; None measures here.
-    """
-
-    volume: Volume
-    label_map: LabelMap
-    quality: QualityReport
-    bundle_sha256: str
-    measurements: Measurements | None = None
+if TYPE_CHECKING:
+    from renalmap.api.result import Result  # whose save() writes reports
 
 
 def report_files(
@@ -77,24 +62,24 @@ def report_files(
     write_text_atomically(out, report_page(contents))
 
 
-def report_segmented(segmented: Segmented, out: Path, names: Names | None) -> None:
+def report_result(result: Result, out: Path, names: Names | None) -> None:
     """Write the report of a segmentation that has just been made.
 
     Args:
-        segmented: the scan, its labels and what is known of them.
+        result: the scan, its labels and what is known of them.
         out: the HTML file to write; an existing one is replaced.
         names: what the report calls its scan; None for a report without names.
     """
-    doubt = _doubt(segmented.volume)
+    doubt = _doubt(result.volume)
     contents = ReportContents(
-        scan=segmented.volume,
-        labels=segmented.label_map,
-        measurements=segmented.measurements or measure_label_map(segmented.label_map, segmented.volume),
+        scan=result.volume,
+        labels=result.label_map,
+        measurements=result.measurements,
         made_on=_today(),
         names=names,
-        quality=segmented.quality,
+        quality=result.quality,
         cautions=() if doubt is None else (doubt,),
-        bundle_sha256=segmented.bundle_sha256,
+        bundle_sha256=result.bundle_sha256,
     )
     write_text_atomically(out, report_page(contents))
 

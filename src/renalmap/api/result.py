@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.api.dicom_seg import dicom_source_of, name_structures, save_dicom_seg
-from renalmap.api.report import Segmented, report_segmented
+from renalmap.api.report import report_result
 from renalmap.errors import InputError
 from renalmap.imaging import LabelMap, Volume, describe_hounsfield_doubt, write_label_map
 from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX, SegmentationType
@@ -136,7 +136,8 @@ class Result:
             self.save_dicom_seg(path, overwrite=overwrite)
             return path
         if path.suffix.lower() == REPORT_SUFFIX:
-            self._save_report(path, overwrite=overwrite)
+            check_writable(path, overwrite=overwrite)
+            report_result(self, path, names=None)
             return path
         if not is_nifti_name(path):
             raise InputError(
@@ -170,10 +171,3 @@ class Result:
             segmentation_type=segmentation_type,
             overwrite=overwrite,
         )
-
-    def _save_report(self, path: Path, *, overwrite: bool) -> None:
-        check_writable(path, overwrite=overwrite)
-        segmented = Segmented(
-            self.volume, self.label_map, self.quality, self.bundle_sha256, self.measurements
-        )
-        report_segmented(segmented, path, names=None)

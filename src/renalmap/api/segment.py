@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,6 @@ from renalmap import __version__
 from renalmap.api.dicom_seg import check_can_be_dicom_seg, dicom_source_of
 from renalmap.api.mesh import MeshReport
 from renalmap.api.outputs import Target, plan_targets, planned_files, probability_paths
-from renalmap.api.report import Segmented
 from renalmap.api.request import SegmentRequest
 from renalmap.api.result import Result
 from renalmap.api.segmenter import Segmenter
@@ -187,66 +186,95 @@ def segment_scan(
     Raises:
         InputError: the scan cannot be read, or an output exists and may not be replaced.
     """
-    scan, output = target.scan, target.output
+    _check_before(target, request)
+    start = time.perf_counter()
+    volume = read_volume(
+        target.scan, series=request.series, acquisition=request.acquisition, resample=request.resample
+    )
+    read_s = time.perf_counter() - start
+    if request.format_of(target.output) == "dicom-seg":
+        dicom_source_of(volume, target.scan)  # found out before the work is done
+    result = load().segment_volume(
+        volume, lambda what, done, total: progress(target.scan, what, done, total)
+    )
+    result = replace(result, seconds={"read": read_s, **result.seconds})
+    return _report_case(result, target, request, _write(result, target, request))
+
+
+def _check_before(target: Target, request: SegmentRequest) -> None:
+    """Refuse, before the scan is read, what could not be written."""
     request.beside.prepare(target.stem, overwrite=request.overwrite)
     for path in planned_files(target, request):
         check_writable(path, overwrite=request.overwrite)
-    dicom_seg = request.format_of(output) == "dicom-seg"
-    if dicom_seg:
-        check_can_be_dicom_seg(scan)
+    if request.format_of(target.output) == "dicom-seg":
+        check_can_be_dicom_seg(target.scan)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """The files of a scan, and what took how long."""
+
+    output: Path | None
+    maps: Mapping[str, Path]
+    report: Path | None
+    meshes: MeshReport | None
+    seconds: Mapping[str, float]
+
+
+def _write(result: Result, target: Target, request: SegmentRequest) -> _Written:
+    """Write all that is wanted of a scan."""
+    seconds = {}
     start = time.perf_counter()
-    volume = read_volume(
-        scan, series=request.series, acquisition=request.acquisition, resample=request.resample
-    )
-    read_s = time.perf_counter() - start
-    if dicom_seg:
-        dicom_source_of(volume, scan)  # found out before the work is done
-    segmenter = load()
-    result = segmenter.segment_volume(
-        volume, lambda what, done, total: progress(scan, what, done, total)
-    )
-    found, quality = result.segmentation, result.quality
-    start = time.perf_counter()
-    written = _write_labels(result, output, request)
-    maps = probability_paths(output) if request.save_probabilities else {}
+    labels_written = _write_labels(result, target.output, request)
+    maps = probability_paths(target.output) if request.save_probabilities else {}
+    geometry = result.volume.geometry
     for region, path in maps.items():
-        values = found.probabilities[region].full(volume.geometry.shape)
-        write_probability_map(values, volume.geometry, path, overwrite=request.overwrite)
-    seconds = {"read": read_s, **result.seconds, "write": time.perf_counter() - start}
-    measurements = None
+        values = result.segmentation.probabilities[region].full(geometry.shape)
+        write_probability_map(values, geometry, path, overwrite=request.overwrite)
+    seconds["write"] = time.perf_counter() - start
     if request.measure or request.beside.report is not None:
         start = time.perf_counter()
-        measurements = result.measurements.model_copy(update={"name": target.name})
+        _ = result.measurements  # measured when first asked for, and kept
         seconds["measure"] = time.perf_counter() - start
     start = time.perf_counter()
     report, meshes = request.beside.write(
-        Segmented(volume, found.label_map, quality, segmenter.bundle.digest, measurements),
-        Names(target.name, scan, output),
+        result,
+        Names(target.name, target.scan, target.output),
         target.stem,
         overwrite=request.overwrite,
     )
     if report is not None or meshes is not None:
         seconds["report"] = time.perf_counter() - start
+    return _Written(target.output if labels_written else None, maps, report, meshes, seconds)
+
+
+def _report_case(
+    result: Result, target: Target, request: SegmentRequest, written: _Written
+) -> CaseReport:
+    found, seconds = result.segmentation, {**result.seconds, **written.seconds}
+    measurements = None
+    if request.measure:
+        measurements = result.measurements.model_copy(update={"name": target.name})
     return CaseReport(
-        scan=str(scan),
+        scan=str(target.scan),
         status="ok" if found.kidney_found else "no_kidney_found",
-        output=str(output) if written else None,
-        probability_maps={region: str(path) for region, path in maps.items()},
+        output=None if written.output is None else str(written.output),
+        probability_maps={region: str(path) for region, path in written.maps.items()},
         kidney_ml=round(found.label_map.volume_ml(KIDNEY), 2),
         tumour_ml=round(found.label_map.volume_ml(TUMOUR), 2),
-        slices=volume.geometry.shape[0],
+        slices=result.volume.geometry.shape[0],
         seconds={part: round(value, 3) for part, value in seconds.items()},
-        warnings=_warnings(scan, result, assume_hu=request.assume_hu),
+        warnings=_warnings(target.scan, result, assume_hu=request.assume_hu),
         dropped_components=[
             DroppedReport.of(component)
             for component in found.dropped
             if component.volume_ml >= REPORTED_FROM_ML
         ],
         dropped_specks=sum(component.volume_ml < REPORTED_FROM_ML for component in found.dropped),
-        quality=quality,
-        report=None if report is None else str(report),
-        meshes=meshes,
-        measurements=measurements if request.measure else None,
+        quality=result.quality,
+        report=None if written.report is None else str(written.report),
+        meshes=written.meshes,
+        measurements=measurements,
     )
 
 
