@@ -148,4 +148,5 @@ def _in_processes(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[CaseInspe
                 hint="Lower --jobs",
             ) from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Without waiting, the interpreter's own end may meet a pool that is closing, and print a traceback.
+            pool.shutdown(wait=True, cancel_futures=True)
