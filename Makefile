@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 DEMO_VENV := .venv-demo
 DEMO_OUT ?= demo
+# Tests run in so many processes, a file's in one of them; each computes on one core.
+TEST_JOBS ?= 2
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SOURCES := $(shell find src -type f ! -name '*.pyc')
 
@@ -21,7 +23,7 @@ demo: $(DEMO_VENV)/.installed ## Segment a synthetic CT with the bundled model (
 .PHONY: test
 test: $(VENV)/.installed ## Run every check and all tests; one summary at the end.
 	@$(start_checks) $(static_checks) \
-	check pytest $(VENV)/bin/pytest; \
+	check pytest env OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n $(TEST_JOBS) --dist loadfile; \
 	$(end_checks)
 
 .PHONY: check
