@@ -1,4 +1,4 @@
-"""Prepare, train, export, segment, evaluate: the whole chain by its commands, on phantoms."""
+"""From a data set to a scored model by three commands, prepare, train and test, on phantoms."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ deviation_floor_hu = 50
 """
 # Images this small are overhead only: one thread takes half the time of two.
 TRAINING = """
+steps = 120
+validate_every = 60
 learning_rate = 5e-3
 schedule = "cosine"
 batch_size = 4
@@ -47,6 +49,9 @@ rotation_degrees = 5
 vertical_flip = 0
 shear = 0
 zoom = 0.05
+[segment]
+steps = 180
+validate_every = 90
 """
 STEPS = {"localize": 120, "segment": 180}
 
@@ -70,14 +75,7 @@ def work(tmp_path_factory):
     store, config = root / "store", ("--config", root / "training.toml")
     plan = ("--config", root / "plan.toml")
     renalmap("prepare", root / "set", "--out", store, *plan, "--n-test", 1, "--n-validation", 1)
-    for stage, steps in STEPS.items():
-        command = ("train", store, "--stage", stage, "--out", root / stage, *config)
-        renalmap(*command, "--steps", steps, "--validate-every", steps // 2)
-    renalmap(
-        *("export", store, "--out", root / "bundle"),
-        *("--localizer", root / "localize" / "best.safetensors"),
-        *("--segmenter", root / "segment" / "best.safetensors"),
-    )
+    renalmap("train", store, "--out", root / "run", *config)
     return root
 
 
@@ -93,7 +91,7 @@ def unseen(work):
 
 def test_training_leaves_what_is_needed_to_repeat_it(work):
     for stage, steps in STEPS.items():
-        run = work / stage
+        run = work / "run" / stage
         assert (run / "training_curve.png").read_bytes().startswith(b"\x89PNG")
         assert json.loads((run / "settings.json").read_text())["steps"] == steps
         record = json.loads((run / "run.json").read_text())
@@ -106,22 +104,21 @@ def test_training_leaves_what_is_needed_to_repeat_it(work):
 
 
 def test_the_bundle_carries_the_stores_plan_and_statistics(work):
-    bundle = Bundle.open(work / "bundle")
+    bundle = Bundle.open(work / "run" / "bundle")
     assert bundle.plan.grid_size == 96
     assert bundle.plan.clip_hu == (-100.0, 250.0)
     assert bundle.statistics.mean_hu.shape == (96, 96)
-    assert "5 train" in (work / "bundle" / "MODEL_CARD.md").read_text()
+    assert "5 train" in (work / "run" / "bundle" / "MODEL_CARD.md").read_text()
 
 
 def test_an_unseen_case_is_segmented_and_evaluated(work, unseen, capsys):
     folder = work / "set" / "data" / unseen
-    predictions = work / "predictions"
-    predictions.mkdir()
-    scan = folder / "imaging.nii.gz"
-    renalmap("segment", scan, "--out", predictions, "--model", work / "bundle", "--strict")
+    predictions, scan = work / "predictions", folder / "imaging.nii.gz"
     capsys.readouterr()
 
-    renalmap("evaluate", predictions, work / "set", "--json", "--csv", work / "scores.csv")
+    model = ("--model", work / "run" / "bundle")
+    command = ("test", work / "store", work / "set", *model, "--out", predictions)
+    renalmap(*command, "--json", "--csv", work / "scores.csv")
 
     (case,) = json.loads(capsys.readouterr().out)["cases"]
     found = read_label_map(predictions / f"{unseen}_seg.nii.gz")
@@ -144,6 +141,8 @@ def test_trained_networks_do_not_care_for_batches_and_threads(work, unseen, tmp_
     written = set()
     for number, options in enumerate(((1, 1), (2, 3), (4, 5))):
         out = tmp_path / f"{number}.nii.gz"
-        segment_scans([scan], out, SegmentRequest(work / "bundle", options=SegmentOptions(*options)))
+        segment_scans(
+            [scan], out, SegmentRequest(work / "run" / "bundle", options=SegmentOptions(*options))
+        )
         written.add(out.read_bytes())
     assert len(written) == 1

@@ -191,3 +191,18 @@ def test_two_killed_processes_resume_to_the_same_bits(
     train(store, TrainSettings.model_validate(SHARED), tmp_path / "alone")
     scores = [read_log(folder / "log.csv")[-1]["score"] for folder in (tmp_path / "alone", two)]
     assert float(scores[0]) == pytest.approx(float(scores[1]), abs=SCORE_TOLERANCE)
+
+
+def test_two_processes_train_both_stages(store: Store, tmp_path: Path):
+    """They must not part between the stages: they would wait for each other for ever."""
+    (tmp_path / "both.toml").write_text(
+        'steps = 4\nvalidate_every = 4\nbatch_size = 4\ncentre_jitter = 4\nthreads = 1\naccelerator = "cpu"\n'
+        "[segment]\nsteps = 8\n"
+    )
+    script = str(Path(__file__).with_name("both_stages.py"))
+    run_two([script, *map(str, (store.root, tmp_path / "both.toml", tmp_path / "run"))])
+    for stage, steps in (("localize", 4), ("segment", 8)):
+        run = tmp_path / "run" / stage
+        assert [int(row["step"]) for row in read_log(run / "log.csv")] == list(range(1, steps + 1))
+        assert (run / "run.json").is_file()
+        assert (run / "training_curve.png").is_file()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from renalmap import __version__
 from renalmap.bundle import Bundle
@@ -21,10 +22,15 @@ if TYPE_CHECKING:
     from renalmap.training.settings import Stage, TrainSettings
 
 
+STAGES: Final[tuple[Stage, ...]] = ("localize", "segment")
+
+
 def load_train_settings(
     stage: Stage, config: Path | None, flags: Mapping[str, Any], recipe: RecipeName | None = None
 ) -> TrainSettings:
     """Training settings of a stage: defaults, a recipe, a TOML file, then flags that are not None.
+
+    The file's tables `[localize]` and `[segment]` are of one stage alone, all else of both.
 
     Raises:
         InputError: the file is missing or a setting is wrong.
@@ -34,6 +40,8 @@ def load_train_settings(
         config,
         {**flags, "stage": stage},
         read_recipe(recipe, stage),
+        part=stage,
+        parts=STAGES,
     )
     return settings
 
@@ -52,12 +60,46 @@ def train_stage(
         InputError: as `Store.open` and `train`.
         MissingDependencyError: torch or matplotlib is not installed; found out before training begins.
     """
+    result = _train(store, settings, run, initial, report)
+    _training("pooling").leave_processes()
+    return result
+
+
+def _train(
+    store: Path, settings: TrainSettings, run: Path, initial: Path | None, report: StepReport
+) -> TrainResult:
     check_charts_available()
     opened = Store.open(store)
     result: TrainResult = _training("loop").train(opened, settings, run, initial=initial, report=report)
     if result.leads:
         draw_training_curve(_training("log").read_log(result.log), run / "training_curve.png")
     return result
+
+
+def train_stages(
+    store: Path,
+    settings: Mapping[Stage, TrainSettings],
+    run: Path,
+    report: Callable[[Stage, int, float, object], None] = lambda *_: None,
+) -> dict[Stage, TrainResult]:
+    """Train both stages, one after the other, in the folders `localize` and `segment` of a run.
+
+    Args:
+        store: a prepared store.
+        settings: of either stage.
+        run: the folder. What is finished in it is not done again.
+        report: told (stage, steps done, loss, the validation if there was one).
+
+    Raises:
+        RenalMapError: as `train_stage`.
+    """
+    results = {
+        stage: _train(store, settings[stage], run / stage, None, partial(report, stage))
+        for stage in STAGES
+    }
+    # Not between the stages: processes that have parted do not meet again.
+    _training("pooling").leave_processes()
+    return results
 
 
 def is_leading_process() -> bool:

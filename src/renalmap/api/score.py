@@ -34,7 +34,7 @@ EvaluateProgress = Callable[[int, int, str], None]
 
 def evaluate_predictions(
     predictions: Path,
-    reference: Path,
+    reference: Path | Sequence[Case],
     *,
     surface: bool = True,
     csv: Path | None = None,
@@ -48,7 +48,8 @@ def evaluate_predictions(
             `<case>.nii.gz` or KiTS's `prediction_XXXXX.nii.gz`. Beside `<case>_seg.nii.gz`, `<case>.nii.gz` is taken for the scan.
         reference: a NIfTI file, or a folder of `<case>.nii.gz`, `<case>_seg.nii.gz` or
             `<case>_kidney.nii.gz`, or one in the layout of KiTS19, KiTS21, KiTS23 or nnU-Net. References
-            without a prediction are left out.
+            without a prediction are left out. Or cases, by their masks: then predictions of other cases are
+            left out too.
         surface: whether to compute surface distances, which take most of the time.
         csv: write the cases here as CSV; an existing file is replaced.
         plot: draw Dice against tumour volume here as PNG; an existing file is replaced.
@@ -68,7 +69,7 @@ def evaluate_predictions(
 
 def evaluate_kits23(
     predictions: Path,
-    reference: Path,
+    reference: Path | Sequence[Case],
     *,
     surface: bool = True,
     csv: Path | None = None,
@@ -82,7 +83,7 @@ def evaluate_kits23(
 
 def _score_all(
     score: Callable[..., AnyScore],
-    paths: tuple[Path, Path],
+    paths: tuple[Path, Path | Sequence[Case]],
     csv: Path | None,
     plot: Path | None,
     progress: EvaluateProgress,
@@ -114,7 +115,11 @@ def _read_pairs(
         progress(done, len(pairs), name)
 
 
-def _pairs(predictions: Path, reference: Path) -> list[tuple[str, Case, Case]]:
+def _pairs(predictions: Path, reference: Path | Sequence[Case]) -> list[tuple[str, Case, Case]]:
+    if not isinstance(reference, Path):
+        found = find_label_maps(predictions)
+        named = [(_plain(case.case_id), case) for case in reference]
+        return [(name, found[name], case) for name, case in named if name in found]
     for path in (predictions, reference):
         if not path.exists():
             raise PathMissingError("nothing to evaluate", where=path)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from renalmap import __version__
-from renalmap.cli import data, info, measure, model, results, scans
+from renalmap.cli import data, info, measure, model, results, scans, scoring
 from renalmap.cli.console import show_error
 from renalmap.errors import RenalMapError
 
@@ -26,7 +26,8 @@ app.command("segment")(scans.segment)
 app.command("report")(results.report)
 app.command("mesh")(results.mesh)
 app.command("overview")(scans.overview)
-app.command("evaluate")(scans.evaluate)
+app.command("evaluate")(scoring.evaluate)
+app.command("test")(scoring.judge)
 app.command("measure")(measure.measure)
 app.command("demo")(scans.demo)
 app.command("fetch")(data.fetch)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from renalmap.cli.console import messages, progress_bar
+from renalmap.cli.console import ProgressBar, messages, progress_bar
 from renalmap.errors import ConfigError
 
 if TYPE_CHECKING:
-    from renalmap.api.cohort import ClusterRequest, CohortReport, CohortRequest
+    from renalmap.api.cohort import ClusterRequest, CohortReport, CohortRequest, Listener
     from renalmap.api.request import SegmentRequest
     from renalmap.api.segment import SegmentReport
 
@@ -71,7 +72,7 @@ def segment_showing_progress(
     scans: Sequence[Path], out: Path, request: SegmentRequest, how: CohortRequest, *, quiet: bool
 ) -> SegmentReport | CohortReport:
     """Segment one scan, or a cohort."""
-    from renalmap.api.cohort import Listener, segment_cohort
+    from renalmap.api.cohort import segment_cohort
     from renalmap.api.outputs import short_name
     from renalmap.api.segment import segment_scans
     from renalmap.dataset.cohort import find_cohort
@@ -86,8 +87,21 @@ def segment_showing_progress(
                 lambda scan, what, done, total: bar.show(f"{short_name(scan)}: {what}", done, total),
             )
 
-        def announce(text: str) -> None:
-            if not quiet:
-                messages.print(text, soft_wrap=True, markup=False, highlight=False)
+        return segment_cohort(cohort, out, request, how, _listener(bar, quiet=quiet))
 
-        return segment_cohort(cohort, out, request, how, Listener(bar.show, announce))
+
+@contextmanager
+def listening(*, quiet: bool) -> Iterator[Listener]:
+    """A progress bar for whoever segments a cohort to tell."""
+    with progress_bar(quiet=quiet) as bar:
+        yield _listener(bar, quiet=quiet)
+
+
+def _listener(bar: ProgressBar, *, quiet: bool) -> Listener:
+    from renalmap.api.cohort import Listener
+
+    def announce(text: str) -> None:
+        if not quiet:
+            messages.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    return Listener(bar.show, announce)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from renalmap.cli.console import progress_bar
+from renalmap.cli.console import ProgressBar, progress_bar
+from renalmap.errors import ConfigError
 
 if TYPE_CHECKING:
-    from renalmap.training.settings import TrainSettings
+    from renalmap.training.loop import TrainResult
+    from renalmap.training.settings import Stage, TrainSettings
 
 
 def train(
     store: Annotated[Path, typer.Argument(help="A store made by prepare.")],
-    stage: Annotated[Literal["localize", "segment"], typer.Option(help="Which network.")],
     out: Annotated[Path, typer.Option(help="The run's folder; an interrupted run continues.")],
+    stage: Annotated[
+        Literal["localize", "segment"] | None,
+        typer.Option(help="One network alone; by default both, and a bundle of them."),
+    ] = None,
     recipe: Annotated[
         Literal["paper", "renalmap"] | None,
         typer.Option(help="The paper's choices to the letter, or what the bundle is trained with."),
@@ -54,12 +61,13 @@ def train(
         bool, typer.Option("--find-lr", help="Try learning rates out, draw a chart, train nothing.")
     ] = False,
 ) -> None:
-    """Train one stage on a prepared store.
+    """Train both networks on a prepared store, or with --stage one.
 
-    Interrupted, even by kill -9, the same command goes on from the last checkpoint to the same weights.
-    Started by torchrun or srun, the processes share every batch out among them.
+    Both go to OUT/localize and OUT/segment, and the best of each into OUT/bundle. Interrupted, even by
+    kill -9, the same command goes on from the last checkpoint to the same weights. Started by torchrun or
+    srun, the processes share every batch out among them.
     """
-    from renalmap.api.model import is_leading_process, load_train_settings, train_stage
+    from renalmap.api.model import STAGES, load_train_settings
 
     flags = {
         "steps": steps,
@@ -78,26 +86,71 @@ def train(
         "patience": patience,
         "augment_on_device": augment_on_device,
     }
+    if stage is None:
+        if find_lr or initial is not None:
+            raise ConfigError(
+                f"{'--find-lr' if find_lr else '--initial'} is about one network",
+                got="both stages",
+                hint="Give --stage localize or --stage segment",
+            )
+        both = {each: load_train_settings(each, config, flags, recipe) for each in STAGES}
+        _train_both(store, both, out)
+        return
     settings = load_train_settings(stage, config, flags, recipe)
     if find_lr:
         _find_learning_rate(store, settings, out, initial)
-        return
+    else:
+        _train_one(store, settings, out, initial)
+
+
+def _train_both(store: Path, settings: Mapping[Stage, TrainSettings], out: Path) -> None:
+    from renalmap.api.model import ExportRequest, export_model, is_leading_process, train_stages
+
     with progress_bar(quiet=not is_leading_process()) as bar:
-        latest = "not validated yet"
+        show = _Steps(bar, {stage: each.steps for stage, each in settings.items()})
+        results = train_stages(store, settings, out, show)
+        if not all(result.leads for result in results.values()):
+            return
+        bar.show("export", 0, 0, "making graphs and comparing them with the networks")
+        best = {stage: [result.best] for stage, result in results.items()}
+        bundle = export_model(
+            store, best["localize"], best["segment"], out / "bundle", ExportRequest(overwrite=True)
+        )
+    for stage, result in results.items():
+        _tell(result, settings[stage])
+    typer.echo(f"wrote {bundle.root} ({bundle.digest[:16]})")
 
-        def report(step: int, loss: float, validation: object) -> None:
-            nonlocal latest
-            if validation is not None:
-                latest = str(validation)
-            bar.show(stage, step, settings.steps, f"loss {loss:.3f}  {latest}")
 
-        bar.show(stage, 0, settings.steps, "starting")
-        result = train_stage(store, settings, out, initial=initial, report=report)
-    if not result.leads:
-        return
+def _train_one(store: Path, settings: TrainSettings, out: Path, initial: Path | None) -> None:
+    from renalmap.api.model import is_leading_process, train_stage
+
+    with progress_bar(quiet=not is_leading_process()) as bar:
+        show = partial(_Steps(bar, {settings.stage: settings.steps}), settings.stage)
+        result = train_stage(store, settings, out, initial=initial, report=show)
+    if result.leads:
+        _tell(result, settings)
+
+
+def _tell(result: TrainResult, settings: TrainSettings) -> None:
     if result.steps < settings.steps:
         typer.echo(f"stopped at step {result.steps}: no better score in {settings.patience} validations")
     typer.echo(f"best validation score {result.best_score:.4f}: {result.best}")
+
+
+class _Steps:
+    """A bar of training steps, with the last validation beside it."""
+
+    def __init__(self, bar: ProgressBar, steps: Mapping[Stage, int]) -> None:
+        self._bar = bar
+        self._steps = steps
+        self._latest = dict.fromkeys(steps, "not validated yet")
+        first = next(iter(steps))
+        bar.show(first, 0, steps[first], "starting")
+
+    def __call__(self, stage: Stage, step: int, loss: float, validation: object) -> None:
+        if validation is not None:
+            self._latest[stage] = str(validation)
+        self._bar.show(stage, step, self._steps[stage], f"loss {loss:.3f}  {self._latest[stage]}")
 
 
 def _find_learning_rate(store: Path, settings: TrainSettings, out: Path, initial: Path | None) -> None:

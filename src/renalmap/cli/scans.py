@@ -1,8 +1,8 @@
-"""Verbs about scans: segment, overview, evaluate, demo."""
+"""Verbs about scans: segment, overview, demo."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,15 +10,11 @@ import typer
 
 from renalmap.cli import cohort
 from renalmap.cli.console import output, progress_bar, show_error, show_warning
-from renalmap.cli.kits23 import kits23_tables
 from renalmap.cli.measurements import measurement_tables
-from renalmap.cli.tables import number, score_tables, segment_tables, table
+from renalmap.cli.tables import number, segment_tables, table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from renalmap.api.segment import CaseReport
-    from renalmap.evaluation import Score
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -35,6 +31,13 @@ Series = Annotated[
 Resample = Annotated[
     bool, typer.Option("--resample", help="Correct a gantry tilt or a varying slice distance.")
 ]
+Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to run.")]
+Engine = Annotated[
+    Literal["onnxruntime", "openvino"],
+    typer.Option(help="What runs the networks; OpenVINO is an extra."),
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="Slices in work at once; default: cores.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 SCAN_HELP = "NIfTI file; or DICOM: a folder, a .zip, a DICOMDIR, an enhanced CT."
 
 
@@ -42,14 +45,9 @@ def segment(
     scans: Annotated[list[Path], typer.Argument(help=f"{SCAN_HELP} Or folders of these: a cohort.")],
     out: Annotated[Path, typer.Option(help="The file to write; for several scans, a folder.")],
     model: Annotated[Path | None, typer.Option(help="A bundle; by default the one shipped.")] = None,
-    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to run.")] = "cpu",
-    engine: Annotated[
-        Literal["onnxruntime", "openvino"],
-        typer.Option(help="What runs the networks; OpenVINO is an extra."),
-    ] = "onnxruntime",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Slices in work at once; default: cores.")
-    ] = None,
+    device: Device = "cpu",
+    engine: Engine = "onnxruntime",
+    threads: Threads = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices in one call of the runtime.")] = 1,
     series: Series = None,
     acquisition: Acquisition = None,
@@ -100,7 +98,7 @@ def segment(
         Path | None, typer.Option(help="A folder for surfaces of each scan, as STL and GLB.")
     ] = None,
     anonymize_report: AnonymizeReport = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+    overwrite: Overwrite = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 if no kidney is found in a scan.")
     ] = False,
@@ -163,7 +161,7 @@ def segment(
         for case in report.cases:
             if case.measurements is not None:
                 output.print(*measurement_tables(case.measurements))
-    _show_troubles(report.cases)
+    show_troubles(report.cases)
     statuses = {case.status for case in report.cases}
     unwritten = any(case.output is None for case in report.cases)
     if unwritten or (strict and "no_kidney_found" in statuses):
@@ -184,49 +182,6 @@ def overview(
 
     draw_scan_overview(scan, segmentation, out, choice=DicomChoice(series, acquisition, resample))
     typer.echo(f"wrote {out}")
-
-
-def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="A label map, or a folder of them.")],
-    reference: Annotated[
-        Path, typer.Argument(help="The same, or a folder in the layout of KiTS or nnU-Net.")
-    ],
-    protocol: Annotated[
-        Literal["kits19", "kits23"],
-        typer.Option(help="kits23: kidney and masses, masses, tumour; label 3 is a cyst."),
-    ] = "kits19",
-    csv: Annotated[Path | None, typer.Option(help="Write the cases as CSV.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw Dice against tumour volume as PNG.")] = None,
-    surface: Annotated[bool, typer.Option(help="Surface distances; they take most of the time.")] = True,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Score label maps per case in 3D.
-
-    By KiTS19's rules and plainly; or with --protocol kits23 by KiTS23's: Dice and surface Dice of its
-    three nested classes, where both empty is 1 and one empty 0.
-    """
-    from renalmap.api.score import evaluate_kits23, evaluate_predictions
-    from renalmap.evaluation import scores_to_json
-
-    tables: Iterable[Table]
-    scores: Sequence[Score]
-    with progress_bar(quiet=quiet or json) as bar:
-
-        def told(done: int, total: int, case: str) -> None:
-            bar.show("evaluating", done, total, f"scored {case}")
-
-        paths = predictions, reference
-        if protocol == "kits23":
-            found = evaluate_kits23(*paths, surface=surface, csv=csv, plot=plot, progress=told)
-            scores, tables = found, kits23_tables(found)
-        else:
-            plain = evaluate_predictions(*paths, surface=surface, csv=csv, plot=plot, progress=told)
-            scores, tables = plain, score_tables(plain)
-    if json:
-        typer.echo(scores_to_json(scores), nl=False)
-    elif not quiet:
-        output.print(*tables)
 
 
 def demo(
@@ -259,7 +214,7 @@ def demo(
         typer.echo(f"wrote {path}")
 
 
-def _show_troubles(cases: Sequence[CaseReport]) -> None:
+def show_troubles(cases: Sequence[CaseReport]) -> None:
     """Warnings, scans without a kidney and scans that failed, on standard error."""
     for case in cases:
         for text in case.warnings:

@@ -31,7 +31,6 @@ from renalmap.training.launch import Launch
 from renalmap.training.log import Log
 from renalmap.training.pooling import (
     count_processes,
-    leave_processes,
     share_buffers,
     sum_over_processes,
 )
@@ -82,7 +81,8 @@ def train(
 ) -> TrainResult:
     """Train one stage, or continue the run in `run`.
 
-    Under torchrun or srun every process calls this alike; the first one writes and reports.
+    Under torchrun or srun every process calls this alike; the first one writes and reports. They stay
+    together, so that another stage may follow, until each calls `pooling.leave_processes`.
 
     Args:
         store: prepared data; training and validation cases are read.
@@ -131,7 +131,6 @@ def train(
         record.duration_s = round(time.perf_counter() - began, 1)
         record.settings = {**record.settings, "store": store.settings.model_dump(mode="json")}
         record.write(run / "run.json")
-    leave_processes()
     return TrainResult(
         best_score=progress.best_score or 0.0,
         best=run / BEST,

@@ -1,0 +1,131 @@
+"""`renalmap test`: the patients whom a split keeps aside, segmented and scored in one command."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+PLAN = "grid_size = 128\ncrop_size = 64\ncrop_margin = 8\n"
+
+
+@pytest.fixture
+def kits(tmp_path, write_scan, hu):
+    """Five patients alike, in KiTS's layout."""
+    labels = np.where(hu == 200, 1, np.where(hu == 100, 2, 0)).astype(np.uint8)
+    for number in range(5):
+        folder = tmp_path / "kits" / "data" / f"case_{number:05d}"
+        write_scan(folder / "imaging.nii.gz", hu)
+        write_scan(folder / "segmentation.nii.gz", labels)
+    return tmp_path / "kits"
+
+
+@pytest.fixture
+def store(cli, kits, tmp_path):
+    (tmp_path / "plan.toml").write_text(PLAN)
+    split = ("--test", "case_00001,case_00003", "--validation", "case_00002")
+    made = cli("prepare", kits, "--out", tmp_path / "store", "--config", tmp_path / "plan.toml", *split)
+    assert made.code == 0, made.stderr
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def judge(cli, store, kits, model, tmp_path):
+    """A function that runs the command."""
+
+    def run(*more):
+        command = ("test", store, kits, "--model", model, "--out", tmp_path / "results")
+        return cli(*command, "--no-surface", *more)
+
+    return run
+
+
+def cases_of(finished):
+    return [case["case"] for case in json.loads(finished.stdout)["cases"]]
+
+
+def test_the_test_patients_are_segmented_and_scored(judge, tmp_path):
+    finished = judge("--json", "--csv", tmp_path / "scores.csv")
+    assert finished.code == 0
+    assert cases_of(finished) == ["case_00001", "case_00003"]
+    for case in json.loads(finished.stdout)["cases"]:
+        assert case["kidney_dice"] > 0.9
+        assert case["tumour_dice"] > 0.9
+    written = {path.name for path in (tmp_path / "results").iterdir()}
+    assert {f"case_0000{n}_seg.{end}" for n in "13" for end in ("nii.gz", "sidecar.json")} == written
+    rows = csv.DictReader((tmp_path / "scores.csv").read_text().splitlines())
+    assert [row["case"] for row in rows] == ["case_00001", "case_00003"]
+
+
+def test_what_is_complete_is_kept_and_the_rest_is_done(judge, tmp_path):
+    judge()
+    first, second = (tmp_path / "results" / f"case_0000{n}_seg.nii.gz" for n in "13")
+    before = first.stat().st_mtime_ns
+    second.unlink()
+    second.with_name("case_00003_seg.sidecar.json").unlink()
+    finished = judge("--json")
+    assert (finished.code, cases_of(finished)) == (0, ["case_00001", "case_00003"])
+    assert first.stat().st_mtime_ns == before
+    assert second.is_file()
+
+
+def test_only_the_part_that_was_asked_for_is_scored(judge):
+    assert cases_of(judge("--json")) == ["case_00001", "case_00003"]
+    assert cases_of(judge("--json", "--part", "validation")) == ["case_00002"]
+    assert cases_of(judge("--json")) == ["case_00001", "case_00003"]
+
+
+def test_a_scan_that_fails_does_not_stop_the_others(judge, kits):
+    image = kits / "data" / "case_00001" / "imaging.nii.gz"
+    image.write_bytes(image.read_bytes()[:-200])
+    finished = judge("--json")
+    assert finished.code == 1
+    assert cases_of(finished) == ["case_00003"]
+    assert f"{image}: the file is cut short" in finished.stderr
+
+
+def test_kits23s_rules_can_be_asked_for(judge):
+    finished = judge("--protocol", "kits23")
+    assert finished.code == 0
+    assert "masses" in finished.stdout
+
+
+def test_another_bundles_results_are_not_taken_for_its_own(
+    judge, cli, store, kits, make_bundle, tmp_path
+):
+    judge()
+    other = make_bundle(mean_hu=5.0)
+    command = ("test", store, kits, "--model", other, "--out", tmp_path / "results", "--no-surface")
+    finished = cli(*command)
+    assert finished.code == 2
+    assert "made by another bundle" in finished.stderr
+    assert cli(*command, "--overwrite").code == 0
+
+
+def test_a_data_set_without_the_patients_is_refused(judge, kits):
+    shutil.rmtree(kits / "data" / "case_00003")
+    finished = judge()
+    assert finished.code == 2
+    assert "test cases are missing" in finished.stderr
+    assert "case_00003" in finished.stderr
+    assert "the data set that the store was prepared from" in finished.stderr
+
+
+def test_a_case_without_its_scan_is_refused_before_anything_is_done(judge, kits, tmp_path):
+    (kits / "data" / "case_00003" / "imaging.nii.gz").unlink()
+    finished = judge()
+    assert finished.code == 2
+    assert "test cases lack a scan or a mask" in finished.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_split_that_keeps_nobody_aside_is_refused(cli, kits, model, tmp_path):
+    (tmp_path / "plan.toml").write_text(PLAN)
+    store = tmp_path / "store"
+    cli("prepare", kits, "--out", store, "--config", tmp_path / "plan.toml", "--n-test", 0)
+    finished = cli("test", store, kits, "--model", model, "--out", tmp_path / "results")
+    assert finished.code == 2
+    assert "the split has no patients to test on" in finished.stderr
