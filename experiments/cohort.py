@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,9 @@ ALL: Part = "all"
 PHANTOMS: Part = "phantoms"
 
 logger = logging.getLogger(__name__)
+
+_PREPARING = threading.Lock()
+"""All stores share slices, and `prepare` lets one run at a time write into a folder."""
 
 
 class Scan(BaseModel):
@@ -125,6 +129,10 @@ class Material:
         Slices are prepared once and shared by all stores of the working folder; split and statistics are
         the store's own.
         """
+        with _PREPARING:
+            return self._store(plan, name, part)
+
+    def _store(self, plan: Plan, name: str, part: Part) -> Store:
         cases = self._cases()
         real = self.folds()
         everybody = tuple(sorted({case.patient for case in cases}))

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -368,7 +367,7 @@ class _Run:
             found[(probability >= low) & (found == BACKGROUND)] = _PERHAPS
         return found
 
-    @cached_property
+    @property
     def body(self) -> BodyTrack:
         """Where the trunk lies."""
         return track_body(self.volume)
