@@ -129,3 +129,33 @@ def test_a_split_that_keeps_nobody_aside_is_refused(cli, kits, model, tmp_path):
     finished = cli("test", store, kits, "--model", model, "--out", tmp_path / "results")
     assert finished.code == 2
     assert "the split has no patients to test on" in finished.stderr
+
+
+def test_a_table_without_a_folder_is_refused_before_anything_is_segmented(judge, tmp_path):
+    finished = judge("--csv", tmp_path / "nowhere" / "scores.csv")
+    assert finished.code == 2
+    assert "nowhere: the output's folder does not exist" in finished.stderr
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("among", ["", "data", "data/case_00001"])
+def test_results_do_not_come_to_lie_among_the_data(cli, store, kits, model, among):
+    finished = cli("test", store, kits, "--model", model, "--out", kits / among)
+    assert finished.code == 2
+    assert "the results would lie among the scans" in finished.stderr
+    assert not list(kits.rglob("*_seg.nii.gz"))
+
+
+def test_a_table_of_cases_will_do_as_data_set(cli, kits, model, tmp_path):
+    rows = ["case_id,patient,image,mask,acquisition"]
+    for number in range(5):
+        folder = f"kits/data/case_{number:05d}"
+        rows.append(f"scan_{number},p{number},{folder}/imaging.nii.gz,{folder}/segmentation.nii.gz,")
+    table, store = tmp_path / "cases.csv", tmp_path / "store"
+    table.write_text("\n".join(rows))
+    (tmp_path / "plan.toml").write_text(PLAN)
+    config = ("--config", tmp_path / "plan.toml")
+    made = cli("prepare", table, "--out", store, *config, "--test", "p1,p3", "--n-validation", 1)
+    assert made.code == 0, made.stderr
+    finished = cli("test", store, table, "--model", model, "--out", tmp_path / "results", "--json")
+    assert cases_of(finished) == ["scan_1", "scan_3"]

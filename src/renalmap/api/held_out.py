@@ -53,6 +53,7 @@ def find_part(store: Path, dataset: Path, part: Part = "test") -> list[Case]:
 
 
 def segment_part(
+    dataset: Path,
     cases: Sequence[Case],
     out: Path,
     request: SegmentRequest,
@@ -61,6 +62,7 @@ def segment_part(
     """Segment cases; one that is complete and made by the same bundle and options is kept.
 
     Args:
+        dataset: where they lie, so that no result comes to lie among them.
         cases: from `find_part`.
         out: a folder, made if it is missing, that receives `<case id>_seg.nii.gz` and its sidecar.
         request: bundle, device, options.
@@ -72,6 +74,7 @@ def segment_part(
     Raises:
         RenalMapError: as `segment_cohort`.
     """
+    folder = dataset if dataset.is_dir() else dataset.parent
     by_acquisition: dict[int | None, list[CohortScan]] = {}
     for case in cases:
         if case.image is not None:
@@ -79,7 +82,7 @@ def segment_part(
             scans.append(CohortScan(case.image, case.case_id))
     reports = [
         segment_cohort(
-            Cohort(tuple(scans), folders=(scans[0].path.parent,)),
+            Cohort(tuple(scans), folders=(folder,)),
             out,
             replace(request, acquisition=acquisition),
             CohortRequest(resume=True),

@@ -81,6 +81,21 @@ def evaluate_kits23(
     return _score_all(score, (predictions, reference), csv, plot, progress)
 
 
+def check_score_outputs(csv: Path | None, plot: Path | None) -> None:
+    """Find out before the work whether what is wanted can be written.
+
+    Raises:
+        InputError: an output has no folder, or the plot's name is no PNG file's.
+        MissingDependencyError: a plot is wanted and matplotlib is not installed.
+    """
+    for path in (csv, plot):
+        if path is not None:
+            check_writable(path, overwrite=True)
+    if plot is not None:
+        _check_png_name(plot)
+        check_charts_available()
+
+
 def _score_all(
     score: Callable[..., AnyScore],
     paths: tuple[Path, Path | Sequence[Case]],
@@ -89,12 +104,7 @@ def _score_all(
     progress: EvaluateProgress,
 ) -> list[AnyScore]:
     """Score every pair of predictions and reference; outputs that cannot be written are found out first."""
-    for path in (csv, plot):
-        if path is not None:
-            check_writable(path, overwrite=True)
-    if plot is not None:
-        _check_png_name(plot)
-        check_charts_available()
+    check_score_outputs(csv, plot)
     scores = [
         score(prediction, expected, case=case)
         for case, prediction, expected in _read_pairs(_pairs(*paths), progress)

@@ -75,8 +75,10 @@ def judge(
     """
     from renalmap.api.held_out import find_part, segment_part
     from renalmap.api.request import SegmentRequest
+    from renalmap.api.score import check_score_outputs
     from renalmap.inference.cascade import SegmentOptions
 
+    check_score_outputs(csv, plot)
     cases = find_part(store, dataset, part)
     request = SegmentRequest(
         model=model,
@@ -86,7 +88,7 @@ def judge(
         overwrite=overwrite,
     )
     with listening(quiet=quiet or json) as listener:
-        report = segment_part(cases, out, request, listener)
+        report = segment_part(dataset, cases, out, request, listener)
     show_troubles(report.cases)
     failed = {case.name for case in report.cases if case.output is None}
     scored = [case for case in cases if case.case_id not in failed]

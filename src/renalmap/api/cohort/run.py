@@ -147,11 +147,12 @@ class _Ledger:
 
 
 def _plan_jobs(cohort: Cohort, out: Path, request: SegmentRequest, *, absolute: bool) -> list[Target]:
-    for folder in cohort.folders:
-        if out.exists() and out.samefile(folder):
-            raise ConfigError(
-                "the results would lie among the scans", where=out, hint="Give another folder as --out"
-            )
+    target = out.resolve()
+    among_scans = any(scan.path.resolve().is_relative_to(target) for scan in cohort.scans)
+    if among_scans and any(target.is_relative_to(folder.resolve()) for folder in cohort.folders):
+        raise ConfigError(
+            "the results would lie among the scans", where=out, hint="Give another folder as --out"
+        )
     scans = [scan.path for scan in cohort.scans]
     names = [scan.name or short_name(scan.path) for scan in cohort.scans]
     jobs = plan_targets(scans, out, request, names if cohort.is_several else None)
@@ -180,8 +181,8 @@ def _sort_out(
             refused.append((job, standing))
     if refused:
         raise _refusal(refused, resume=resume)
-    if resume:
-        kept = len(jobs) - len(todo)
+    kept = len(jobs) - len(todo)
+    if kept:
         ledger.listener.announce(f"{kept} of {len(jobs)} scans are complete and kept")
     return todo
 
