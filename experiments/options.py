@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,11 +66,11 @@ def rules_title() -> str:
     return next(option.title for option in options if option.rules and not option.plan)
 
 
-def score_option(material: Material, arm: str, option: Option) -> list[FoldScores]:
-    """Score a row on every fold's held-out patients, with the bundles that `crossval run` left."""
+def score_option(material: Material, arm: str, option: Option, folds: Sequence[int]) -> list[FoldScores]:
+    """Score a row on folds' held-out patients, with the bundles that `crossval run` left."""
     recipe = load_recipe(arm, material.shapes())
     scores = []
-    for fold in range(material.cohort.folds):
+    for fold in folds:
         part = material.part(fold)
         bundle = option.bundle(Bundle.open(bundle_folder(material, recipe, part)))
         scores.append(score_bundle(material, store_of(material, recipe.plan, part), bundle, fold))
@@ -90,6 +91,9 @@ def main(
     only: Annotated[
         str, typer.Option(help="Rows whose title holds this; the others' results stay.")
     ] = "",
+    folds: Annotated[
+        list[int] | None, typer.Option("--fold", help="Only these folds, and write nothing.")
+    ] = None,
 ) -> None:
     """Score every row, print the table, write `experiments/results/options.json`."""
     logging.basicConfig(level=logging.WARNING)
@@ -97,8 +101,12 @@ def main(
     options = load_settings(Options, OPTIONS).options
     wanted = [option for option in options if only in option.title]
     with ThreadPoolExecutor(jobs) as pool:
-        scores = list(pool.map(lambda option: score_option(material, arm, option), wanted))
+        on = folds or list(range(material.cohort.folds))
+        scores = list(pool.map(lambda option: score_option(material, arm, option, on), wanted))
     known = {option.title: found for option, found in zip(wanted, scores, strict=True)}
+    if folds is not None:
+        typer.echo(markdown_table(known))
+        return
     if only and RESULT.is_file():
         known = read_results() | known
     results = {option.title: known[option.title] for option in options if option.title in known}
