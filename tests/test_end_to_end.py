@@ -120,7 +120,9 @@ def test_an_unseen_case_is_segmented_and_evaluated(work, unseen, capsys):
     command = ("test", work / "store", work / "set", *model, "--out", predictions)
     renalmap(*command, "--json", "--csv", work / "scores.csv")
 
-    (case,) = json.loads(capsys.readouterr().out)["cases"]
+    told = capsys.readouterr()
+    assert "was not trained on" not in told.err, "the bundle is this store's"
+    (case,) = json.loads(told.out)["cases"]
     found = read_label_map(predictions / f"{unseen}_seg.nii.gz")
     truth = read_label_map(folder / "segmentation.nii.gz")
     assert found.geometry.matches(read_geometry(scan), tolerance_mm=0.0)

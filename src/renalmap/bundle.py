@@ -210,10 +210,11 @@ def _read_calibration(path: Path) -> ConfidenceCalibration | None:
 
 def _check_present(root: Path, names: tuple[str, ...]) -> None:
     missing = [name for name in names if not (root / name).is_file()]
+    within = root / "bundle"  # in a folder that `train` made
     if missing:
         raise BundleError(
             "the bundle is incomplete",
             where=root,
             got=f"no {', '.join(missing)}",
-            expected=", ".join(names),
+            hint=f"Did you mean {within}?" if (within / PLAN_FILE).is_file() else None,
         )

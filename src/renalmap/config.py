@@ -26,8 +26,8 @@ def load_settings(
     flags: Mapping[str, Any] | None = None,
     recipe: Mapping[str, Any] | None = None,
     *,
-    part: str | None = None,
-    parts: Sequence[str] = (),
+    table: str | None = None,
+    tables: Sequence[str] = (),
 ) -> Settings:
     """Resolve settings: the model's defaults, a recipe, then a TOML file, then flags that were given.
 
@@ -36,16 +36,19 @@ def load_settings(
         toml_path: a TOML file, or None. Its tables are laid over the recipe's key by key.
         flags: dotted names to values, as `{"augment.rotation_degrees": 10}`; None means not given.
         recipe: settings that lie below the file's.
-        part: the table of the file that is laid over its other settings; None for none.
-        parts: all names that such tables have; those that are not `part` are passed over.
+        table: the table of the file that is laid over its other settings; None for none.
+        tables: all names that such tables have; the others than `table` are passed over.
 
     Raises:
         PathMissingError: the file does not exist.
         ConfigError: it is no TOML, or a key or a value is wrong.
     """
     content = {} if toml_path is None else read_toml(toml_path)
-    tables = {name: content.pop(name) for name in parts if isinstance(content.get(name), dict)}
-    merged = lay_over(lay_over(recipe or {}, content), {} if part is None else tables.get(part, {}))
+    own = {name: content.pop(name) for name in tables if name in content}
+    for name, value in own.items():
+        if not isinstance(value, dict):
+            raise ConfigError(f"[{name}] is a table of settings", where=toml_path, got=repr(value))
+    merged = lay_over(lay_over(recipe or {}, content), {} if table is None else own.get(table, {}))
     for name, value in (flags or {}).items():
         if value is not None:
             *parents, leaf = name.split(".")

@@ -13,7 +13,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from renalmap.api.dicom_seg import name_structures
 from renalmap.api.request import SegmentRequest
-from renalmap.api.score import draw_scan_overview, evaluate_predictions
+from renalmap.api.score import draw_scan_overview, evaluate_predictions, find_pairs
 from renalmap.api.segment import segment_scans
 from renalmap.errors import ConfigError, DicomReferenceError, InputError, OutputExistsError
 from renalmap.imaging import LabelMap, Volume, build_geometry, read_label_map
@@ -149,7 +149,9 @@ def test_a_series_becomes_a_dicom_seg_of_the_same_labels(series, make_bundle, tm
     np.testing.assert_array_equal(found.labels, expected.labels)
     assert np.count_nonzero(found.labels) > 0.9 * np.count_nonzero(labels)
 
-    (score,) = evaluate_predictions(tmp_path / "seg.dcm", tmp_path / "labels.nii.gz", surface=False)
+    (score,) = evaluate_predictions(
+        find_pairs(tmp_path / "seg.dcm", tmp_path / "labels.nii.gz"), surface=False
+    )
     assert (score.kidney_dice, score.tumour_dice) == (1.0, 1.0)
     draw_scan_overview(series, tmp_path / "seg.dcm", tmp_path / "overview.png")
     assert (tmp_path / "overview.png").stat().st_size > 1000
@@ -166,7 +168,7 @@ def test_into_a_folder_by_format(series, make_bundle, tmp_path):
 
     (tmp_path / "reference").mkdir()
     segment_scans([series], tmp_path / "reference", SegmentRequest(request.model))
-    (score,) = evaluate_predictions(tmp_path / "out", tmp_path / "reference", surface=False)
+    (score,) = evaluate_predictions(find_pairs(tmp_path / "out", tmp_path / "reference"), surface=False)
     assert (score.case, score.kidney_dice) == ("series", 1.0)
 
 

@@ -87,6 +87,64 @@ def test_a_scan_that_fails_does_not_stop_the_others(judge, kits):
     assert f"{image}: the file is cut short" in finished.stderr
 
 
+def test_where_every_scan_fails_the_json_says_so(judge, kits):
+    for number in (1, 3):
+        image = kits / "data" / f"case_0000{number}" / "imaging.nii.gz"
+        image.write_bytes(image.read_bytes()[:-200])
+    finished = judge("--json")
+    assert finished.code == 1
+    content = json.loads(finished.stdout)
+    assert content["cases"] == []
+    assert [failed["case"] for failed in content["failed"]] == ["case_00001", "case_00003"]
+    assert "cut short" in content["failed"][0]["error"]
+    assert "2 of 2 cases failed and are not in these scores" in finished.stderr
+
+
+def test_foreign_files_are_neither_scored_nor_in_the_way(judge, kits, tmp_path):
+    """Each of these was a prediction, or a second one, where predictions were looked for by name."""
+    results, mask = tmp_path / "results", kits / "data" / "case_00001" / "segmentation.nii.gz"
+    results.mkdir()
+    shutil.copy(mask, results / "prediction_00001.nii.gz")
+    (results / "labelsTr").mkdir()
+    (results / "data" / "case_00003").mkdir(parents=True)
+    shutil.copy(mask, results / "data" / "case_00003")
+    finished = judge("--json")
+    assert (finished.code, cases_of(finished)) == (0, ["case_00001", "case_00003"])
+
+
+def test_a_model_that_may_have_seen_the_patients_is_named(judge, model, store):
+    finished = judge()
+    assert finished.code == 0
+    assert f"{model}: the bundle was not trained on the store {store}" in finished.stderr
+
+
+def test_a_case_that_is_not_what_was_prepared_is_named(judge, kits, write_scan, hu):
+    write_scan(kits / "data" / "case_00001" / "imaging.nii.gz", hu + np.int16(1))
+    finished = judge()
+    assert "case_00001: its files are not those that the store was prepared from" in finished.stderr
+    assert "case_00003" not in finished.stderr
+
+
+def test_single_slices_are_refused(cli, tmp_path, model):
+    root = tmp_path / "slices"
+    root.mkdir()
+    rows = ["name,case,z"]
+    labels = np.zeros((128, 128), np.uint8)
+    labels[40:60, 40:60] = 1
+    for number in range(3):
+        np.savez_compressed(root / f"{number}.npz", hu=np.full((128, 128), 40, np.int16), label=labels)
+        rows.append(f"{number},k{number},0")
+    (root / "index.csv").write_text("\n".join(rows))
+    (tmp_path / "plan.toml").write_text(PLAN)
+    store = tmp_path / "store"
+    config = ("--config", tmp_path / "plan.toml")
+    made = cli("prepare", root, "--out", store, *config, "--n-test", 1, "--n-validation", 1)
+    assert made.code == 0, made.stderr
+    finished = cli("test", store, root, "--model", model, "--out", tmp_path / "results")
+    assert finished.code == 2
+    assert "single slices are no scan to be segmented" in finished.stderr
+
+
 def test_kits23s_rules_can_be_asked_for(judge):
     finished = judge("--protocol", "kits23")
     assert finished.code == 0
@@ -118,7 +176,7 @@ def test_a_case_without_its_scan_is_refused_before_anything_is_done(judge, kits,
     (kits / "data" / "case_00003" / "imaging.nii.gz").unlink()
     finished = judge()
     assert finished.code == 2
-    assert "test cases lack a scan or a mask" in finished.stderr
+    assert "cases lack a scan or a mask" in finished.stderr
     assert not (tmp_path / "results").exists()
 
 
@@ -128,7 +186,7 @@ def test_a_split_that_keeps_nobody_aside_is_refused(cli, kits, model, tmp_path):
     cli("prepare", kits, "--out", store, "--config", tmp_path / "plan.toml", "--n-test", 0)
     finished = cli("test", store, kits, "--model", model, "--out", tmp_path / "results")
     assert finished.code == 2
-    assert "the split has no patients to test on" in finished.stderr
+    assert "the split keeps no patients for test" in finished.stderr
 
 
 def test_a_table_without_a_folder_is_refused_before_anything_is_segmented(judge, tmp_path):
@@ -142,20 +200,24 @@ def test_a_table_without_a_folder_is_refused_before_anything_is_segmented(judge,
 def test_results_do_not_come_to_lie_among_the_data(cli, store, kits, model, among):
     finished = cli("test", store, kits, "--model", model, "--out", kits / among)
     assert finished.code == 2
-    assert "the results would lie among the scans" in finished.stderr
+    assert "the results would lie among the data" in finished.stderr
     assert not list(kits.rglob("*_seg.nii.gz"))
 
 
-def test_a_table_of_cases_will_do_as_data_set(cli, kits, model, tmp_path):
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_a_table_of_cases_will_do_as_data_set(cli, kits, model, tmp_path, whole_folder):
+    """Names that look like label maps' are names."""
+    names = ("a", "p", "b", "p_seg", "c")
     rows = ["case_id,patient,image,mask,acquisition"]
     for number in range(5):
         folder = f"kits/data/case_{number:05d}"
-        rows.append(f"scan_{number},p{number},{folder}/imaging.nii.gz,{folder}/segmentation.nii.gz,")
-    table, store = tmp_path / "cases.csv", tmp_path / "store"
-    table.write_text("\n".join(rows))
+        rows.append(f"{names[number]},p{number},{folder}/imaging.nii.gz,{folder}/segmentation.nii.gz,")
+    (tmp_path / "cases.csv").write_text("\n".join(rows))
+    table, store = tmp_path if whole_folder else tmp_path / "cases.csv", tmp_path / "store"
     (tmp_path / "plan.toml").write_text(PLAN)
     config = ("--config", tmp_path / "plan.toml")
     made = cli("prepare", table, "--out", store, *config, "--test", "p1,p3", "--n-validation", 1)
     assert made.code == 0, made.stderr
     finished = cli("test", store, table, "--model", model, "--out", tmp_path / "results", "--json")
-    assert cases_of(finished) == ["scan_1", "scan_3"]
+    assert cases_of(finished) == ["p", "p_seg"]
+    assert (tmp_path / "results" / "p_seg_seg.nii.gz").is_file()

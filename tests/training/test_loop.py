@@ -11,8 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from renalmap.api.model import STAGES, train_stages
 from renalmap.dataset.store import Store
-from renalmap.errors import DatasetError, StoreError
+from renalmap.errors import DatasetError, FolderInUseError, StoreError
+from renalmap.imaging.files import hold_lock
 from renalmap.preprocess import Plan
 from renalmap.training import loop
 from renalmap.training.checkpoint import load_network, save_checkpoint
@@ -302,3 +304,26 @@ def test_processes_that_find_different_checkpoints_do_not_train_on(
 def test_warping_on_the_device_trains_the_same_network(store: Store, whole_run: Path, tmp_path: Path):
     result = train(store, _tiny(augment_on_device=True), tmp_path / "run")
     assert_same_tensors(result.last, whole_run / "last.safetensors")
+
+
+def test_one_process_at_a_time_trains_in_a_folder(store: Store, tmp_path: Path):
+    settings = TrainSettings(stage="segment", steps=1, batch_size=2, threads=1, accelerator="cpu")
+    run = tmp_path / "run"
+    run.mkdir()
+    with hold_lock(run, FolderInUseError("")), pytest.raises(FolderInUseError, match="renalmap train"):
+        train(store, settings, run)
+    assert not (run / "log.csv").exists()
+    train(store, settings, run)
+
+
+def test_stage_2_is_refused_before_stage_1_is_trained(store: Store, tmp_path: Path):
+    settings = {
+        stage: TrainSettings(stage=stage, steps=1, batch_size=2, threads=1, accelerator="cpu")
+        for stage in STAGES
+    }
+    other = settings["segment"].model_copy(update={"steps": 7})
+    (tmp_path / "run" / "segment").mkdir(parents=True)
+    (tmp_path / "run" / "segment" / "settings.json").write_text(other.model_dump_json())
+    with pytest.raises(StoreError, match="started with other settings"):
+        train_stages(store.root, settings, tmp_path / "run")
+    assert not (tmp_path / "run" / "localize").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -137,7 +138,10 @@ def _inspect_all(
 
 def _in_processes(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[CaseInspection, str | None]]:
     # Spawned, not forked: libraries that were loaded before may have threads.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    # Ctrl-C goes to the whole group; it is the parent that decides.
+    with ProcessPoolExecutor(
+        jobs, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
+    ) as pool:
         try:
             for future in as_completed([pool.submit(task.run) for task in tasks]):
                 yield future.result()

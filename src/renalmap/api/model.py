@@ -13,7 +13,7 @@ from renalmap import __version__
 from renalmap.bundle import Bundle
 from renalmap.config import load_settings, read_toml
 from renalmap.dataset.store import Store
-from renalmap.errors import MissingDependencyError
+from renalmap.errors import BundleError, ConfigError, MissingDependencyError, OutputExistsError
 from renalmap.recipes import RecipeName, read_recipe
 from renalmap.report import check_charts_available, draw_learning_rates, draw_training_curve
 
@@ -35,15 +35,29 @@ def load_train_settings(
     Raises:
         InputError: the file is missing or a setting is wrong.
     """
+    if config is not None:
+        _refuse_stage(config)
     settings: TrainSettings = load_settings(
         _training("settings").TrainSettings,
         config,
         {**flags, "stage": stage},
         read_recipe(recipe, stage),
-        part=stage,
-        parts=STAGES,
+        table=stage,
+        tables=STAGES,
     )
     return settings
+
+
+def _refuse_stage(config: Path) -> None:
+    content = read_toml(config)
+    tables = [content, *(content[stage] for stage in STAGES if isinstance(content.get(stage), dict))]
+    if any("stage" in table for table in tables):
+        raise ConfigError(
+            "a file of settings does not say which stage is trained",
+            where=config,
+            got="stage",
+            hint="Give --stage; what is of one stage alone goes into the table of its name",
+        )
 
 
 def train_stage(
@@ -90,9 +104,16 @@ def train_stages(
         run: the folder. What is finished in it is not done again.
         report: told (stage, steps done, loss, the validation if there was one).
 
+    Returns:
+        How each stage's run ended. Under torchrun or srun the processes have parted by then: a process
+        calls this once.
+
     Raises:
-        RenalMapError: as `train_stage`.
+        RenalMapError: as `train_stage`; what can be known of stage 2 before stage 1 is, before it.
     """
+    _training("export")  # what it needs to be installed is not found missing after days
+    for stage in STAGES:
+        _training("loop").check_run(Store.open(store), settings[stage], run / stage)
     results = {
         stage: _train(store, settings[stage], run / stage, None, partial(report, stage))
         for stage in STAGES
@@ -100,6 +121,25 @@ def train_stages(
     # Not between the stages: processes that have parted do not meet again.
     _training("pooling").leave_processes()
     return results
+
+
+def check_own_bundle(folder: Path) -> None:
+    """Refuse to put a run's bundle where something else lies.
+
+    Raises:
+        OutputExistsError: the folder exists and is no bundle.
+    """
+    if not folder.exists():
+        return
+    try:
+        Bundle.open(folder)
+    except BundleError as error:
+        raise OutputExistsError(
+            "the run's bundle would replace something else",
+            where=folder,
+            got="no bundle",
+            hint="Move it away, or give another --out",
+        ) from error
 
 
 def is_leading_process() -> bool:
@@ -221,7 +261,7 @@ def _default_card(store: Store, localizers: int, segmenters: int) -> str:
         "# Model card\n\n"
         f"Made by RenalMap {__version__} from {len(store.entries)} cases ({cases}).\n\n"
         f"{averaged}"
-        "Accuracy: not stated. Measure it with `renalmap evaluate` on patients it was not trained on.\n\n"
+        "Accuracy: not stated. Measure it with `renalmap test` on patients it was not trained on.\n\n"
         "Not a medical device. Research use only.\n"
     )
 

@@ -35,12 +35,14 @@ class Target:
         scan: its file or folder.
         output: where its labels go.
         stem: how the names of files in other folders begin.
+        acquisition: which acquisition of a DICOM series; None leaves it to the request.
     """
 
     name: str
     scan: Path
     output: Path
     stem: str
+    acquisition: int | None = None
 
     @property
     def absolute(self) -> Target:

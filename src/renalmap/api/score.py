@@ -16,6 +16,7 @@ from renalmap.errors import DatasetError, GeometryMismatchError, InputError, Pat
 from renalmap.evaluation import (
     CaseScore,
     Kits23Score,
+    check_surfaces_available,
     evaluate_case,
     score_kits23,
     scores_to_csv,
@@ -28,13 +29,15 @@ from renalmap.report import check_charts_available, draw_dice_against_volume, dr
 
 AnyScore = TypeVar("AnyScore", CaseScore, Kits23Score)
 
+Pair = tuple[str, Case, Case]
+"""A case's name, its prediction and its reference."""
+
 EvaluateProgress = Callable[[int, int, str], None]
 """Told (cases done, cases in all, the case's name)."""
 
 
 def evaluate_predictions(
-    predictions: Path,
-    reference: Path | Sequence[Case],
+    pairs: Sequence[Pair],
     *,
     surface: bool = True,
     csv: Path | None = None,
@@ -44,32 +47,26 @@ def evaluate_predictions(
     """Score label maps against their references, by KiTS19's rules and plainly.
 
     Args:
-        predictions: a NIfTI file or DICOM SEG, or a folder of `<case>_seg.nii.gz`, `<case>_seg.dcm`,
-            `<case>.nii.gz` or KiTS's `prediction_XXXXX.nii.gz`. Beside `<case>_seg.nii.gz`, `<case>.nii.gz` is taken for the scan.
-        reference: a NIfTI file, or a folder of `<case>.nii.gz`, `<case>_seg.nii.gz` or
-            `<case>_kidney.nii.gz`, or one in the layout of KiTS19, KiTS21, KiTS23 or nnU-Net. References
-            without a prediction are left out. Or cases, by their masks: then predictions of other cases are
-            left out too.
+        pairs: from `find_pairs`.
         surface: whether to compute surface distances, which take most of the time.
         csv: write the cases here as CSV; an existing file is replaced.
         plot: draw Dice against tumour volume here as PNG; an existing file is replaced.
         progress: called after every case.
 
     Returns:
-        One score a prediction, in the order of the cases' names.
+        One score a pair, in their order.
 
     Raises:
-        InputError: a prediction has no reference, nothing was found, two grids differ, or an output
-            cannot be written; the last is found out before the work begins.
+        InputError: a label map cannot be read, two grids differ, or an output cannot be written; the last
+            is found out before the work begins.
         MissingDependencyError: a plot is wanted and matplotlib is not installed; found out as early.
     """
     score = partial(evaluate_case, surface=surface)
-    return _score_all(score, (predictions, reference), csv, plot, progress)
+    return _score_all(score, pairs, csv, plot, progress)
 
 
 def evaluate_kits23(
-    predictions: Path,
-    reference: Path | Sequence[Case],
+    pairs: Sequence[Pair],
     *,
     surface: bool = True,
     csv: Path | None = None,
@@ -78,18 +75,28 @@ def evaluate_kits23(
 ) -> list[Kits23Score]:
     """Score label maps against their references by KiTS23's rules; otherwise as `evaluate_predictions`."""
     score = partial(score_kits23, surface=surface)
-    return _score_all(score, (predictions, reference), csv, plot, progress)
+    return _score_all(score, pairs, csv, plot, progress)
 
 
-def check_score_outputs(csv: Path | None, plot: Path | None) -> None:
-    """Find out before the work whether what is wanted can be written.
+def check_scoring(
+    csv: Path | None, plot: Path | None, *, surface: bool, made: Path | None = None
+) -> None:
+    """Find out before the work whether what is wanted can be computed and written.
+
+    Args:
+        csv: as for `evaluate_predictions`.
+        plot: likewise.
+        surface: likewise.
+        made: a folder that will be made before these are written.
 
     Raises:
         InputError: an output has no folder, or the plot's name is no PNG file's.
-        MissingDependencyError: a plot is wanted and matplotlib is not installed.
+        MissingDependencyError: what draws plots or computes surface distances is not installed.
     """
+    if surface:
+        check_surfaces_available()
     for path in (csv, plot):
-        if path is not None:
+        if path is not None and path.parent != made:
             check_writable(path, overwrite=True)
     if plot is not None:
         _check_png_name(plot)
@@ -98,16 +105,16 @@ def check_score_outputs(csv: Path | None, plot: Path | None) -> None:
 
 def _score_all(
     score: Callable[..., AnyScore],
-    paths: tuple[Path, Path | Sequence[Case]],
+    pairs: Sequence[Pair],
     csv: Path | None,
     plot: Path | None,
     progress: EvaluateProgress,
 ) -> list[AnyScore]:
     """Score every pair of predictions and reference; outputs that cannot be written are found out first."""
-    check_score_outputs(csv, plot)
+    check_scoring(csv, plot, surface=False)
     scores = [
         score(prediction, expected, case=case)
-        for case, prediction, expected in _read_pairs(_pairs(*paths), progress)
+        for case, prediction, expected in _read_pairs(pairs, progress)
     ]
     if csv is not None:
         write_text_atomically(csv, scores_to_csv(scores))
@@ -117,7 +124,7 @@ def _score_all(
 
 
 def _read_pairs(
-    pairs: Sequence[tuple[str, Case, Case]], progress: EvaluateProgress
+    pairs: Sequence[Pair], progress: EvaluateProgress
 ) -> Iterator[tuple[str, LabelMap, LabelMap]]:
     """Each pair's label maps; a pair counts as done when the next is asked for."""
     for done, (name, predicted, expected) in enumerate(pairs, start=1):
@@ -125,11 +132,22 @@ def _read_pairs(
         progress(done, len(pairs), name)
 
 
-def _pairs(predictions: Path, reference: Path | Sequence[Case]) -> list[tuple[str, Case, Case]]:
-    if not isinstance(reference, Path):
-        found = find_label_maps(predictions)
-        named = [(_plain(case.case_id), case) for case in reference]
-        return [(name, found[name], case) for name, case in named if name in found]
+def find_pairs(predictions: Path, reference: Path) -> list[Pair]:
+    """Find each prediction's reference.
+
+    Args:
+        predictions: a NIfTI file or DICOM SEG, or a folder of `<case>_seg.nii.gz`, `<case>_seg.dcm`,
+            `<case>.nii.gz` or KiTS's `prediction_XXXXX.nii.gz`. Beside `<case>_seg.nii.gz`, `<case>.nii.gz` is taken for the scan.
+        reference: a NIfTI file, or a folder of `<case>.nii.gz`, `<case>_seg.nii.gz` or
+            `<case>_kidney.nii.gz`, or one in the layout of KiTS19, KiTS21, KiTS23 or nnU-Net. References
+            without a prediction are left out.
+
+    Returns:
+        In the order of the cases' names.
+
+    Raises:
+        InputError: a prediction has no reference, or nothing was found.
+    """
     for path in (predictions, reference):
         if not path.exists():
             raise PathMissingError("nothing to evaluate", where=path)

@@ -164,9 +164,14 @@ def load_segmenter(request: SegmentRequest) -> Segmenter:
 
 def describe_failure(scan: Path, error: Exception) -> str:
     """What a report says of a scan that failed; logs where it failed."""
-    known = isinstance(error, RenalMapError)
-    logger.log(logging.INFO if known else logging.ERROR, "%s failed", scan, exc_info=error)
-    return str(error) if known else f"{scan}: {type(error).__name__}: {error}"
+    if isinstance(error, RenalMapError):
+        logger.info("%s failed", scan, exc_info=error)
+        return str(error)
+    if isinstance(error, OSError):  # no permission, a full disk
+        logger.info("%s failed", scan, exc_info=error)
+        return f"{scan}: {error.filename or 'a file could not be read or written'}: {error.strerror}"
+    logger.error("%s failed", scan, exc_info=error)
+    return f"{scan}: {type(error).__name__}: {error}"
 
 
 def segment_scan(
@@ -188,8 +193,9 @@ def segment_scan(
     """
     _check_before(target, request)
     start = time.perf_counter()
+    acquisition = request.acquisition if target.acquisition is None else target.acquisition
     volume = read_volume(
-        target.scan, series=request.series, acquisition=request.acquisition, resample=request.resample
+        target.scan, series=request.series, acquisition=acquisition, resample=request.resample
     )
     read_s = time.perf_counter() - start
     if request.format_of(target.output) == "dicom-seg":

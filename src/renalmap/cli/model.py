@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -86,6 +87,8 @@ def train(
         "patience": patience,
         "augment_on_device": augment_on_device,
     }
+    if out.is_file():
+        raise ConfigError("--out needs a folder", where=out, got="a file")
     if stage is None:
         if find_lr or initial is not None:
             raise ConfigError(
@@ -104,20 +107,29 @@ def train(
 
 
 def _train_both(store: Path, settings: Mapping[Stage, TrainSettings], out: Path) -> None:
-    from renalmap.api.model import ExportRequest, export_model, is_leading_process, train_stages
+    from renalmap.api.model import (
+        ExportRequest,
+        check_own_bundle,
+        export_model,
+        is_leading_process,
+        train_stages,
+    )
 
+    check_own_bundle(out / "bundle")
     with progress_bar(quiet=not is_leading_process()) as bar:
         show = _Steps(bar, {stage: each.steps for stage, each in settings.items()})
-        results = train_stages(store, settings, out, show)
-        if not all(result.leads for result in results.values()):
-            return
+        with _saying_how_to_go_on():
+            results = train_stages(store, settings, out, show)
+    if not all(result.leads for result in results.values()):
+        return
+    for stage, result in results.items():
+        _tell(result, settings[stage])
+    with progress_bar() as bar:
         bar.show("export", 0, 0, "making graphs and comparing them with the networks")
         best = {stage: [result.best] for stage, result in results.items()}
         bundle = export_model(
             store, best["localize"], best["segment"], out / "bundle", ExportRequest(overwrite=True)
         )
-    for stage, result in results.items():
-        _tell(result, settings[stage])
     typer.echo(f"wrote {bundle.root} ({bundle.digest[:16]})")
 
 
@@ -126,9 +138,19 @@ def _train_one(store: Path, settings: TrainSettings, out: Path, initial: Path | 
 
     with progress_bar(quiet=not is_leading_process()) as bar:
         show = partial(_Steps(bar, {settings.stage: settings.steps}), settings.stage)
-        result = train_stage(store, settings, out, initial=initial, report=show)
+        with _saying_how_to_go_on():
+            result = train_stage(store, settings, out, initial=initial, report=show)
     if result.leads:
         _tell(result, settings)
+
+
+@contextmanager
+def _saying_how_to_go_on() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("Stopped: the same command goes on from the last checkpoint", err=True)
+        raise
 
 
 def _tell(result: TrainResult, settings: TrainSettings) -> None:

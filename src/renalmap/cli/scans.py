@@ -150,8 +150,8 @@ def segment(
     )
     how = CohortRequest(
         resume,
-        table_file,
-        cohort.cluster_request(cluster, workers, retries, cluster_timeout, slurm or ()),
+        table=table_file,
+        cluster=cohort.cluster_request(cluster, workers, retries, cluster_timeout, slurm or ()),
     )
     report = cohort.segment_showing_progress(scans, out, request, how, quiet=quiet or json)
     if json:

@@ -31,11 +31,13 @@ class CohortScan:
         path: a NIfTI file or a DICOM folder; where there is none, where it should be.
         name: what it is called in the cohort; None for a scan that was given by its own path.
         problem: why there is nothing to segment; None if there is.
+        acquisition: which acquisition of a DICOM series; None leaves it to the request.
     """
 
     path: Path
     name: str | None = None
     problem: str | None = None
+    acquisition: int | None = None
 
 
 @dataclass(frozen=True)

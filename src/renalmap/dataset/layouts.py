@@ -18,6 +18,7 @@ from renalmap.dataset.nnunet import read_nnunet_labels
 from renalmap.errors import DatasetError, PathMissingError
 from renalmap.imaging.nifti import NIFTI_SUFFIXES, scan_name
 
+MANIFEST = "cases.csv"
 MANIFEST_COLUMNS = ("case_id", "patient", "image", "mask", "acquisition")
 
 KITS_IMAGE: Final = "imaging.nii.gz"
@@ -81,7 +82,7 @@ def read_dataset(root: Path) -> Dataset:
     Args:
         root: a folder in KiTS's layout (`case_XXXXX/` in it, in `data/` or in `dataset/`), in nnU-Net's
             (`labelsTr/`, `imagesTr/`, `dataset.json`), of single slices with an `index.csv`, or a
-            `cases.csv` with the columns of `MANIFEST_COLUMNS` (paths relative to the file;
+            `cases.csv`, or a folder with it, with the columns of `MANIFEST_COLUMNS` (paths relative to the file;
             `acquisition` may be empty).
 
     Raises:
@@ -92,6 +93,8 @@ def read_dataset(root: Path) -> Dataset:
         raise PathMissingError("the data set does not exist", where=root)
     if root.is_file():
         dataset = Dataset(root, "table", _manifest_cases(root))
+    elif (root / MANIFEST).is_file():
+        dataset = Dataset(root, "table", _manifest_cases(root / MANIFEST))
     elif (root / "index.csv").is_file():
         dataset = Dataset(root, "slices", _slice_cases(root))
     elif (root / "labelsTr").is_dir() or (root / "imagesTr").is_dir():

@@ -6,6 +6,7 @@ from renalmap.evaluation.metrics import Kits19Score, dice, kits19_score, region_
 from renalmap.evaluation.surface import (
     KITS_TOLERANCE_MM,
     SurfaceDistances,
+    check_surfaces_available,
     hd95_mm,
     surface_dice,
     surface_distances,
@@ -32,6 +33,7 @@ __all__ = [
     "Summary",
     "SurfaceDistances",
     "VolumeBin",
+    "check_surfaces_available",
     "dice",
     "dice_by_tumour_volume",
     "evaluate_case",

@@ -159,6 +159,15 @@ def surface_dice(
     return surface_distances(prediction, reference, spacing_mm).dice(tolerance_mm)
 
 
+def check_surfaces_available() -> None:
+    """Find out before the work whether surface distances can be computed.
+
+    Raises:
+        MissingDependencyError: `surface-distance` is not installed.
+    """
+    _package()
+
+
 def _package() -> Any:
     try:
         import surface_distance  # noqa: PLC0415 - optional extra, and it pulls in SciPy

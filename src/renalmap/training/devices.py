@@ -30,7 +30,7 @@ def make_fabric(settings: TrainSettings, launch: Launch) -> Fabric:
         ConfigError: the batch cannot be shared out evenly, the run is compiled, or there are fewer devices
             than processes.
     """
-    _check(settings, launch)
+    check_processes(settings, launch)
     # Named, so that Fabric does not take a batch script without srun for one of several processes.
     plugins: list[Any] = [_ENVIRONMENTS[launch.launcher]()]
     precision: str | None = settings.precision
@@ -74,7 +74,12 @@ def restore_scaler(fabric: Fabric, saved: ScalerState | None) -> None:
         precision.load_state_dict(state)
 
 
-def _check(settings: TrainSettings, launch: Launch) -> None:
+def check_processes(settings: TrainSettings, launch: Launch) -> None:
+    """Refuse settings that the processes there are cannot follow.
+
+    Raises:
+        ConfigError: the batch cannot be shared out evenly, or the run is compiled.
+    """
     if settings.batch_size % launch.world:
         raise ConfigError(
             "the batch cannot be shared out evenly among the processes",

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from renalmap.config import RunRecord
 from renalmap.dataset.store import Store
-from renalmap.errors import StoreError
-from renalmap.imaging.files import write_text_atomically
+from renalmap.errors import FolderInUseError, StoreError
+from renalmap.imaging.files import hold_lock, write_text_atomically
 from renalmap.training.batches import Batch, BatchMaker, Draw, stream_ahead
 from renalmap.training.checkpoint import (
     Progress,
@@ -26,7 +26,7 @@ from renalmap.training.checkpoint import (
     remove_unfinished,
     save_checkpoint,
 )
-from renalmap.training.devices import restore_scaler, save_scaler
+from renalmap.training.devices import check_processes, restore_scaler, save_scaler
 from renalmap.training.launch import Launch
 from renalmap.training.log import Log
 from renalmap.training.pooling import (
@@ -94,11 +94,12 @@ def train(
     Raises:
         StoreError: the run exists with other settings, or there is nothing to train on.
         ConfigError: the processes cannot share the batch out.
+        FolderInUseError: another process trains there.
         DatasetError: there are fewer patients than folds.
     """
     began = time.perf_counter()
     launch = Launch.from_environment()
-    _agree_on_settings(run, settings)
+    check_run(store, settings, run)
     store = as_trained(store, settings)
     record = RunRecord.start(packages=PACKAGES, seed=settings.seed, settings=settings)
     maker = BatchMaker(store, settings, make_synthesiser(store, settings), launch)
@@ -139,6 +140,19 @@ def train(
         steps=progress.step,
         leads=launch.leads,
     )
+
+
+def check_run(store: Store, settings: TrainSettings, run: Path) -> None:
+    """Refuse a run that could not be begun or continued, as far as that is known without training.
+
+    Raises:
+        InputError: as `train`.
+    """
+    if run.exists() and not run.is_dir():
+        raise StoreError("a run needs a folder", where=run, got="a file")
+    check_processes(settings, Launch.from_environment())
+    _agree_on_settings(run, settings)
+    as_trained(store, settings)
 
 
 def as_trained(store: Store, settings: TrainSettings) -> Store:
@@ -185,6 +199,8 @@ class _Records:
     def __init__(self, run: Path, settings: TrainSettings, step: int) -> None:
         # Not before all else was found in order: what was refused may be put right in the same folder.
         run.mkdir(parents=True, exist_ok=True)
+        self._open = ExitStack()
+        self._open.enter_context(hold_lock(run, _in_use(run)))
         path = run / SETTINGS
         if not path.is_file():
             write_text_atomically(path, settings.model_dump_json(indent=2) + "\n")
@@ -206,6 +222,13 @@ class _Records:
 
     def close(self) -> None:
         self._log.close()
+        self._open.close()
+
+
+def _in_use(run: Path) -> FolderInUseError:
+    return FolderInUseError(
+        "another renalmap train is writing here", where=run, hint="Wait for it to end"
+    )
 
 
 class _NoRecords:

@@ -84,11 +84,13 @@ class Order:
         settled = replace(request, model=root, beside=beside, overwrite=True)
         return cls(settled, bundle.digest, run, attempts)
 
-    def made_by(self) -> dict[str, Any]:
+    def made_by(self, job: Target) -> dict[str, Any]:
         """What a sidecar says of the maker: version, bundle, and the options that decide about outputs."""
         options = {
             name: value for name, value in asdict(self.request).items() if name not in _NOT_IN_OUTPUTS
         }
+        if job.acquisition is not None:
+            options["acquisition"] = job.acquisition
         options["options"] = {
             name: value for name, value in options["options"].items() if name not in _NOT_IN_LABELS
         }
@@ -139,7 +141,7 @@ def judge(job: Target, order: Order) -> Standing:
     sidecar = read_sidecar(job.output)
     reason = "it has no sidecar that this version reads"
     if sidecar is not None and present:
-        reason = find_difference(sidecar, order.made_by(), job.scan, job.output) or ""
+        reason = find_difference(sidecar, order.made_by(job), job.scan, job.output) or ""
         if not reason:
             case = _case_of(sidecar, job).model_copy(update={"skipped": True})
             return Standing("finished", case=case)
@@ -221,7 +223,7 @@ def _segment(
         source=source.hashed(scan_files(job.scan)),
         outputs=hash_outputs(report.files, job.output),
         report=case.model_dump(mode="json"),
-        **order.made_by(),
+        **order.made_by(job),
     )
     write_sidecar(sidecar, job.output)
     marker_path(job.output).unlink(missing_ok=True)

@@ -57,11 +57,13 @@ class CohortRequest:
 
     Attributes:
         resume: keep scans that are complete and made by the same bundle, options and version.
+        always_resumes: whoever gives the command has no choice in that: messages name no `--resume`.
         table: where to write a row for each scan, `.csv` or `.parquet`; None for nowhere.
         cluster: None does the scans in this process, one after the other.
     """
 
     resume: bool = False
+    always_resumes: bool = False
     table: Path | None = None
     cluster: ClusterRequest | None = None
 
@@ -125,8 +127,8 @@ def segment_cohort(
             if problem is not None:
                 ledger.cases[name] = failed(next(job for job in jobs if job.name == name), problem)
         todo = [job for job in jobs if job.name not in ledger.cases]
-        todo = _sort_out(todo, order, ledger, resume=how.resume, overwrite=request.overwrite)
-        _do(todo, order, how.cluster, ledger)
+        todo = _sort_out(todo, order, ledger, how, overwrite=request.overwrite)
+        _do(todo, order, how, ledger)
     cases = [ledger.cases[job.name] for job in jobs]
     if how.table is not None:
         write_table(cases, how.table)
@@ -147,26 +149,42 @@ class _Ledger:
 
 
 def _plan_jobs(cohort: Cohort, out: Path, request: SegmentRequest, *, absolute: bool) -> list[Target]:
-    target = out.resolve()
-    among_scans = any(scan.path.resolve().is_relative_to(target) for scan in cohort.scans)
-    if among_scans and any(target.is_relative_to(folder.resolve()) for folder in cohort.folders):
+    own = any(out.resolve() == folder.resolve() for folder in cohort.folders)
+    inside = any(out.resolve().is_relative_to(folder.resolve()) for folder in cohort.folders)
+    if own or (inside and holds_any(out, [scan.path for scan in cohort.scans])):
         raise ConfigError(
             "the results would lie among the scans", where=out, hint="Give another folder as --out"
         )
     scans = [scan.path for scan in cohort.scans]
     names = [scan.name or short_name(scan.path) for scan in cohort.scans]
-    jobs = plan_targets(scans, out, request, names if cohort.is_several else None)
+    jobs = [
+        replace(job, acquisition=scan.acquisition)
+        for job, scan in zip(
+            plan_targets(scans, out, request, names if cohort.is_several else None),
+            cohort.scans,
+            strict=True,
+        )
+    ]
     return [job.absolute for job in jobs] if absolute else jobs
 
 
+def holds_any(folder: Path, paths: Sequence[Path]) -> bool:
+    """Whether any of some files lies in a folder or below it, by its own name or where links lead."""
+    here, there = folder.absolute(), folder.resolve()
+    return any(
+        path.absolute().is_relative_to(here) or path.resolve().is_relative_to(there) for path in paths
+    )
+
+
 def _sort_out(
-    jobs: Sequence[Target], order: Order, ledger: _Ledger, *, resume: bool, overwrite: bool
+    jobs: Sequence[Target], order: Order, ledger: _Ledger, how: CohortRequest, *, overwrite: bool
 ) -> list[Target]:
     """The jobs that are to be done; those to be kept go into the ledger.
 
     Raises:
         OutputExistsError: an output is neither to be kept nor to be replaced.
     """
+    resume = how.resume
     if overwrite and not resume:
         return list(jobs)
     todo, refused = [], []
@@ -180,14 +198,14 @@ def _sort_out(
         else:
             refused.append((job, standing))
     if refused:
-        raise _refusal(refused, resume=resume)
+        raise _refusal(refused, how)
     kept = len(jobs) - len(todo)
     if kept:
         ledger.listener.announce(f"{kept} of {len(jobs)} scans are complete and kept")
     return todo
 
 
-def _refusal(refused: Sequence[tuple[Target, Standing]], *, resume: bool) -> OutputExistsError:
+def _refusal(refused: Sequence[tuple[Target, Standing]], how: CohortRequest) -> OutputExistsError:
     states = {
         "finished": "complete, made by the same bundle and options",
         "interrupted": "left by a run that was stopped",
@@ -197,30 +215,37 @@ def _refusal(refused: Sequence[tuple[Target, Standing]], *, resume: bool) -> Out
         for job, standing in refused[:_NAMED]
     ]
     more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+    if how.always_resumes:
+        hint = "--overwrite makes these again and keeps the others; or give another --out"
+    elif how.resume:
+        hint = "--resume --overwrite makes these again and keeps the others; or give another --out"
+    else:
+        hint = (
+            "--resume keeps those that are complete, --overwrite makes all again; or give another --out"
+        )
     return OutputExistsError(
-        "outputs exist that this run would not make" if resume else "outputs exist",
+        "outputs exist that this run would not make" if how.resume else "outputs exist",
         where=refused[0][0].output.parent,
         got="; ".join(listed) + more,
-        hint="--resume --overwrite makes these again and keeps the others; or give another --out"
-        if resume
-        else "--resume keeps those that are complete, --overwrite makes all again; or give another --out",
+        hint=hint,
     )
 
 
-def _do(jobs: Sequence[Target], order: Order, cluster: ClusterRequest | None, ledger: _Ledger) -> None:
+def _do(jobs: Sequence[Target], order: Order, how: CohortRequest, ledger: _Ledger) -> None:
     for job in jobs:
         remove_temporary_files(job.output)
     try:
         if not jobs:
             return
-        if cluster is None:
+        if how.cluster is None:
             _do_here(jobs, order, ledger)
         else:
-            _do_on_cluster(jobs, order, cluster, ledger)
+            _do_on_cluster(jobs, order, how.cluster, ledger)
     except KeyboardInterrupt:
         done = sum(job.name in ledger.cases for job in jobs)
+        again = "the same command" if how.always_resumes else "--resume"
         ledger.listener.announce(
-            f"Stopped: {done} of {len(jobs)} scans are finished and kept; --resume goes on from there"
+            f"Stopped: {done} of {len(jobs)} scans are finished and kept; {again} goes on from there"
         )
         raise
     for job in jobs:  # of workers that died
