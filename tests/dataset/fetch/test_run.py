@@ -240,6 +240,13 @@ def test_a_refusal_is_final_and_others_go_on(mirror, fetch, folder, status):
     assert_whole(mirror, folder)
 
 
+def test_a_case_that_the_server_lacks_leaves_no_folder(mirror, fetch, folder):
+    for path in (IMAGING, MASK):
+        mirror.always[path] = Fault(status=404)
+    assert statuses(fetch((0, 1, 2))).count("failed") == 2
+    assert not (folder / IMAGING.lstrip("/")).parent.exists()
+
+
 @pytest.mark.parametrize(
     ("body", "message"), [(HTML, "web page"), (LFS_POINTER, "Git LFS pointer"), (b"ok", "no gzip file")]
 )

@@ -164,7 +164,6 @@ class Transfer:
             OSError: the disk is full, or the folder cannot be written.
         """
         target = self._folder / file.path
-        target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.part")
         effort = _Effort(self._patience, self._watch.stop)
         damaged = 0
@@ -238,6 +237,7 @@ class Transfer:
     ) -> None:
         head = b"" if held == 0 else None
         pace = _Pace(self._patience.stall_s)
+        part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("ab") as handle:
             self._watch.moved(file.path, held, size)
             for block in response.iter_raw():
