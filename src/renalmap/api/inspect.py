@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +22,7 @@ from renalmap.dataset.inspection import (
     worst,
 )
 from renalmap.dataset.layouts import Case, Dataset, Edition, LayoutName, read_dataset
+from renalmap.dataset.workers import children_deaf_to_ctrl_c
 from renalmap.errors import DatasetError, RenalMapError
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.report.inspection import inspection_page
@@ -138,12 +138,11 @@ def _inspect_all(
 
 def _in_processes(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[CaseInspection, str | None]]:
     # Spawned, not forked: libraries that were loaded before may have threads.
-    # Ctrl-C goes to the whole group; it is the parent that decides.
-    with ProcessPoolExecutor(
-        jobs, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
-    ) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         try:
-            for future in as_completed([pool.submit(task.run) for task in tasks]):
+            with children_deaf_to_ctrl_c():
+                futures = [pool.submit(task.run) for task in tasks]
+            for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool as error:
             raise RenalMapError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import queue
 import shutil
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
+from renalmap.dataset.workers import children_deaf_to_ctrl_c
 from renalmap.errors import ClusterError, ConfigError, MissingDependencyError
 from renalmap.inference.session import available_cores
 
@@ -201,7 +201,7 @@ def _answer_in_time(connect: Callable[[], Any], timeout_s: float) -> Any:
 
 def _start_local(request: ClusterRequest, scans: int, threads: int | None) -> Any:
     workers = request.workers or max(1, min(scans, available_cores()))
-    with _children_deaf_to_ctrl_c():
+    with children_deaf_to_ctrl_c():
         return _import("distributed").LocalCluster(
             n_workers=workers,
             threads_per_worker=threads or max(1, available_cores() // workers),
@@ -209,22 +209,6 @@ def _start_local(request: ClusterRequest, scans: int, threads: int | None) -> An
             dashboard_address="localhost:0",
             silence_logs=logging.CRITICAL,  # a worker that dies is told by us, in a sentence
         )
-
-
-@contextmanager
-def _children_deaf_to_ctrl_c() -> Iterator[None]:
-    """Let processes that start meanwhile ignore Ctrl-C, which a terminal sends to them as well.
-
-    Otherwise each ends with a traceback before this process can end them in order.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
 
 
 def _start_slurm(request: ClusterRequest, scans: int, threads: int | None) -> Any:
