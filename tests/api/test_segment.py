@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gzip
 import logging
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from renalmap.api.outputs import short_name
 from renalmap.api.request import SegmentRequest
 from renalmap.api.score import evaluate_kits23, find_pairs
-from renalmap.api.segment import segment_scans
+from renalmap.api.segment import describe_failure, segment_scans
 from renalmap.bundle import CALIBRATION_FILE, CalibrationCurve, ConfidenceCalibration, write_sums
 from renalmap.errors import (
     AmbiguousAcquisitionError,
@@ -276,6 +278,12 @@ def test_not_even_the_file_systems_refusal_stops_the_others(tmp_path, scan, tiny
     assert [case.status for case in report.cases] == ["failed", "ok"]
     assert str(report.cases[0].error).endswith("File name too long")
     assert not caplog.records, "no traceback for what is no fault of the program"
+
+
+def test_what_a_library_says_of_a_file_is_passed_on():
+    """gzip's errors are OSErrors with neither number nor file."""
+    told = describe_failure(Path("a.nii.gz"), gzip.BadGzipFile("CRC check failed"))
+    assert told == "a.nii.gz: BadGzipFile: CRC check failed"
 
 
 def test_a_single_scan_raises_its_own_error(tmp_path, tiny):

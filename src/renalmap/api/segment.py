@@ -164,13 +164,12 @@ def load_segmenter(request: SegmentRequest) -> Segmenter:
 
 def describe_failure(scan: Path, error: Exception) -> str:
     """What a report says of a scan that failed; logs where it failed."""
+    known = isinstance(error, (RenalMapError, OSError))  # the latter: no permission, a full disk
+    logger.log(logging.INFO if known else logging.ERROR, "%s failed", scan, exc_info=error)
     if isinstance(error, RenalMapError):
-        logger.info("%s failed", scan, exc_info=error)
         return str(error)
-    if isinstance(error, OSError):  # no permission, a full disk
-        logger.info("%s failed", scan, exc_info=error)
+    if isinstance(error, OSError) and error.strerror:  # gzip's have a text alone
         return f"{scan}: {error.filename or 'a file could not be read or written'}: {error.strerror}"
-    logger.error("%s failed", scan, exc_info=error)
     return f"{scan}: {type(error).__name__}: {error}"
 
 
