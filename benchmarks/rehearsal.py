@@ -119,9 +119,11 @@ class Options:
 
     def texts(self) -> dict[str, str]:
         """For the record; places are left out."""
-        numbers = {"cases": self.cases, "steps": self.steps, "jobs": self.jobs}
-        return {name: str(number) for name, number in numbers.items()} | {
-            "wide": "yes" if self.wide else "no"
+        return {
+            "cases": str(self.cases),
+            "steps": str(self.steps),
+            "jobs": str(self.jobs),
+            "wide": "yes" if self.wide else "no",
         }
 
 

@@ -210,8 +210,8 @@ def _read_calibration(path: Path) -> ConfidenceCalibration | None:
 
 def _check_present(root: Path, names: tuple[str, ...]) -> None:
     missing = [name for name in names if not (root / name).is_file()]
-    within = root / "bundle"  # in a folder that `train` made
     if missing:
+        within = root / "bundle"  # in a folder that `train` made
         raise BundleError(
             "the bundle is incomplete",
             where=root,

@@ -24,10 +24,16 @@ def kits(tmp_path, write_scan, hu):
 
 
 @pytest.fixture
-def store(cli, kits, tmp_path):
+def config(tmp_path):
+    """The options of prepare that name a Plan."""
     (tmp_path / "plan.toml").write_text(PLAN)
+    return "--config", tmp_path / "plan.toml"
+
+
+@pytest.fixture
+def store(cli, kits, config, tmp_path):
     split = ("--test", "case_00001,case_00003", "--validation", "case_00002")
-    made = cli("prepare", kits, "--out", tmp_path / "store", "--config", tmp_path / "plan.toml", *split)
+    made = cli("prepare", kits, "--out", tmp_path / "store", *config, *split)
     assert made.code == 0, made.stderr
     return tmp_path / "store"
 
@@ -125,7 +131,7 @@ def test_a_case_that_is_not_what_was_prepared_is_named(judge, kits, write_scan, 
     assert "case_00003" not in finished.stderr
 
 
-def test_single_slices_are_refused(cli, tmp_path, model):
+def test_single_slices_are_refused(cli, config, tmp_path, model):
     root = tmp_path / "slices"
     root.mkdir()
     rows = ["name,case,z"]
@@ -135,9 +141,7 @@ def test_single_slices_are_refused(cli, tmp_path, model):
         np.savez_compressed(root / f"{number}.npz", hu=np.full((128, 128), 40, np.int16), label=labels)
         rows.append(f"{number},k{number},0")
     (root / "index.csv").write_text("\n".join(rows))
-    (tmp_path / "plan.toml").write_text(PLAN)
     store = tmp_path / "store"
-    config = ("--config", tmp_path / "plan.toml")
     made = cli("prepare", root, "--out", store, *config, "--n-test", 1, "--n-validation", 1)
     assert made.code == 0, made.stderr
     finished = cli("test", store, root, "--model", model, "--out", tmp_path / "results")
@@ -180,10 +184,9 @@ def test_a_case_without_its_scan_is_refused_before_anything_is_done(judge, kits,
     assert not (tmp_path / "results").exists()
 
 
-def test_a_split_that_keeps_nobody_aside_is_refused(cli, kits, model, tmp_path):
-    (tmp_path / "plan.toml").write_text(PLAN)
+def test_a_split_that_keeps_nobody_aside_is_refused(cli, kits, model, config, tmp_path):
     store = tmp_path / "store"
-    cli("prepare", kits, "--out", store, "--config", tmp_path / "plan.toml", "--n-test", 0)
+    cli("prepare", kits, "--out", store, *config, "--n-test", 0)
     finished = cli("test", store, kits, "--model", model, "--out", tmp_path / "results")
     assert finished.code == 2
     assert "the split keeps no patients for test" in finished.stderr
@@ -205,7 +208,7 @@ def test_results_do_not_come_to_lie_among_the_data(cli, store, kits, model, amon
 
 
 @pytest.mark.parametrize("whole_folder", [False, True])
-def test_a_table_of_cases_will_do_as_data_set(cli, kits, model, tmp_path, whole_folder):
+def test_a_table_of_cases_will_do_as_data_set(cli, kits, model, config, tmp_path, whole_folder):
     """Names that look like label maps' are names."""
     names = ("a", "p", "b", "p_seg", "c")
     rows = ["case_id,patient,image,mask,acquisition"]
@@ -214,8 +217,6 @@ def test_a_table_of_cases_will_do_as_data_set(cli, kits, model, tmp_path, whole_
         rows.append(f"{names[number]},p{number},{folder}/imaging.nii.gz,{folder}/segmentation.nii.gz,")
     (tmp_path / "cases.csv").write_text("\n".join(rows))
     table, store = tmp_path if whole_folder else tmp_path / "cases.csv", tmp_path / "store"
-    (tmp_path / "plan.toml").write_text(PLAN)
-    config = ("--config", tmp_path / "plan.toml")
     made = cli("prepare", table, "--out", store, *config, "--test", "p1,p3", "--n-validation", 1)
     assert made.code == 0, made.stderr
     finished = cli("test", store, table, "--model", model, "--out", tmp_path / "results", "--json")

@@ -74,17 +74,16 @@ def train_stage(
         InputError: as `Store.open` and `train`.
         MissingDependencyError: torch or matplotlib is not installed; found out before training begins.
     """
-    result = _train(store, settings, run, initial, report)
+    check_charts_available()
+    result = _train(Store.open(store), settings, run, initial, report)
     _training("pooling").leave_processes()
     return result
 
 
 def _train(
-    store: Path, settings: TrainSettings, run: Path, initial: Path | None, report: StepReport
+    store: Store, settings: TrainSettings, run: Path, initial: Path | None, report: StepReport
 ) -> TrainResult:
-    check_charts_available()
-    opened = Store.open(store)
-    result: TrainResult = _training("loop").train(opened, settings, run, initial=initial, report=report)
+    result: TrainResult = _training("loop").train(store, settings, run, initial=initial, report=report)
     if result.leads:
         draw_training_curve(_training("log").read_log(result.log), run / "training_curve.png")
     return result
@@ -111,11 +110,13 @@ def train_stages(
     Raises:
         RenalMapError: as `train_stage`; what can be known of stage 2 before stage 1 is, before it.
     """
+    check_charts_available()
     _training("export")  # what it needs to be installed is not found missing after days
+    opened = Store.open(store)
     for stage in STAGES:
-        _training("loop").check_run(Store.open(store), settings[stage], run / stage)
+        _training("loop").check_run(opened, settings[stage], run / stage)
     results = {
-        stage: _train(store, settings[stage], run / stage, None, partial(report, stage))
+        stage: _train(opened, settings[stage], run / stage, None, partial(report, stage))
         for stage in STAGES
     }
     # Not between the stages: processes that have parted do not meet again.

@@ -86,7 +86,6 @@ def segment_showing_progress(
                 request,
                 lambda scan, what, done, total: bar.show(f"{short_name(scan)}: {what}", done, total),
             )
-
         return segment_cohort(cohort, out, request, how, _listener(bar, quiet=quiet))
 
 

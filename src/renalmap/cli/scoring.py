@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -148,9 +147,6 @@ def _score_and_show(pairs: Sequence[Pair], how: _How, failed: Mapping[str, str] 
             plain = evaluate_predictions(pairs, surface=how.surface, **outputs, progress=told)
             scores, tables = plain, score_tables(plain)
     if how.json:
-        content = loads(scores_to_json(scores)) if scores else {"cases": []}
-        if failed is not None:
-            content["failed"] = [{"case": name, "error": error} for name, error in failed.items()]
-        typer.echo(dumps(content, indent=2))
+        typer.echo(scores_to_json(scores, failed=failed), nl=False)
     elif not how.quiet:
         output.print(*tables)

@@ -153,7 +153,11 @@ def scores_to_csv(scores: Sequence[Score]) -> str:
     return buffer.getvalue()
 
 
-def scores_to_json(scores: Sequence[Score], edges_ml: Sequence[float] = TUMOUR_VOLUME_EDGES_ML) -> str:
+def scores_to_json(
+    scores: Sequence[Score],
+    edges_ml: Sequence[float] = TUMOUR_VOLUME_EDGES_ML,
+    failed: Mapping[str, str] | None = None,
+) -> str:
     """The cases, their summary and the Dice by tumour volume as strict JSON text.
 
     JSON has neither NaN nor infinity: both are null, as is what was not computed. `n_undefined` and
@@ -162,15 +166,18 @@ def scores_to_json(scores: Sequence[Score], edges_ml: Sequence[float] = TUMOUR_V
     Args:
         scores: the cases.
         edges_ml: as in `dice_by_tumour_volume`.
+        failed: cases that could not be scored, and why; None where there can be none.
 
     Returns:
-        An object with "cases", "summary" and "tumour_dice_by_volume".
+        An object with "cases", "summary" and "tumour_dice_by_volume"; with `failed` also "failed".
     """
-    document = {
+    document: dict[str, Any] = {
         "cases": [asdict(score) for score in scores],
         "summary": asdict(summarise(scores)),
         "tumour_dice_by_volume": [asdict(row) for row in dice_by_tumour_volume(scores, edges_ml)],
     }
+    if failed is not None:
+        document["failed"] = [{"case": case, "error": error} for case, error in failed.items()]
     return json.dumps(_null_for_non_finite(document), indent=2, allow_nan=False) + "\n"
 
 

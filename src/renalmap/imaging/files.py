@@ -61,14 +61,14 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 
 @contextmanager
-def locked_folder(folder: Path, lock_name: str, verb: str) -> Iterator[None]:
+def locked_folder(folder: Path, lock_name: str | None, verb: str) -> Iterator[None]:
     """Keep a second run of a command out of a folder, where the system can.
 
     The lock ends with the process, however that ends.
 
     Args:
         folder: must exist.
-        lock_name: of a file in it, which stays.
+        lock_name: of a file in it, which stays; None locks the folder itself.
         verb: the command's, for the message.
 
     Raises:
@@ -77,7 +77,7 @@ def locked_folder(folder: Path, lock_name: str, verb: str) -> Iterator[None]:
     in_use = FolderInUseError(
         f"another renalmap {verb} is writing here", where=folder, hint="Wait for it to end"
     )
-    with hold_lock(folder / lock_name, in_use):
+    with hold_lock(folder if lock_name is None else folder / lock_name, in_use):
         yield
 
 

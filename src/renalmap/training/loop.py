@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from renalmap.config import RunRecord
 from renalmap.dataset.store import Store
-from renalmap.errors import FolderInUseError, StoreError
-from renalmap.imaging.files import hold_lock, write_text_atomically
+from renalmap.errors import StoreError
+from renalmap.imaging.files import locked_folder, write_text_atomically
 from renalmap.training.batches import Batch, BatchMaker, Draw, stream_ahead
 from renalmap.training.checkpoint import (
     Progress,
@@ -99,8 +99,7 @@ def train(
     """
     began = time.perf_counter()
     launch = Launch.from_environment()
-    check_run(store, settings, run)
-    store = as_trained(store, settings)
+    store = check_run(store, settings, run)
     record = RunRecord.start(packages=PACKAGES, seed=settings.seed, settings=settings)
     maker = BatchMaker(store, settings, make_synthesiser(store, settings), launch)
     trainer = Trainer(settings, maker, launch)
@@ -142,8 +141,11 @@ def train(
     )
 
 
-def check_run(store: Store, settings: TrainSettings, run: Path) -> None:
+def check_run(store: Store, settings: TrainSettings, run: Path) -> Store:
     """Refuse a run that could not be begun or continued, as far as that is known without training.
+
+    Returns:
+        The store as the run trains on it.
 
     Raises:
         InputError: as `train`.
@@ -152,7 +154,7 @@ def check_run(store: Store, settings: TrainSettings, run: Path) -> None:
         raise StoreError("a run needs a folder", where=run, got="a file")
     check_processes(settings, Launch.from_environment())
     _agree_on_settings(run, settings)
-    as_trained(store, settings)
+    return as_trained(store, settings)
 
 
 def as_trained(store: Store, settings: TrainSettings) -> Store:
@@ -200,7 +202,7 @@ class _Records:
         # Not before all else was found in order: what was refused may be put right in the same folder.
         run.mkdir(parents=True, exist_ok=True)
         self._open = ExitStack()
-        self._open.enter_context(hold_lock(run, _in_use(run)))
+        self._open.enter_context(locked_folder(run, None, "train"))
         path = run / SETTINGS
         if not path.is_file():
             write_text_atomically(path, settings.model_dump_json(indent=2) + "\n")
@@ -223,12 +225,6 @@ class _Records:
     def close(self) -> None:
         self._log.close()
         self._open.close()
-
-
-def _in_use(run: Path) -> FolderInUseError:
-    return FolderInUseError(
-        "another renalmap train is writing here", where=run, hint="Wait for it to end"
-    )
 
 
 class _NoRecords:

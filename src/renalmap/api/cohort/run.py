@@ -149,9 +149,9 @@ class _Ledger:
 
 
 def _plan_jobs(cohort: Cohort, out: Path, request: SegmentRequest, *, absolute: bool) -> list[Target]:
-    own = any(out.resolve() == folder.resolve() for folder in cohort.folders)
-    inside = any(out.resolve().is_relative_to(folder.resolve()) for folder in cohort.folders)
-    if own or (inside and holds_any(out, [scan.path for scan in cohort.scans])):
+    target, folders = out.resolve(), [folder.resolve() for folder in cohort.folders]
+    inside = any(target.is_relative_to(folder) for folder in folders)
+    if target in folders or (inside and holds_any(out, [scan.path for scan in cohort.scans])):
         raise ConfigError(
             "the results would lie among the scans", where=out, hint="Give another folder as --out"
         )
