@@ -18,13 +18,13 @@ from rich.table import Table
 
 from renalmap.config import load_settings
 from renalmap.dataset.cases import Case, find_cases
-from renalmap.dataset.phantom import PhantomConfig, write_kits_layout
 from renalmap.dataset.prepare import prepare
 from renalmap.dataset.split import Split
 from renalmap.dataset.store import Store, StoreSettings
 from renalmap.imaging import read_label_map, write_label_map
 from renalmap.imaging.files import write_text_atomically
 from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.phantom import PhantomConfig, write_kits_layout
 from renalmap.preprocess import Plan
 from renalmap.training.synthesis import LesionShapes
 

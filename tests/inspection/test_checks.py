@@ -249,7 +249,7 @@ def test_the_table_and_the_folder_disagree(kits, hu, labels):
 
 
 def test_no_issue_of_one_kits_is_told_of_another():
-    from renalmap.dataset.inspection.known import known_issues
+    from renalmap.inspection.known import known_issues
 
     def of(number, edition):
         return [finding.text for finding in known_issues(f"case_{number:05d}", edition)]

@@ -13,7 +13,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from renalmap import __version__
-from renalmap.dataset.inspection import (
+from renalmap.dataset.layouts import Case, Dataset, Edition, LayoutName, read_dataset
+from renalmap.dataset.workers import children_deaf_to_ctrl_c
+from renalmap.errors import DatasetError, RenalMapError
+from renalmap.imaging.files import check_writable, write_text_atomically
+from renalmap.inspection import (
     CaseInspection,
     Finding,
     Severity,
@@ -21,10 +25,6 @@ from renalmap.dataset.inspection import (
     inspect_dataset,
     worst,
 )
-from renalmap.dataset.layouts import Case, Dataset, Edition, LayoutName, read_dataset
-from renalmap.dataset.workers import children_deaf_to_ctrl_c
-from renalmap.errors import DatasetError, RenalMapError
-from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.report.inspection import inspection_page
 from renalmap.report.thumbnail import draw_thumbnail
 

@@ -7,11 +7,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.dataset.inspection.findings import CaseInspection, IntensityRange
-from renalmap.dataset.inspection.masks import Labelled, hash_voxels
-from renalmap.dataset.inspection.phases import SecondPhase, find_second_phase, silhouette
 from renalmap.dataset.survey import PLAUSIBLE_HU
 from renalmap.imaging import Volume, describe_hounsfield_doubt
+from renalmap.inspection.findings import CaseInspection, IntensityRange
+from renalmap.inspection.masks import Labelled, hash_voxels
+from renalmap.inspection.phases import SecondPhase, find_second_phase, silhouette
 from renalmap.labels import KIDNEY
 
 KIDNEY_HU: Final = (-20.0, 400.0)
