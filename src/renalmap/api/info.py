@@ -12,10 +12,10 @@ from renalmap.errors import InputError, UnreadableImageError
 from renalmap.imaging import DicomChoice, describe_hounsfield_doubt, read_volume
 from renalmap.imaging.dicom.catalogue import Acquisition, Catalogue, Series, read_catalogue
 from renalmap.imaging.dicom.choice import Chosen, choose
-from renalmap.imaging.dicom.fileset import check_complete
 from renalmap.imaging.dicom.headers import SliceHeader
 from renalmap.imaging.dicom.pixels import has_decoder
 from renalmap.imaging.dicom.stack import build_stack, check_regular
+from renalmap.imaging.dicom_files.fileset import check_complete
 from renalmap.imaging.nifti import stored_orientation
 from renalmap.imaging.reading import is_dicom_path
 

@@ -1,6 +1,8 @@
 """Scans and label maps: read them, canonicalise them once, write them back."""
 
-from renalmap.imaging.dicom import DicomChoice, DicomFile, DicomSource, SourceInstance
+from renalmap.imaging.dicom.choice import DicomChoice
+from renalmap.imaging.dicom_files.files import DicomFile
+from renalmap.imaging.dicom_files.source import DicomSource, SourceInstance
 from renalmap.imaging.hounsfield import describe_hounsfield_doubt
 from renalmap.imaging.nifti_writing import write_label_map, write_probability_map, write_volume
 from renalmap.imaging.orientation import build_geometry

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from renalmap.errors import PathMissingError, UnreadableImageError
 from renalmap.imaging.dicom.choice import DicomChoice
-from renalmap.imaging.dicom.fileset import is_archive_name, is_dicom_file, is_directory_name
 from renalmap.imaging.dicom.reading import read_dicom_geometry, read_dicom_volume
+from renalmap.imaging.dicom_files.fileset import is_archive_name, is_dicom_file, is_directory_name
 from renalmap.imaging.dicom_seg.reading import is_dicom_seg, read_dicom_seg
 from renalmap.imaging.nifti import (
     is_nifti_name,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.errors import GeometryMismatchError, LabelError, MissingDependencyError
+from renalmap.imaging.dicom.placing import labels_on_instances
 from renalmap.imaging.dicom_seg.codes import (
     ABNORMAL_STRUCTURE,
     ANATOMICAL_STRUCTURE,
@@ -33,7 +34,7 @@ from renalmap.labels import KIDNEY
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-    from renalmap.imaging.dicom.source import DicomSource
+    from renalmap.imaging.dicom_files.source import DicomSource
 
 SegmentationType = Literal["binary", "labelmap"]
 
@@ -134,7 +135,7 @@ def write_dicom_seg(dataset: Dataset, path: Path, *, overwrite: bool = False) ->
 
 def _pixels(structures: LabelMap, source: DicomSource) -> NDArray[np.uint8]:
     """(instances, rows, columns): the structures on every source slice."""
-    placed = source.labels_on_instances(structures)
+    placed = labels_on_instances(structures, source)
     if not source.resampled:
         voxels, found = _counts(structures.labels), _counts(placed)
         if not np.array_equal(voxels, found):
