@@ -39,7 +39,7 @@ def read_volume(
 
     Returns:
         The scan, axes (z, y, x); int16 if every voxel is a whole number that int16 holds, else float32.
-        Whether its values can be HU at all is for `describe_hounsfield_doubt` to say.
+        Whether its values can be HU at all is for `doubt_hounsfield` to say.
 
     Raises:
         InputError: its child that names the trouble; see `read_nifti_volume` and `read_dicom_volume`.
