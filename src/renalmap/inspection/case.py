@@ -37,12 +37,7 @@ def inspect_case(
     Returns:
         The findings, and the scan and mask where they could be read, for a picture of them.
     """
-    found = CaseInspection(
-        case_id=case.case_id,
-        patient=case.patient,
-        image=None if case.image is None else str(case.image),
-        mask=None if case.mask is None else str(case.mask),
-    )
+    found = CaseInspection.of(case)
     volume, mask = _read_scan(case, found), _read_case_mask(case, found)
     _check_grid(volume, mask, found)
     labelled = None if mask is None else inspect_mask(mask, found)
