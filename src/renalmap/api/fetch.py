@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from renalmap.dataset.fetch.manifest import MANIFEST_NAME
 from renalmap.dataset.fetch.sources import OFFICIAL, DatasetName, Mirrors, list_files, parse_cases
-from renalmap.errors import MissingDependencyError, OutputExistsError
+from renalmap.errors import OutputExistsError
+from renalmap.extras import import_extra
 from renalmap.progress import Progress
 
 if TYPE_CHECKING:
@@ -93,12 +94,7 @@ def fetch_dataset(request: FetchRequest, out: Path, progress: Progress = lambda 
     files = list_files(request.dataset, numbers, request.mirrors, masks_only=request.masks_only)
     if out.exists() and not out.is_dir():
         raise OutputExistsError("the output is a file", where=out, expected="a folder's name")
-    try:
-        import httpx  # noqa: F401, PLC0415
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            "fetching needs httpx", hint="Run: pip install 'renalmap[fetch]'"
-        ) from error
+    import_extra("httpx", "fetching")
     from renalmap.dataset.fetch.run import Run, fetch_files  # noqa: PLC0415
     from renalmap.dataset.fetch.transfer import Patience  # noqa: PLC0415
 

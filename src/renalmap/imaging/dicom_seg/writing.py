@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.errors import GeometryMismatchError, LabelError, MissingDependencyError
+from renalmap.errors import GeometryMismatchError, LabelError
+from renalmap.extras import import_extra
 from renalmap.imaging.dicom.placing import labels_on_instances
 from renalmap.imaging.dicom_seg.codes import (
     ABNORMAL_STRUCTURE,
@@ -83,7 +84,8 @@ def build_dicom_seg(
     """
     check_source(source, structures.name)
     found = _structures_in(structures)
-    highdicom = _import_highdicom()
+    highdicom = import_extra("highdicom", "writing a DICOM SEG")
+    import_extra("highdicom.seg", "writing a DICOM SEG")
     datasets = source_datasets(source)
     binary = segmentation_type == "binary"
     numbers = np.zeros(256, np.uint8)
@@ -224,15 +226,3 @@ def _transfer_syntax(segmentation_type: SegmentationType) -> str:
     from pydicom.uid import ExplicitVRLittleEndian, RLELossless  # noqa: PLC0415  (slow import)
 
     return RLELossless if segmentation_type == "labelmap" else ExplicitVRLittleEndian
-
-
-def _import_highdicom() -> Any:
-    try:
-        import highdicom  # noqa: PLC0415  (slow import)
-        import highdicom.seg  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependencyError(
-            "writing a DICOM SEG needs highdicom, which is not installed",
-            hint="pip install highdicom",
-        ) from error
-    return highdicom
