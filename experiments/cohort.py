@@ -19,7 +19,6 @@ from rich.table import Table
 
 from renalmap.config import load_settings
 from renalmap.dataset.cases import Case, find_cases
-from renalmap.dataset.phantom import PhantomConfig, write_kits_layout
 from renalmap.dataset.prepare import prepare
 from renalmap.dataset.split import Split
 from renalmap.dataset.store import Store, StoreSettings
@@ -126,7 +125,7 @@ class Material:
             patients = sorted(counts.keys() - folds.keys())
             order = [patients[number] for number in generator.permutation(len(patients))]
             loads = np.zeros(self.cohort.folds)
-            for patient in sorted(order, key=lambda one: -counts[one]):  # noqa: B023 -- used at once
+            for patient in sorted(order, key=lambda one: -counts[one]):
                 fold = int(generator.choice(np.flatnonzero(loads == loads.min())))
                 folds[patient] = fold
                 loads[fold] += counts[patient]

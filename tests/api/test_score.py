@@ -54,7 +54,7 @@ def test_two_files_make_one_case(pair, labels):
     assert score.case == "predicted"
     assert score.kidney_dice == pytest.approx(expected_dice(labels))
     assert score.tumour_dice == 1.0
-    assert told == [(1, 1, "predicted")]
+    assert told == [("scored predicted", 1, 1)]
 
 
 @pytest.mark.parametrize(

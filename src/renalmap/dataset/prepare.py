@@ -11,7 +11,7 @@ import io
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,14 +44,9 @@ from renalmap.imaging.files import locked_folder, write_text_atomically
 from renalmap.labels import is_known
 from renalmap.preprocess import InPlaneFit, Plan, SliceStatisticsAccumulator
 from renalmap.preprocess.intensity import clip_hu
+from renalmap.progress import Progress
 
 logger = logging.getLogger(__name__)
-
-STATISTICS_PROGRESS = "slice statistics"
-"""What `Progress` is told during the second pass."""
-
-Progress = Callable[[int, int, str], None]
-"""Told (slices done, slices in all, what is being done)."""
 
 _LOCK_NAME: Final = ".prepare.lock"
 
@@ -164,7 +159,7 @@ class _Counter:
 
     def step(self, name: str) -> None:
         self.slices += 1
-        self.progress(self.slices, self.total, f"{name} ({self.done} of {self.cases} cases done)")
+        self.progress(f"{name} ({self.done} of {self.cases} cases done)", self.slices, self.total)
 
 
 @dataclass
@@ -358,7 +353,7 @@ def _write_statistics(run: _Run, split: Split) -> None:
     def step(_: str) -> None:
         nonlocal done
         done += 1
-        run.progress(done, total, STATISTICS_PROGRESS)
+        run.progress("slice statistics", done, total)
 
     merged = SliceStatisticsAccumulator(run.settings.plan.grid_size)
     early: dict[str, SliceStatisticsAccumulator] = {}

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from renalmap.dataset.phantom.canvas import View
-from renalmap.dataset.phantom.config import Lesion
-from renalmap.dataset.phantom.kidneys import Kidney
-from renalmap.dataset.phantom.shapes import Ellipsoid, Field, Point, random_rotation
-from renalmap.dataset.phantom.tissues import Tissues
-from renalmap.dataset.phantom.trunk import Trunk
 from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.phantom.canvas import View
+from renalmap.phantom.config import Lesion
+from renalmap.phantom.kidneys import Kidney
+from renalmap.phantom.shapes import Ellipsoid, Field, Point, random_rotation
+from renalmap.phantom.tissues import Tissues
+from renalmap.phantom.trunk import Trunk
 
 _TRIES = 300
 _GAP_MM = 6.0

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from renalmap.dataset.inspection.findings import Finding, Severity
 from renalmap.dataset.layouts import Edition
+from renalmap.inspection.findings import Finding, Severity
 
 _KITS19: Final = "https://github.com/neheller/kits19"
 _CHANGELOG: Final = f"{_KITS19}/blob/master/changelog.md"

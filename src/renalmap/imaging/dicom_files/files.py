@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
+from renalmap.imaging.dicom_files.archive import Archive
+
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-    from renalmap.imaging.dicom.archive import Archive
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from renalmap.dataset.cases import GRID_TOLERANCE_MM, read_mask
-from renalmap.dataset.inspection.findings import CaseInspection
-from renalmap.dataset.inspection.known import known_issues
-from renalmap.dataset.inspection.masks import inspect_mask
-from renalmap.dataset.inspection.scans import inspect_scan
 from renalmap.dataset.layouts import Case, Edition
 from renalmap.errors import LabelError, RenalMapError
 from renalmap.imaging import Geometry, LabelMap, Volume, read_volume
+from renalmap.inspection.findings import CaseInspection
+from renalmap.inspection.known import known_issues
+from renalmap.inspection.masks import inspect_mask
+from renalmap.inspection.scans import inspect_scan
 
 SPACING_TOLERANCE: Final = 0.01
 """Relative difference between a header's spacing and the table's that is an error."""
@@ -37,12 +37,7 @@ def inspect_case(
     Returns:
         The findings, and the scan and mask where they could be read, for a picture of them.
     """
-    found = CaseInspection(
-        case_id=case.case_id,
-        patient=case.patient,
-        image=None if case.image is None else str(case.image),
-        mask=None if case.mask is None else str(case.mask),
-    )
+    found = CaseInspection.of(case)
     volume, mask = _read_scan(case, found), _read_case_mask(case, found)
     _check_grid(volume, mask, found)
     labelled = None if mask is None else inspect_mask(mask, found)

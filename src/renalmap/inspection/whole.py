@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from renalmap.dataset.inspection.findings import CaseInspection, Finding
 from renalmap.dataset.layouts import Dataset
+from renalmap.inspection.findings import CaseInspection, Finding
 
 
 def inspect_dataset(dataset: Dataset, cases: Sequence[CaseInspection]) -> list[Finding]:

@@ -11,8 +11,8 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.dataset.inspection.findings import CaseInspection
 from renalmap.imaging import LabelMap
+from renalmap.inspection.findings import CaseInspection
 from renalmap.labels import BACKGROUND, CYST, KIDNEY, TUMOUR
 
 Bools = NDArray[np.bool_]

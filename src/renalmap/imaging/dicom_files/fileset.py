@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from renalmap.errors import PathMissingError, TruncatedFileError, UnsafeArchiveError
-from renalmap.imaging.dicom.archive import ARCHIVE_SUFFIX, Archive
-from renalmap.imaging.dicom.files import DicomFile
+from renalmap.imaging.dicom_files.archive import ARCHIVE_SUFFIX, Archive
+from renalmap.imaging.dicom_files.files import DicomFile
 
 DIRECTORY_NAME: Final = "DICOMDIR"
 

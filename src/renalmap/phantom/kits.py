@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from renalmap.dataset.phantom.config import Phantom, PhantomConfig
-from renalmap.dataset.phantom.make import make_phantom
 from renalmap.imaging import write_label_map, write_volume
 from renalmap.imaging.files import write_text_atomically
+from renalmap.phantom.config import Phantom, PhantomConfig
+from renalmap.phantom.make import make_phantom
 
 _KITS19_ORIENTATION = "IPL"
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from renalmap.dataset.phantom.canvas import View
-from renalmap.dataset.phantom.config import Side
-from renalmap.dataset.phantom.shapes import (
+from renalmap.labels import KIDNEY
+from renalmap.phantom.canvas import View
+from renalmap.phantom.config import Side
+from renalmap.phantom.shapes import (
     Ellipsoid,
     Field,
     Point,
     frame,
     local_ellipsoid_distance,
 )
-from renalmap.dataset.phantom.tissues import Tissues
-from renalmap.dataset.phantom.trunk import Trunk
-from renalmap.labels import KIDNEY
+from renalmap.phantom.tissues import Tissues
+from renalmap.phantom.trunk import Trunk
 
 _CORTEX_MM = 7.0
 

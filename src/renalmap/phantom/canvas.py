@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.dataset.phantom.shapes import Ellipsoid, Field, Point, SmoothNoise
 from renalmap.imaging.volume import LabelArray
 from renalmap.labels import BACKGROUND
+from renalmap.phantom.shapes import Ellipsoid, Field, Point, SmoothNoise
 
 _PSF_WIDTH_MM = 1.1
 """Width of the scanner's in-plane edge response."""

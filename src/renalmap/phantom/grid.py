@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from renalmap.dataset.phantom.config import PhantomConfig
-from renalmap.dataset.phantom.shapes import Field, Point
 from renalmap.imaging.orientation import build_geometry
 from renalmap.imaging.volume import Geometry
+from renalmap.phantom.config import PhantomConfig
+from renalmap.phantom.shapes import Field, Point
 
 _BACKWARD_MM = 12.0
 """How far the grid's middle lies behind the body's, so that the table is on the picture."""

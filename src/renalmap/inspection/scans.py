@@ -7,11 +7,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.dataset.inspection.findings import CaseInspection, IntensityRange
-from renalmap.dataset.inspection.masks import Labelled, hash_voxels
-from renalmap.dataset.inspection.phases import SecondPhase, find_second_phase, silhouette
 from renalmap.dataset.survey import PLAUSIBLE_HU
-from renalmap.imaging import Volume, describe_hounsfield_doubt
+from renalmap.imaging import Volume, doubt_hounsfield
+from renalmap.inspection.findings import CaseInspection, IntensityRange
+from renalmap.inspection.masks import Labelled, hash_voxels
+from renalmap.inspection.phases import SecondPhase, find_second_phase, silhouette
 from renalmap.labels import KIDNEY
 
 KIDNEY_HU: Final = (-20.0, 400.0)
@@ -83,9 +83,9 @@ def _check_intensity(volume: Volume, found: CaseInspection) -> None:
     intensity = found.intensity
     if intensity is None:
         return
-    doubt = describe_hounsfield_doubt(volume)
+    doubt = doubt_hounsfield(volume)
     if doubt is not None:
-        found.add("intensity", "error", doubt.partition(": ")[2].partition(". ")[0])
+        found.add("intensity", "error", str(doubt))
     elif intensity.min_hu < PADDING_HU or intensity.max_hu > PLAUSIBLE_HU[1]:
         found.add(
             "intensity",

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from renalmap.dataset.phantom.canvas import View
-from renalmap.dataset.phantom.shapes import Field, smooth_max
-from renalmap.dataset.phantom.tissues import Tissues
+from renalmap.phantom.canvas import View
+from renalmap.phantom.shapes import Field, smooth_max
+from renalmap.phantom.tissues import Tissues
 
 _RIB_PITCH_MM = 28.0
 _RIB_DROP_MM = 200.0

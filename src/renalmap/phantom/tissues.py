@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from renalmap.dataset.phantom.config import Phase
+from renalmap.phantom.config import Phase
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from renalmap.dataset.phantom.canvas import View
-from renalmap.dataset.phantom.shapes import (
+from renalmap.phantom.canvas import View
+from renalmap.phantom.shapes import (
     Ellipsoid,
     Field,
     Point,
@@ -16,8 +16,8 @@ from renalmap.dataset.phantom.shapes import (
     segment_distance,
     smooth_max,
 )
-from renalmap.dataset.phantom.tissues import Tissues
-from renalmap.dataset.phantom.trunk import Trunk
+from renalmap.phantom.tissues import Tissues
+from renalmap.phantom.trunk import Trunk
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from renalmap.dataset.layouts import Case
+
 Severity = Literal["error", "warning", "note"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
@@ -14,6 +16,7 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 may, somebody should look. A note: good to know."""
 
 Check = Literal[
+    "not_inspected",
     "unreadable",
     "missing",
     "grid",
@@ -104,6 +107,16 @@ class CaseInspection(BaseModel):
     image_sha256: str | None = None
     mask_sha256: str | None = None
     findings: list[Finding] = []
+
+    @classmethod
+    def of(cls, case: Case) -> CaseInspection:
+        """Of a case that nothing is known of yet."""
+        return cls(
+            case_id=case.case_id,
+            patient=case.patient,
+            image=None if case.image is None else str(case.image),
+            mask=None if case.mask is None else str(case.mask),
+        )
 
     def add(self, check: Check, severity: Severity, text: str, source: str | None = None) -> None:
         """Note a finding."""

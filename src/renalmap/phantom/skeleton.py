@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from renalmap.dataset.phantom.canvas import View
-from renalmap.dataset.phantom.shapes import Field, ellipse_distance
-from renalmap.dataset.phantom.tissues import Tissues
-from renalmap.dataset.phantom.trunk import Trunk
+from renalmap.phantom.canvas import View
+from renalmap.phantom.shapes import Field, ellipse_distance
+from renalmap.phantom.tissues import Tissues
+from renalmap.phantom.trunk import Trunk
 
 _VERTEBRA_PITCH_MM = 36.0
 _DISC_MM = 9.0

@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from renalmap.dataset.phantom.canvas import View
-from renalmap.dataset.phantom.kidneys import Kidney
-from renalmap.dataset.phantom.shapes import (
+from renalmap.phantom.canvas import View
+from renalmap.phantom.kidneys import Kidney
+from renalmap.phantom.shapes import (
     Ellipsoid,
     Point,
     polyline_pieces,
@@ -17,8 +17,8 @@ from renalmap.dataset.phantom.shapes import (
     segment_distance,
     smooth_max,
 )
-from renalmap.dataset.phantom.tissues import Tissues
-from renalmap.dataset.phantom.trunk import Trunk
+from renalmap.phantom.tissues import Tissues
+from renalmap.phantom.trunk import Trunk
 
 Content = Literal["water", "contrast", "collapsed", "gas"]
 

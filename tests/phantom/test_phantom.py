@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from renalmap.dataset.phantom import (
+from renalmap.imaging import read_label_map, read_volume, write_label_map, write_volume
+from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.phantom import (
     Lesion,
     Phantom,
     PhantomConfig,
     make_phantom,
     write_kits_layout,
 )
-from renalmap.dataset.phantom.scanner import NoiseMaker, blend_neighbours
-from renalmap.imaging import read_label_map, read_volume, write_label_map, write_volume
-from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.phantom.scanner import NoiseMaker, blend_neighbours
 
 SMALL = PhantomConfig(
     shape_zyx=(42, 96, 96), spacing_mm_zyx=(3.5, 3.5, 3.5), tumours=0, cysts=0, noise_hu=0.0

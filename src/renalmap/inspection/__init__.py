@@ -1,7 +1,7 @@
 """Looking a data set over before hours are spent on it."""
 
-from renalmap.dataset.inspection.case import inspect_case
-from renalmap.dataset.inspection.findings import (
+from renalmap.inspection.case import inspect_case
+from renalmap.inspection.findings import (
     SEVERITIES,
     CaseInspection,
     Finding,
@@ -9,7 +9,7 @@ from renalmap.dataset.inspection.findings import (
     Severity,
     worst,
 )
-from renalmap.dataset.inspection.whole import inspect_dataset
+from renalmap.inspection.whole import inspect_dataset
 
 __all__ = [
     "SEVERITIES",

@@ -7,43 +7,43 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from renalmap.dataset.phantom.bowel import Bowel, paint_bowel
-from renalmap.dataset.phantom.canvas import NoiseFields, View, blank_slice
-from renalmap.dataset.phantom.config import LesionTruth, Phantom, PhantomConfig
-from renalmap.dataset.phantom.grid import Grid, make_grid
-from renalmap.dataset.phantom.kidneys import (
+from renalmap.imaging.volume import LabelArray, LabelMap, Volume
+from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.phantom.bowel import Bowel, paint_bowel
+from renalmap.phantom.canvas import NoiseFields, View, blank_slice
+from renalmap.phantom.config import LesionTruth, Phantom, PhantomConfig
+from renalmap.phantom.grid import Grid, make_grid
+from renalmap.phantom.kidneys import (
     Kidney,
     draw_kidneys,
     paint_kidney,
     paint_perirenal_fat,
 )
-from renalmap.dataset.phantom.lesions import (
+from renalmap.phantom.lesions import (
     PlacedLesion,
     paint_fat_halo,
     paint_lesion,
     place_lesions,
 )
-from renalmap.dataset.phantom.scanner import (
+from renalmap.phantom.scanner import (
     HIGHEST_HU,
     LOWEST_HU,
     NoiseMaker,
     blend_neighbours,
     noise_strength,
 )
-from renalmap.dataset.phantom.shapes import Field
-from renalmap.dataset.phantom.skeleton import paint_muscles, paint_spine
-from renalmap.dataset.phantom.tissues import Tissues, draw_tissues
-from renalmap.dataset.phantom.trunk import (
+from renalmap.phantom.shapes import Field
+from renalmap.phantom.skeleton import paint_muscles, paint_spine
+from renalmap.phantom.tissues import Tissues, draw_tissues
+from renalmap.phantom.trunk import (
     Trunk,
     paint_lungs,
     paint_ribs,
     paint_table,
     paint_wall,
 )
-from renalmap.dataset.phantom.vessels import Vessels, paint_vessels
-from renalmap.dataset.phantom.viscera import Viscera, paint_viscera
-from renalmap.imaging.volume import LabelArray, LabelMap, Volume
-from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.phantom.vessels import Vessels, paint_vessels
+from renalmap.phantom.viscera import Viscera, paint_viscera
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from renalmap.dataset.phantom.shapes import Field
+from renalmap.phantom.shapes import Field
 
 _NOISE_CUTOFF_PER_MM = 0.42
 _NEIGHBOUR_SHARE = 1.0 / 8.0

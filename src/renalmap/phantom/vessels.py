@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from renalmap.dataset.phantom.canvas import View
-from renalmap.dataset.phantom.kidneys import Kidney
-from renalmap.dataset.phantom.shapes import (
+from renalmap.phantom.canvas import View
+from renalmap.phantom.kidneys import Kidney
+from renalmap.phantom.shapes import (
     Point,
     ellipse_distance,
     polyline_pieces,
     segment_distance,
 )
-from renalmap.dataset.phantom.tissues import Tissues
-from renalmap.dataset.phantom.trunk import Trunk
+from renalmap.phantom.tissues import Tissues
+from renalmap.phantom.trunk import Trunk
 
 _BIFURCATION_Z_MM = -72.0
 
