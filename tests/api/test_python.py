@@ -434,14 +434,6 @@ def test_without_simpleitk_its_image_names_the_package(segmenter, hu, monkeypatc
 # The package itself.
 
 
-def test_public_names_are_there_and_no_others():
-    for name in renalmap.__all__:
-        assert getattr(renalmap, name) is not None
-    assert set(renalmap.__all__) <= set(dir(renalmap))
-    with pytest.raises(AttributeError, match="no attribute 'segmentation'"):
-        renalmap.segmentation  # noqa: B018
-
-
 def test_the_function_and_the_module_of_its_name_live_together():
     program = """
 import renalmap.api.segment
