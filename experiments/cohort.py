@@ -25,6 +25,7 @@ from renalmap.dataset.store import Store, StoreSettings
 from renalmap.imaging import read_label_map, write_label_map
 from renalmap.imaging.files import write_text_atomically
 from renalmap.labels import KIDNEY, TUMOUR, UNKNOWN
+from renalmap.phantom import PhantomConfig, write_kits_layout
 from renalmap.preprocess import Plan
 from renalmap.training.synthesis import LesionShapes
 

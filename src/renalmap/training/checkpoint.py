@@ -68,7 +68,9 @@ def save_checkpoint(
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     if training is not None:
         if training.network is not network:
-            tensors |= {f"trained.{name}": value for name, value in training.network.state_dict().items()}
+            tensors |= {
+                f"trained.{name}": value for name, value in training.network.state_dict().items()
+            }
         for number, state in training.optimizer.state_dict()["state"].items():
             for name, value in state.items():
                 tensors[f"optimizer.{number}.{name}"] = value
@@ -83,9 +85,7 @@ def remove_unfinished(run: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def load_checkpoint(
-    path: Path, network: nn.Module, training: TrainingState | None = None
-) -> Progress:
+def load_checkpoint(path: Path, network: nn.Module, training: TrainingState | None = None) -> Progress:
     """Restore what `save_checkpoint` wrote into a network and, if given, its training state.
 
     Raises:

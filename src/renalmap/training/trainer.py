@@ -85,10 +85,10 @@ class Trainer:
     @torch.no_grad()
     def _average(self, step: int) -> None:
         """Move the averaged weights a step towards the trained ones; batch norm's statistics are theirs."""
-        decay = min(self._settings.weight_averaging, (1 + step) / (10 + step))  # early weights are random
-        for average, trained in zip(
-            self.averaged.parameters(), self.network.parameters(), strict=True
-        ):
+        decay = min(
+            self._settings.weight_averaging, (1 + step) / (10 + step)
+        )  # early weights are random
+        for average, trained in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
             average.lerp_(trained, 1 - decay)
         for average, trained in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
             average.copy_(trained)
