@@ -138,7 +138,7 @@ class SliceStatisticsAccumulator:
 
 
 def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[Any]:
-    """part / whole, and 0 where there is nothing."""
+    """Part / whole, and 0 where there is nothing."""
     return np.divide(part, whole, out=np.zeros(whole.shape), where=whole > 0)
 
 

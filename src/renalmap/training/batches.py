@@ -18,9 +18,9 @@ from torch import Tensor
 
 from renalmap.dataset.store import CaseEntry, Store
 from renalmap.errors import StoreError
+from renalmap.imaging.masks import bounding_slices
 from renalmap.imaging.volume import Box
 from renalmap.inference.ahead import map_ahead
-from renalmap.imaging.masks import bounding_slices
 from renalmap.labels import TUMOUR, UNKNOWN, is_foreground, is_known
 from renalmap.preprocess import crop_boxes
 from renalmap.preprocess.spatial import crop_box
@@ -168,8 +168,11 @@ class BatchMaker:
         return reduce_slice(hu, labels, self._store.plan, self._reduction)
 
     def _wanted(self, labels: NDArray[np.uint8], entry: CaseEntry, index: int) -> NDArray[np.bool_]:
-        """What the patch or crop is to lie about: the foreground, or in stage 2, where a slice has none and
-        `near_mm` is set, that of the nearest slice with some. Nothing: it may lie anywhere."""
+        """What the patch or crop is to lie about: the foreground.
+
+        In stage 2, where a slice has none and `near_mm` is set, that of the nearest slice with some. Where
+        there is nothing, it may lie anywhere.
+        """
         foreground = is_foreground(labels)
         if self._settings.near_mm is not None and not foreground.any():
             shown = np.flatnonzero(np.add(entry.kidney_pixels, entry.tumour_pixels))
