@@ -1,10 +1,10 @@
-"""The labels of KiTS and the regions that are scored."""
+"""The labels of KiTS, the regions that are scored, the patient's sides."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal, get_args
 
 BACKGROUND: Final = 0
 KIDNEY: Final = 1
@@ -15,6 +15,11 @@ CYST: Final = 3
 LABEL_NAMES: Final[Mapping[int, str]] = MappingProxyType(
     {BACKGROUND: "background", KIDNEY: "kidney", TUMOUR: "tumour", CYST: "cyst"}
 )
+
+Side = Literal["left", "right"]
+"""The patient's."""
+
+SIDES: Final[tuple[Side, ...]] = get_args(Side)
 
 REGIONS: Final[Mapping[str, frozenset[int]]] = MappingProxyType(
     {

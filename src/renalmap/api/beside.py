@@ -97,9 +97,7 @@ class Beside:
         report = self.prepare(stem, overwrite=overwrite)
         meshes = None
         if self.mesh is not None:
-            meshes = write_meshes(
-                result.label_map, result.volume, self.mesh, prefix=f"{stem}_", overwrite=overwrite
-            )
+            meshes = write_meshes(result.anatomy, self.mesh, prefix=f"{stem}_", overwrite=overwrite)
         if report is not None:
             report_result(result, report, None if self.anonymize else names)
         return report, meshes

@@ -7,13 +7,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from renalmap.anatomy import Anatomy
 from renalmap.imaging import Volume, describe_hounsfield_doubt, read_label_map, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
-from renalmap.inference.phase import guess_phase
-from renalmap.inference.quality import describe_contrast
-from renalmap.measure import measure_label_map
-from renalmap.measure.midline import track_body
-from renalmap.measure.sides import foreground_parts
+from renalmap.inference.quality import describe_contrast, find_contrast
+from renalmap.measure import measure_anatomy
 from renalmap.report.html import Names, ReportContents, report_page
 
 if TYPE_CHECKING:
@@ -47,14 +45,12 @@ def report_files(
     """
     check_writable(out, overwrite=overwrite)
     volume, label_map = read_volume(names.scan, acquisition=acquisition), read_label_map(names.labels)
-    measured = measure_label_map(label_map, volume)
-    parts = foreground_parts(label_map)
-    contrast = guess_phase(volume, label_map, [part.box for part in parts], track_body(volume))
-    cautions = (_doubt(volume), describe_contrast(contrast))
+    anatomy = Anatomy.of(label_map, volume)
+    cautions = (_doubt(volume), describe_contrast(find_contrast(anatomy)))
     contents = ReportContents(
         scan=volume,
         labels=label_map,
-        measurements=measured,
+        measurements=measure_anatomy(anatomy),
         made_on=_today(),
         names=None if anonymize else names,
         cautions=tuple(text for text in cautions if text is not None),

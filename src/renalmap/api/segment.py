@@ -28,7 +28,7 @@ from renalmap.imaging import (
 )
 from renalmap.imaging.files import check_writable
 from renalmap.inference.components import DroppedComponent
-from renalmap.inference.quality import QualityReport, describe_flags
+from renalmap.inference.quality import QualityReport, describe_quality
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.measure import Measurements
 from renalmap.report.html import Names
@@ -299,5 +299,6 @@ def _warnings(scan: Path, result: Result, *, assume_hu: bool) -> list[str]:
     doubt = None
     if not assume_hu:
         doubt = describe_hounsfield_doubt(replace(result.volume, name=str(scan)))
-    cautions = [*result.volume.notes, *(f"{scan}: {text}" for text in describe_flags(result.quality))]
+    told = describe_quality(result.quality, result.anatomy)
+    cautions = [*result.volume.notes, *(f"{scan}: {text}" for text in told)]
     return cautions if doubt is None else [f"{doubt}, or --assume-hu to silence this warning", *cautions]

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.anatomy.body import BodyTrack, track_body
 from renalmap.bundle import Bundle
 from renalmap.errors import BundleError
 from renalmap.imaging import LabelMap, Volume
@@ -42,7 +43,6 @@ from renalmap.inference.smoothing import (
     smooth_across_slices,
 )
 from renalmap.labels import BACKGROUND, KIDNEY
-from renalmap.measure.midline import BodyTrack, track_body
 from renalmap.preprocess import InPlaneFit, Normalisation, Plan, crop_boxes, cut_crop
 from renalmap.preprocess.intensity import volume_mean_deviation_hu
 from renalmap.preprocess.plan import FlipAveraging, KeepRule
