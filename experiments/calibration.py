@@ -76,12 +76,10 @@ def _called(cascade: Cascade, one: HeldOut, fold: int) -> Iterator[Outcome]:
     called = Anatomy.of(found.label_map, volume, body=found.body)
     report = assess_quality(called, found, None)
     label_map = LabelMap(reference, volume.geometry, one.case_id)
-    true = {
-        kidney.side: kidney.with_lesions
-        for kidney in reversed(Anatomy.of(label_map, volume, body=found.body).kidneys)
-    }
+    truth = Anatomy.of(label_map, volume, body=found.body)
+    true = {kidney.side: truth.with_lesions(kidney) for kidney in reversed(truth.kidneys)}
     for kidney, judged in zip(called.kidneys, report.kidneys, strict=True):
-        dice = _dice(kidney.with_lesions, true.get(kidney.side), reference.shape)
+        dice = _dice(called.with_lesions(kidney), true.get(kidney.side), reference.shape)
         yield Outcome("kidney", one.patient, fold, judged.raw_score, dice)
     for lesion, tumour in zip(called.tumours, report.tumours, strict=True):
         box, inside = lesion.voxels.box, lesion.voxels.inside
@@ -89,14 +87,14 @@ def _called(cascade: Cascade, one: HeldOut, fold: int) -> Iterator[Outcome]:
         yield Outcome("tumour", one.patient, fold, tumour.raw_score, float(real))
 
 
-def _dice(called: tuple[Voxels, ...], true: tuple[Voxels, ...] | None, shape: tuple[int, ...]) -> float:
+def _dice(called: list[Voxels], true: list[Voxels] | None, shape: tuple[int, ...]) -> float:
     if true is None:
         return 0.0
     ours, theirs = _mask(called, shape), _mask(true, shape)
     return float(2 * (ours & theirs).sum() / (ours.sum() + theirs.sum()))
 
 
-def _mask(parts: tuple[Voxels, ...], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _mask(parts: list[Voxels], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     mask = np.zeros(shape, np.bool_)
     for part in parts:
         mask[part.box.slices] |= part.inside

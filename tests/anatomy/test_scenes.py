@@ -156,7 +156,7 @@ def by_side(pairs) -> dict[str, float]:
 def expected_ml(result: Result) -> tuple[dict[str, float], dict[str, float]]:
     """Kidney and tumour by side, counted from the reading's voxels."""
     anatomy = result.anatomy
-    kidneys = by_side((kidney.side, anatomy.ml(kidney.pieces)) for kidney in anatomy.kidneys)
+    kidneys = by_side((kidney.side, anatomy.ml(kidney.own)) for kidney in anatomy.kidneys)
     return kidneys, by_side((tumour.side, anatomy.ml([tumour.voxels])) for tumour in anatomy.tumours)
 
 
@@ -169,10 +169,10 @@ def test_the_reading_is_right(told_of):
     assert anatomy.midline.basis == "scan"
     for lesion in anatomy.lesions:
         kidney = anatomy.kidney_of(lesion)
-        assert kidney is None or (kidney.side == lesion.side and lesion in kidney.lesions)
+        assert kidney is None or (kidney.side == lesion.side and lesion in anatomy.lesions_of(kidney))
     seen = np.zeros(labels.shape, int)
     for voxels in (
-        *(piece for kidney in anatomy.kidneys for piece in kidney.pieces),
+        *(tissue for kidney in anatomy.kidneys for tissue in kidney.own),
         *(one.voxels for one in (*anatomy.lesions, *anatomy.specks)),
     ):
         seen[voxels.box.slices] += voxels.inside

@@ -2,13 +2,14 @@
 
 from renalmap.anatomy.body import BodyTrack, track_body
 from renalmap.anatomy.flags import Flag, FlagCode, raise_flags
-from renalmap.anatomy.kidneys import SPECK_BELOW_ML
+from renalmap.anatomy.kidneys import SPECK_BELOW_ML, Kidney
+from renalmap.anatomy.lesions import LESION_LABELS, Lesion, LesionKind, Speck, SpeckKind
 from renalmap.anatomy.midline import Midline, SideBasis
-from renalmap.anatomy.organs import Kidney, Lesion, LesionKind, Speck, SpeckKind
 from renalmap.anatomy.reading import Anatomy
 from renalmap.anatomy.voxels import Border, Voxels
 
 __all__ = [
+    "LESION_LABELS",
     "SPECK_BELOW_ML",
     "Anatomy",
     "BodyTrack",

@@ -61,7 +61,7 @@ def raise_flags(anatomy: Anatomy) -> list[Flag]:
 def _kidney_flags(anatomy: Anatomy) -> _Raised:
     kidneys = anatomy.kidneys
     if not kidneys:
-        yield "no_kidney_found", "no kidney was found" if anatomy.pieces else NOTHING_LABELLED
+        yield "no_kidney_found", "no kidney was found" if anatomy.components else NOTHING_LABELLED
     if len(kidneys) == 1:
         side = kidneys[0].side
         other = "right" if side == "left" else "left"
@@ -105,11 +105,11 @@ def _side_flags(anatomy: Anatomy) -> _Raised:
 
 def _cut_flags(anatomy: Anatomy) -> _Raised:
     for kidney in anatomy.kidneys:
-        if kidney.borders:
+        if borders := anatomy.borders_of(kidney):
             name = "a kidney" if kidney.side is None else f"the {kidney.side} kidney"
             yield (
                 "kidney_incomplete",
-                f"{name} is cut off ({_where(kidney.borders)}): its measures are lower bounds",
+                f"{name} is cut off ({_where(borders)}): its measures are lower bounds",
             )
     for lesion in anatomy.lesions:
         if lesion.borders:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Literal, get_args
@@ -78,16 +78,14 @@ class Voxels:
         within = all(0 <= at < size for at, size in zip(place, self.inside.shape, strict=True))
         return within and bool(self.inside[tuple(place)])
 
-    def touches(self, shape: tuple[int, int, int]) -> set[Border]:
+    def touches(self, shape: tuple[int, int, int]) -> Iterator[Border]:
         """Which borders of a grid of this shape they touch."""
-        touched: set[Border] = set()
         for axis in range(3):
             first, last = BORDERS[2 * axis : 2 * axis + 2]
             if self.box.start[axis] == 0 and self.inside.take(0, axis).any():
-                touched.add(first)
+                yield first
             if self.box.stop[axis] == shape[axis] and self.inside.take(-1, axis).any():
-                touched.add(last)
-        return touched
+                yield last
 
     def on(self, side: Side, track: BodyTrack) -> Voxels:
         """Those on one side of the body's midline."""
@@ -122,13 +120,13 @@ def joined(parts: Sequence[Voxels]) -> Voxels:
     return whole
 
 
-def without_islands(parts: Sequence[Voxels]) -> tuple[Voxels, ...]:
+def without_islands(parts: Sequence[Voxels]) -> list[Voxels]:
     """The parts that hold a twentieth of all their voxels or more."""
     least = MINOR_SHARE * sum(part.size for part in parts)
-    return tuple(part for part in parts if part.size >= least)
+    return [part for part in parts if part.size >= least]
 
 
-def borders_of(parts: Sequence[Voxels], shape: tuple[int, int, int]) -> tuple[Border, ...]:
+def borders_of(parts: Sequence[Voxels], shape: tuple[int, int, int]) -> list[Border]:
     """Borders of the scan that any part of weight touches, in the order feet to head, front to left.
 
     Islands have no weight: components that the first or last slice cuts are kept however small they are, and
@@ -137,10 +135,9 @@ def borders_of(parts: Sequence[Voxels], shape: tuple[int, int, int]) -> tuple[Bo
     return in_order(border for part in without_islands(parts) for border in part.touches(shape))
 
 
-def in_order(borders: Iterable[Border]) -> tuple[Border, ...]:
+def in_order(borders: Iterable[Border]) -> list[Border]:
     """Borders once each, in the order feet to head, front to left."""
-    touched = set(borders)
-    return tuple(border for border in BORDERS if border in touched)
+    return sorted(set(borders), key=BORDERS.index)
 
 
 def _shifted(place: tuple[int, ...], corner: tuple[int, ...]) -> tuple[int, ...]:

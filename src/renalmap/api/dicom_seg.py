@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from renalmap import __version__
-from renalmap.anatomy import Anatomy, Voxels
+from renalmap.anatomy import LESION_LABELS, Anatomy, Lesion, Speck, SpeckKind, Voxels
 from renalmap.errors import InputError
 from renalmap.imaging import LabelMap, Volume
 from renalmap.imaging.dicom_seg.codes import STRUCTURES
@@ -20,7 +20,7 @@ from renalmap.imaging.dicom_seg.writing import (
     write_dicom_seg,
 )
 from renalmap.imaging.nifti import is_nifti_name
-from renalmap.labels import KIDNEY, LABEL_NAMES, Side
+from renalmap.labels import KIDNEY, Side
 
 if TYPE_CHECKING:
     from renalmap.imaging.dicom.source import DicomSource
@@ -89,16 +89,17 @@ def name_structures(anatomy: Anatomy) -> LabelMap:
     label_map = anatomy.label_map
     named = np.zeros_like(label_map.labels)
     numbers = {(structure.label, structure.side): structure.number for structure in STRUCTURES}
-    labels = {name: label for label, name in LABEL_NAMES.items()}
+    labels: dict[SpeckKind, int] = {"kidney": KIDNEY, **LESION_LABELS}
 
     def mark(voxels: Voxels, label: int, side: Side | None) -> None:
         number = numbers[label, side or voxels.side(anatomy.midline.track)]
         named[voxels.box.slices][voxels.inside] = number
 
     for kidney in anatomy.kidneys:
-        for piece in kidney.pieces:
-            mark(piece, KIDNEY, kidney.side)
-    for one in (*anatomy.lesions, *anatomy.specks):
+        for tissue in kidney.own:
+            mark(tissue, KIDNEY, kidney.side)
+    others: list[Lesion | Speck] = [*anatomy.lesions, *anatomy.specks]
+    for one in others:
         mark(one.voxels, labels[one.kind], one.side)
     return LabelMap(named, label_map.geometry, label_map.name)
 

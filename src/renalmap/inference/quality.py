@@ -142,7 +142,7 @@ def find_contrast(anatomy: Anatomy) -> ContrastReport:
     """The contrast phase of an anatomy's scan; it must have one."""
     if anatomy.scan is None or anatomy.body is None:
         raise ValueError("the anatomy was read without a scan, which alone shows contrast agent")
-    boxes = [piece.box for piece in anatomy.pieces]
+    boxes = [component.box for component in anatomy.components]
     return guess_phase(anatomy.scan, anatomy.label_map, boxes, anatomy.body)
 
 
@@ -153,7 +153,7 @@ def describe_quality(report: QualityReport, anatomy: Anatomy) -> list[str]:
     """
     no_contrast = describe_contrast(report.contrast)
     texts = [] if no_contrast is None else [no_contrast]
-    if anatomy.pieces:
+    if anatomy.components:
         texts += [flag.text for flag in raise_flags(anatomy) if not flag.is_note]
     return [*texts, *report.notes]
 
@@ -187,16 +187,19 @@ class _Judge:
 
 
 def _kidney_report(kidney: Kidney, anatomy: Anatomy, judge: _Judge) -> KidneyReport:
-    score = expected_dice(judge.found.probabilities["kidney"], kidney.with_lesions, anatomy.label_map)
+    score = expected_dice(
+        judge.found.probabilities["kidney"], anatomy.with_lesions(kidney), anatomy.label_map
+    )
+    borders = anatomy.borders_of(kidney)
     return KidneyReport(
         id=kidney.number,
         side=kidney.side,
-        kidney_ml=round(anatomy.ml(kidney.pieces), 2),
-        tumour_ml=round(anatomy.ml(kidney.lesion_voxels["tumour"]), 2),
+        kidney_ml=round(anatomy.ml(kidney.own), 2),
+        tumour_ml=round(anatomy.lesions_ml(kidney, "tumour"), 2),
         components=len(kidney.pieces),
         crosses_midline=kidney.crosses_midline,
-        borders=list(kidney.borders),
-        incomplete=bool(kidney.borders),
+        borders=borders,
+        incomplete=bool(borders),
         confidence=judge.confidence(score, judge.kidney),
         raw_score=round(score, 3),
     )
@@ -212,7 +215,7 @@ def _tumour_report(tumour: Lesion, anatomy: Anatomy, judge: _Judge) -> TumourRep
         crosses_midline=tumour.crosses_midline,
         tumour_ml=round(anatomy.ml([tumour.voxels]), 2),
         slice=round(tumour.voxels.centre_zyx[0]),
-        borders=list(tumour.borders),
+        borders=tumour.borders,
         confidence=judge.confidence(score, judge.tumour),
         raw_score=round(score, 3),
     )

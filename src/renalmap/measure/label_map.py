@@ -63,7 +63,7 @@ def measure_anatomy(anatomy: Anatomy) -> Measurements:
         side_basis=anatomy.midline.basis,
         with_scan=scan is not None,
         flags=raise_flags(anatomy),
-        kidneys=[_measure_kidney(kidney, tape) for kidney in anatomy.kidneys],
+        kidneys=[_measure_kidney(kidney, anatomy, tape) for kidney in anatomy.kidneys],
         lesions=[_measure_lesion(one, anatomy.kidney_of(one), tape) for one in anatomy.lesions],
         specks=[
             Speck(
@@ -84,9 +84,6 @@ class _Tape:
     geometry: Geometry
     scan: Volume | None
     place: Placer
-
-    def ml(self, parts: Sequence[Voxels]) -> float:
-        return round(sum(part.size for part in parts) * self.geometry.voxel_ml, _ML_DIGITS)
 
     def hu(self, parts: Sequence[Voxels]) -> tuple[float | None, float | None]:
         """Mean and standard deviation over all voxels of some parts."""
@@ -109,7 +106,7 @@ def _measure_lesion(lesion: Lesion, kidney: Kidney | None, tape: _Tape) -> Lesio
         in_space = Chord(np.insert(lines.longest.ends, 0, height_mm, axis=1))
     mean_hu, sd_hu = tape.hu([voxels])
     # Where the scan cuts a kidney off, its outline is not known.
-    whole = None if kidney is None or kidney.own_borders else kidney.body
+    whole = None if kidney is None or kidney.borders else kidney.body
     fraction = None if whole is None else _polar_fraction(lesion, whole)
     longest_mm = round(lines.longest.length_mm, 2)
     return LesionMeasurement(
@@ -117,7 +114,7 @@ def _measure_lesion(lesion: Lesion, kidney: Kidney | None, tape: _Tape) -> Lesio
         kind=lesion.kind,
         kidney=None if kidney is None else kidney.number,
         side=lesion.side,
-        volume_ml=tape.ml([voxels]),
+        volume_ml=round(voxels.size * tape.geometry.voxel_ml, _ML_DIGITS),
         longest_axial_diameter_mm=longest_mm,
         short_axis_mm=round(lines.short.length_mm, 2),
         slice=lines.slice,
@@ -133,7 +130,7 @@ def _measure_lesion(lesion: Lesion, kidney: Kidney | None, tape: _Tape) -> Lesio
         sd_hu=sd_hu,
         size_class=size_class(longest_mm) if lesion.kind == "tumour" else None,
         crosses_midline=lesion.crosses_midline,
-        borders=list(lesion.borders),
+        borders=lesion.borders,
         incomplete=bool(lesion.borders),
     )
 
@@ -154,23 +151,24 @@ def size_class(diameter_mm: float) -> SizeClass:
     return next(name for limit_mm, name in SIZE_LIMITS_MM if diameter_mm <= limit_mm)
 
 
-def _measure_kidney(kidney: Kidney, tape: _Tape) -> KidneyMeasurement:
+def _measure_kidney(kidney: Kidney, anatomy: Anatomy, tape: _Tape) -> KidneyMeasurement:
     length = longest_line(kidney.body, tape.geometry.spacing_mm)
-    mean_hu, sd_hu = tape.hu(kidney.pieces)
+    mean_hu, sd_hu = tape.hu(kidney.own)
+    borders = anatomy.borders_of(kidney)
     return KidneyMeasurement(
         id=kidney.number,
         side=kidney.side,
-        parenchyma_ml=tape.ml(kidney.pieces),
-        tumour_ml=tape.ml(kidney.lesion_voxels["tumour"]),
-        cyst_ml=tape.ml(kidney.lesion_voxels["cyst"]),
+        parenchyma_ml=round(anatomy.ml(kidney.own), _ML_DIGITS),
+        tumour_ml=round(anatomy.lesions_ml(kidney, "tumour"), _ML_DIGITS),
+        cyst_ml=round(anatomy.lesions_ml(kidney, "cyst"), _ML_DIGITS),
         length_mm=round(length.length_mm, 2),
         length=tape.place.diameter(length),
-        centroid=tape.place.point(centroid_mm(kidney.pieces, tape.geometry.spacing_mm)),
+        centroid=tape.place.point(centroid_mm(kidney.own, tape.geometry.spacing_mm)),
         mean_hu=mean_hu,
         sd_hu=sd_hu,
         pieces=len(kidney.pieces),
-        lesions=[lesion.number for lesion in kidney.lesions],
+        lesions=[lesion.number for lesion in anatomy.lesions_of(kidney)],
         crosses_midline=kidney.crosses_midline,
-        borders=list(kidney.borders),
-        incomplete=bool(kidney.borders),
+        borders=borders,
+        incomplete=bool(borders),
     )

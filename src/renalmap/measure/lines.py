@@ -102,6 +102,7 @@ def longest_line(
 
 def centroid_mm(parts: Sequence[Voxels], spacing_mm: Spacing) -> FloatArray:
     """The centroid of some parts together, mm from the scan's voxel (0, 0, 0)."""
-    weights = [part.size for part in parts]
-    centre: FloatArray = np.average([part.centre_zyx for part in parts], axis=0, weights=weights)
-    return centre * np.array(spacing_mm)
+    sizes = np.array([part.size for part in parts])
+    centres = np.array([part.centre_zyx for part in parts])
+    centre: FloatArray = sizes @ centres / sizes.sum() * np.array(spacing_mm)
+    return centre

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from renalmap.anatomy import SPECK_BELOW_ML, Anatomy, Kidney, Voxels
+from renalmap.anatomy import LESION_LABELS, SPECK_BELOW_ML, Anatomy, Kidney, Voxels
 from renalmap.anatomy.voxels import joined
 from renalmap.labels import KIDNEY
 from renalmap.report.palette import LABEL_COLOURS
@@ -60,13 +60,13 @@ def find_structures(anatomy: Anatomy) -> Structures:
     least = SPECK_BELOW_ML / anatomy.label_map.geometry.voxel_ml
     found, left_out = [], [speck.voxels for speck in anatomy.specks]
     for kidney in anatomy.kidneys:
-        parts = [part for piece in kidney.pieces for part in piece.connected()]
+        parts = [part for tissue in kidney.own for part in tissue.connected()]
         kept = [part for part in parts if part.size >= least]
         left_out += [part for part in parts if part.size < least]
         if kept:
             found.append(Structure(_name(kidney), KIDNEY, joined(kept)))
     found += [
-        Structure(f"{lesion.kind}_{lesion.number}", lesion.label, lesion.voxels)
+        Structure(f"{lesion.kind}_{lesion.number}", LESION_LABELS[lesion.kind], lesion.voxels)
         for lesion in anatomy.lesions
     ]
     return Structures(tuple(found), len(left_out), anatomy.ml(left_out))
