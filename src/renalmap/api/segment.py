@@ -28,7 +28,7 @@ from renalmap.imaging import (
 )
 from renalmap.imaging.files import check_writable
 from renalmap.inference.components import DroppedComponent
-from renalmap.inference.quality import QualityReport, describe_flags
+from renalmap.inference.quality import QualityReport, describe_quality
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.measure import Measurements
 from renalmap.report.html import Names
@@ -297,7 +297,8 @@ def _write_labels(result: Result, output: Path, request: SegmentRequest) -> bool
 
 def _warnings(scan: Path, result: Result, *, assume_hu: bool) -> list[str]:
     doubt = None if assume_hu else doubt_hounsfield(result.volume)
-    cautions = [*result.volume.notes, *(f"{scan}: {text}" for text in describe_flags(result.quality))]
+    told = describe_quality(result.quality, result.anatomy)
+    cautions = [*result.volume.notes, *(f"{scan}: {text}" for text in told)]
     if doubt is None:
         return cautions
     return [f"{doubt.warning(scan)}, or --assume-hu to silence this warning", *cautions]

@@ -11,6 +11,7 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.anatomy.body import BodyTrack, track_body
 from renalmap.bundle import Bundle
 from renalmap.errors import BundleError
 from renalmap.imaging import LabelMap, Volume
@@ -33,7 +34,6 @@ from renalmap.inference.smoothing import (
     smooth_across_slices,
 )
 from renalmap.labels import BACKGROUND
-from renalmap.measure.midline import BodyTrack, track_body
 from renalmap.preprocess import Plan
 from renalmap.preprocess.plan import FlipAveraging, KeepRule
 from renalmap.progress import Progress

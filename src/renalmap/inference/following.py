@@ -256,19 +256,21 @@ def judge_section(
     pixels = int(np.count_nonzero(inside))
     if pixels == 0:
         return "nothing there"
-    if pixels * scan.pixel_mm2 < LEAST_MM2:
-        return "too small"
-    if np.count_nonzero(inside & before) < plan.follow_min_overlap * min(pixels, track.last.pixels):
-        return "apart"
     grown = track.last.pixels * (1.0 + plan.follow_growth_per_mm * distance_mm)
-    if pixels > grown + ROOM_MM2 / scan.pixel_mm2:
-        return "grown"
-    if float(seen.kidney[inside].mean()) < 255.0 * plan.follow_min_probability:
-        return "unsure"
     hu = scan.hu(z)[seen.box.slices]
     kidney = inside & (seen.labels == KIDNEY)
-    if kidney.any() and abs(float(np.median(hu[kidney])) - track.hu) > plan.follow_hu:
-        return "other brightness"
+    hu_off = abs(float(np.median(hu[kidney])) - track.hu) if kidney.any() else 0.0
+    least_shared = plan.follow_min_overlap * min(pixels, track.last.pixels)
+    refusals: dict[Refusal, bool] = {
+        "too small": pixels * scan.pixel_mm2 < LEAST_MM2,
+        "apart": np.count_nonzero(inside & before) < least_shared,
+        "grown": pixels > grown + ROOM_MM2 / scan.pixel_mm2,
+        "unsure": float(seen.kidney[inside].mean()) < 255.0 * plan.follow_min_probability,
+        "other brightness": hu_off > plan.follow_hu,
+    }
+    refused = next((reason for reason, holds in refusals.items() if holds), None)
+    if refused is not None:
+        return refused
     around = bounding_slices(inside)
     corner = [low + span.start for low, span in zip(seen.box.start, around, strict=True)]
     own = inside[around]
