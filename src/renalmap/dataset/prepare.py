@@ -41,6 +41,7 @@ from renalmap.dataset.survey import PLAUSIBLE_HU, CaseSurvey
 from renalmap.dataset.workers import ONE_AT_A_TIME, Step, Task, Workload, run_tasks
 from renalmap.errors import CasesFailedError, DiskSpaceError, InputError, RenalMapError, StoreError
 from renalmap.imaging.files import locked_folder, write_text_atomically
+from renalmap.labels import is_known
 from renalmap.preprocess import InPlaneFit, Plan, SliceStatisticsAccumulator
 from renalmap.preprocess.intensity import clip_hu
 from renalmap.progress import Progress
@@ -309,7 +310,7 @@ def _on_grid(
     fit = InPlaneFit(*pixels.shape, spacing_mm, plan.grid_size)
     for index, (_, hu, labels) in enumerate(pixels.slices):
         on_grid = fit.labels_to_grid(labels)
-        survey.take(hu, on_grid)
+        survey.take(hu, labels, on_grid)
         yield index, fit.to_grid(hu, plan.outside_hu), on_grid
         step()
 
@@ -329,8 +330,8 @@ def _accumulate_case(work: _StatisticsWork, step: Step) -> SliceStatisticsAccumu
     weight = 1.0 if plan.statistics_weighting == "slice" else 1.0 / work.slices
     accumulator = SliceStatisticsAccumulator(plan.grid_size)
     for index in range(work.slices):
-        hu, _ = slices.read(work.case_id, index)
-        accumulator.add(clip_hu(hu, plan), weight)
+        hu, labels = slices.read(work.case_id, index)
+        accumulator.add(clip_hu(hu, plan), weight * is_known(labels))
         step()
     return accumulator
 
