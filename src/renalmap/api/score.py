@@ -12,7 +12,7 @@ from renalmap.api.dicom_seg import DICOM_SEG_SUFFIX
 from renalmap.api.outputs import short_name
 from renalmap.dataset.cases import Case, read_mask
 from renalmap.dataset.layouts import KITS_MASKS, kits_folder, nifti_files, read_dataset
-from renalmap.errors import DatasetError, GeometryMismatchError, InputError, PathMissingError
+from renalmap.errors import DatasetError, InputError, PathMissingError
 from renalmap.evaluation import (
     CaseScore,
     Kits23Score,
@@ -240,14 +240,6 @@ def draw_scan_overview(
         scan, series=choice.series, acquisition=choice.acquisition, resample=choice.resample
     )
     labels = read_label_map(segmentation)
-    if not volume.geometry.matches(labels.geometry, tolerance_mm=0.1):
-        raise GeometryMismatchError(
-            "the scan and the segmentation lie on different grids",
-            where=segmentation,
-            got=str(labels.geometry.shape),
-            expected=str(volume.geometry.shape),
-            hint="Give the segmentation of this very scan",
-        )
     draw_overview(volume, labels, out, title=short_name(scan))
 
 
