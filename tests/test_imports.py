@@ -80,9 +80,9 @@ def test_segmenting_needs_no_heavy_library(tmp_path, make_bundle, write_scan, en
 from pathlib import Path
 sys.modules.update(dict.fromkeys({HEAVY}))
 from renalmap.api.request import SegmentRequest
-from renalmap.api.segment import segment_scans
+from renalmap.api.segment import segment
 scan, out, model = map(Path, sys.argv[1:])
-assert segment_scans([scan], out, SegmentRequest(model, engine="{engine}")).cases[0].status == "ok"
+assert segment([scan], out, SegmentRequest(model, engine="{engine}")).cases[0].status == "ok"
 """
     loaded = loaded_by(program, scan, tmp_path / "out.nii.gz", make_bundle())
     assert loaded <= {"numpy", "pydantic", engine, "nibabel", "pydicom"}

@@ -11,7 +11,7 @@ from renalmap.api.beside import Beside
 from renalmap.api.mesh import mesh_file, parse_formats
 from renalmap.api.report import report_files
 from renalmap.api.request import SegmentRequest
-from renalmap.api.segment import segment_scans
+from renalmap.api.segment import segment
 from renalmap.errors import (
     ConfigError,
     GeometryMismatchError,
@@ -48,7 +48,7 @@ def names_in(folder):
 
 def test_one_call_writes_labels_report_and_surfaces(tmp_path, scan, model):
     folders = {"report": tmp_path / "reports", "mesh": tmp_path / "meshes"}
-    (case,) = segment_scans([scan], tmp_path / "out.nii.gz", request(model, **folders)).cases
+    (case,) = segment([scan], tmp_path / "out.nii.gz", request(model, **folders)).cases
     assert names_in(tmp_path / "reports") == ["secret_name_report.html"]
     assert case.report == str(tmp_path / "reports" / "secret_name_report.html")
     assert case.meshes is not None
@@ -67,7 +67,7 @@ def test_one_call_writes_labels_report_and_surfaces(tmp_path, scan, model):
 
 def test_without_names_neither_files_nor_pages_tell_the_scans(tmp_path, scan, model):
     beside = {"report": tmp_path / "reports", "mesh": tmp_path / "meshes", "anonymize": True}
-    segment_scans([scan], tmp_path / "out.nii.gz", request(model, **beside))
+    segment([scan], tmp_path / "out.nii.gz", request(model, **beside))
     assert names_in(tmp_path / "reports") == ["scan_1_report.html"]
     text = (tmp_path / "reports" / "scan_1_report.html").read_text()
     assert "secret" not in text
@@ -80,7 +80,7 @@ def test_without_names_neither_files_nor_pages_tell_the_scans(tmp_path, scan, mo
 def test_a_scan_without_kidney_has_a_report_and_no_surface(tmp_path, write_scan, hu, model):
     empty = write_scan(tmp_path / "empty.nii.gz", np.minimum(hu, 40))
     beside = {"report": tmp_path / "reports", "mesh": tmp_path / "meshes"}
-    (case,) = segment_scans([empty], tmp_path / "out.nii.gz", request(model, **beside)).cases
+    (case,) = segment([empty], tmp_path / "out.nii.gz", request(model, **beside)).cases
     assert case.status == "no_kidney_found"
     assert "no kidney was found" in (tmp_path / "reports" / "empty_report.html").read_text()
     assert names_in(tmp_path / "meshes") == []
@@ -91,7 +91,7 @@ def test_a_report_that_exists_stops_the_work_before_it_begins(tmp_path, scan, mo
     old = tmp_path / "reports" / "secret_name_report.html"
     old.write_text("mine")
     with pytest.raises(OutputExistsError, match=r"secret_name_report\.html"):
-        segment_scans([scan], tmp_path / "out.nii.gz", request(model, report=tmp_path / "reports"))
+        segment([scan], tmp_path / "out.nii.gz", request(model, report=tmp_path / "reports"))
     assert old.read_text() == "mine"
     assert not (tmp_path / "out.nii.gz").exists()
 
@@ -99,12 +99,12 @@ def test_a_report_that_exists_stops_the_work_before_it_begins(tmp_path, scan, mo
 def test_faults_of_the_request_are_named_at_once(tmp_path, scan, model, monkeypatch):
     out = tmp_path / "out.nii.gz"
     with pytest.raises(ConfigError, match="--report DIR"):
-        segment_scans([scan], out, request(model, anonymize=True))
+        segment([scan], out, request(model, anonymize=True))
     with pytest.raises(ConfigError, match="--report needs a folder"):
-        segment_scans([scan], out, request(model, report=scan))
+        segment([scan], out, request(model, report=scan))
     monkeypatch.setitem(sys.modules, "trimesh", None)
     with pytest.raises(MissingDependencyError, match=r"trimesh.*renalmap\[mesh\]"):
-        segment_scans([scan], out, request(model, mesh=tmp_path))
+        segment([scan], out, request(model, mesh=tmp_path))
     assert not out.exists()
 
 

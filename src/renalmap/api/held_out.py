@@ -7,10 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from renalmap.api.cohort import CohortReport, CohortRequest, Listener, segment_cohort
-from renalmap.api.cohort.run import holds_any
+from renalmap.api.listener import Listener
 from renalmap.api.request import SegmentRequest
 from renalmap.api.score import Pair
+from renalmap.api.segment import (
+    CohortRequest,
+    SegmentReport,
+    holds_any,
+    segment_cohort,
+)
 from renalmap.bundle import Bundle
 from renalmap.dataset.cohort import Cohort, CohortScan
 from renalmap.dataset.layouts import Case, read_dataset
@@ -88,7 +93,7 @@ def find_doubts(store: Store, cases: Sequence[Case], bundle: Bundle) -> list[str
 
 def segment_part(
     dataset: Path, cases: Sequence[Case], out: Path, request: SegmentRequest, listener: Listener
-) -> CohortReport:
+) -> SegmentReport:
     """Segment cases; one that is complete and made by the same bundle and options is kept.
 
     Args:
@@ -120,7 +125,7 @@ def segment_part(
     return segment_cohort(cohort, out, request, how, listener)
 
 
-def pairs_of(cases: Sequence[Case], report: CohortReport) -> list[Pair]:
+def pairs_of(cases: Sequence[Case], report: SegmentReport) -> list[Pair]:
     """What was segmented of cases, each with its reference, to be scored; those that failed are left out."""
     by_name = {case.case_id: case for case in cases}
     return [

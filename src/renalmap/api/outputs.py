@@ -11,6 +11,7 @@ from typing import Final
 from renalmap.api.dicom_seg import DICOM_SEG_SUFFIX
 from renalmap.api.request import OutputFormat, OutputNames, SegmentRequest
 from renalmap.errors import ConfigError, InputError
+from renalmap.imaging import DicomChoice
 from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX
 from renalmap.imaging.nifti import is_nifti_name, scan_name
 
@@ -35,14 +36,14 @@ class Target:
         scan: its file or folder.
         output: where its labels go.
         stem: how the names of files in other folders begin.
-        acquisition: which acquisition of a DICOM series; None leaves it to the request.
+        dicom: what to take of a path that holds several DICOM series or acquisitions.
     """
 
     name: str
     scan: Path
     output: Path
     stem: str
-    acquisition: int | None = None
+    dicom: DicomChoice = DicomChoice()
 
     @property
     def absolute(self) -> Target:
@@ -62,8 +63,8 @@ def plan_targets(
     """What becomes of each scan; refuses what would fail after the work is done.
 
     Args:
-        scans: as in `segment_scans`.
-        out: as in `segment_scans`.
+        scans: as in `segment`.
+        out: as in `segment`.
         request: says what is written, in which format, and what outputs in a folder are called.
         called: the scans' names, of which outputs in a folder take theirs; by default their short ones.
             With names `out` is a folder, even for one scan.
@@ -105,7 +106,7 @@ def plan_targets(
     for output in outputs:
         _check_output(output, scans, request, form)
     return [
-        Target(name, scan, output, request.beside.stem(name, number))
+        Target(name, scan, output, request.beside.stem(name, number), request.dicom)
         for number, (name, scan, output) in enumerate(zip(own, scans, outputs, strict=True), 1)
     ]
 

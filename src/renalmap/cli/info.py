@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from renalmap.cli.console import output, show_warning
-from renalmap.cli.scans import SCAN_HELP, Acquisition, Json, Resample, Series
+from renalmap.cli.options import Acquisition, Json, Resample, Scan, Series
 from renalmap.cli.tables import table
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def info(
-    scan: Annotated[Path, typer.Argument(help=SCAN_HELP)],
+    scan: Scan,
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,

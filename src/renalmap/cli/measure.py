@@ -9,7 +9,7 @@ import typer
 
 from renalmap.cli.console import output, progress_bar, show_error, show_warning
 from renalmap.cli.measurements import measurement_tables
-from renalmap.cli.scans import Acquisition, Json, Quiet
+from renalmap.cli.options import Acquisition, Json, Quiet
 
 if TYPE_CHECKING:
     from renalmap.api.measure import MeasureReport

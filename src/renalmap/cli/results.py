@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from renalmap.cli.console import output
-from renalmap.cli.scans import Acquisition, AnonymizeReport, Json, Overwrite
+from renalmap.cli.options import Acquisition, AnonymizeReport, Json, Overwrite
 from renalmap.cli.tables import number, table
 
 Segmentation = Annotated[Path, typer.Argument(help="A label map: 1 kidney, 2 tumour, 3 cyst.")]

@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from renalmap.cli.cohort import listening
-from renalmap.cli.console import output, progress_bar, show_warning
+from renalmap.cli.console import listening, output, progress_bar, show_warning
 from renalmap.cli.kits23 import kits23_tables
-from renalmap.cli.scans import Device, Engine, Json, Quiet, Threads, show_troubles
+from renalmap.cli.options import (
+    Csv,
+    Device,
+    Engine,
+    Json,
+    Plot,
+    Protocol,
+    Quiet,
+    Surface,
+    Threads,
+)
+from renalmap.cli.scans import show_troubles
 from renalmap.cli.tables import score_tables
 
 if TYPE_CHECKING:
@@ -20,14 +30,6 @@ if TYPE_CHECKING:
 
     from renalmap.api.score import Pair
     from renalmap.evaluation import Score
-
-Protocol = Annotated[
-    Literal["kits19", "kits23"],
-    typer.Option(help="kits23: kidney and masses, masses, tumour; label 3 is a cyst."),
-]
-Csv = Annotated[Path | None, typer.Option(help="Write the cases as CSV.")]
-Plot = Annotated[Path | None, typer.Option(help="Draw Dice against tumour volume as PNG.")]
-Surface = Annotated[bool, typer.Option(help="Surface distances; they take most of the time.")]
 
 
 def evaluate(
@@ -54,7 +56,7 @@ def evaluate(
     _score_and_show(find_pairs(predictions, reference), how)
 
 
-def score_split(
+def test(
     store: Annotated[Path, typer.Argument(help="The store the model was trained on: it has the split.")],
     dataset: Annotated[Path, typer.Argument(help="The data set it was prepared from.")],
     model: Annotated[Path, typer.Option(help="The bundle to be judged.")],

@@ -11,9 +11,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from renalmap.api.cohort.scan import CaseReport
     from renalmap.api.data import PrepareReport
     from renalmap.api.fetch import FetchReport
-    from renalmap.api.segment import CaseReport
     from renalmap.evaluation import CaseScore, MetricSummary, Score, Summary
 
 AnyScore = TypeVar("AnyScore", bound="Score")

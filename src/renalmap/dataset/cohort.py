@@ -79,7 +79,7 @@ def find_cohort(paths: Sequence[Path]) -> Cohort:
     scans: list[CohortScan] = []
     folders = []
     for path in paths:
-        if not path.is_dir() or _holds_dicom(path):
+        if not _is_folder(path) or _holds_dicom(path):
             scans.append(CohortScan(path))
             continue
         found = _scans_in(path)
@@ -92,6 +92,13 @@ def find_cohort(paths: Sequence[Path]) -> Cohort:
             raise error
         scans.append(CohortScan(path, problem=str(error)))
     return Cohort(tuple(scans), tuple(folders))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long for the file system: reading says so
+        return False
 
 
 def _no_scan(folder: Path) -> NoImagesError:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from renalmap.api.cohort.jobs import CohortCase
+from renalmap.api.cohort.scan import CaseReport
 from renalmap.errors import InputError, MissingDependencyError
 from renalmap.imaging.files import check_writable, replace_atomically, write_text_atomically
 
@@ -70,7 +70,7 @@ def check_table(path: Path, *, overwrite: bool) -> None:
     check_writable(path, overwrite=overwrite)
 
 
-def write_table(cases: Sequence[CohortCase], path: Path) -> None:
+def write_table(cases: Sequence[CaseReport], path: Path) -> None:
     """Write the table, atomically; an old one is replaced.
 
     Args:
@@ -96,7 +96,7 @@ def write_table(cases: Sequence[CohortCase], path: Path) -> None:
 _MAKERS: Final = {_TEXT: "string", _NUMBER: "float64", _COUNT: "int64", "bool": "bool_"}
 
 
-def _row(case: CohortCase) -> dict[str, Any]:
+def _row(case: CaseReport) -> dict[str, Any]:
     quality = case.quality
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row |= case.model_dump(include=COLUMNS.keys() - {"seconds"})
