@@ -63,7 +63,7 @@ except SystemExit as ended:
         assert loaded_by(program, *arguments, "--help") <= {"rich", "typer", "pydantic"}
 
 
-@pytest.mark.parametrize("module", ["renalmap.api.segment", "renalmap.api.model"])
+@pytest.mark.parametrize("module", ["renalmap.api.segment", "renalmap.api.train"])
 def test_the_api_loads_no_heavy_library(module):
     assert loaded_by(f"import {module}") == {"numpy", "pydantic"}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from renalmap.api.demo import DEMO_PHANTOM, run_demo
+from renalmap.api.demo import DEMO_PHANTOM, demo
 from renalmap.api.segment import segment
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.dataset.phantom import make_phantom
@@ -24,7 +24,7 @@ def test_the_default_bundle_is_whole():
 
 
 def test_the_demonstration_finds_kidneys_and_tumour(tmp_path):
-    result = run_demo(tmp_path / "demo")
+    result = demo(tmp_path / "demo")
     for path in (result.scan, result.segmentation, result.overview):
         assert path.stat().st_size > 1000
     assert result.overview.read_bytes().startswith(b"\x89PNG")

@@ -10,11 +10,12 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from tests.api.test_evaluate import scored
 
 from renalmap.api.dicom_seg import name_structures
 from renalmap.api.listener import Listener
+from renalmap.api.overview import overview
 from renalmap.api.request import SegmentRequest
-from renalmap.api.score import draw_scan_overview, evaluate_predictions, find_pairs
 from renalmap.api.segment import segment
 from renalmap.errors import ConfigError, DicomReferenceError, InputError, OutputExistsError
 from renalmap.imaging import LabelMap, Volume, build_geometry, read_label_map
@@ -150,11 +151,9 @@ def test_a_series_becomes_a_dicom_seg_of_the_same_labels(series, make_bundle, tm
     np.testing.assert_array_equal(found.labels, expected.labels)
     assert np.count_nonzero(found.labels) > 0.9 * np.count_nonzero(labels)
 
-    (score,) = evaluate_predictions(
-        find_pairs(tmp_path / "seg.dcm", tmp_path / "labels.nii.gz"), surface=False
-    )
+    (score,) = scored(tmp_path / "seg.dcm", tmp_path / "labels.nii.gz")
     assert (score.kidney_dice, score.tumour_dice) == (1.0, 1.0)
-    draw_scan_overview(series, tmp_path / "seg.dcm", tmp_path / "overview.png")
+    overview(series, tmp_path / "seg.dcm", tmp_path / "overview.png")
     assert (tmp_path / "overview.png").stat().st_size > 1000
 
 
@@ -169,7 +168,7 @@ def test_into_a_folder_by_format(series, make_bundle, tmp_path):
 
     (tmp_path / "reference").mkdir()
     segment([series], tmp_path / "reference", SegmentRequest(request.model))
-    (score,) = evaluate_predictions(find_pairs(tmp_path / "out", tmp_path / "reference"), surface=False)
+    (score,) = scored(tmp_path / "out", tmp_path / "reference")
     assert (score.case, score.kidney_dice) == ("series", 1.0)
 
 

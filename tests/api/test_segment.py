@@ -3,7 +3,7 @@ from __future__ import annotations
 import gzip
 import logging
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from renalmap.api.cohort.scan import describe_failure
-from renalmap.api.outputs import short_name
+from renalmap.api.evaluate import Scoring, evaluate
 from renalmap.api.request import SegmentRequest
-from renalmap.api.score import evaluate_kits23, find_pairs
 from renalmap.api.segment import segment
 from renalmap.bundle import CALIBRATION_FILE, CalibrationCurve, ConfidenceCalibration, write_sums
+from renalmap.dataset.cohort import short_name
 from renalmap.errors import (
     AmbiguousAcquisitionError,
     BundleError,
@@ -358,8 +358,8 @@ def test_a_submission_is_read_by_evaluate(tmp_path, write_scan, scan, tiny, labe
         scans.append(shutil.copy(scan, folder / "imaging.nii.gz"))
         write_scan(folder / "segmentation.nii.gz", labels)
     segment(scans, tmp_path / "new", replace(tiny, names="kits-submission"))
-    scores = evaluate_kits23(find_pairs(tmp_path / "new", tmp_path / "kits"), surface=False)
-    assert [(score.case, score.mean_dice) for score in scores] == [
+    scores = evaluate(tmp_path / "new", tmp_path / "kits", Scoring("kits23", surface=False))
+    assert [(score.case, asdict(score)["mean_dice"]) for score in scores] == [
         ("case_00003", 1.0),
         ("case_00210", 1.0),
     ]

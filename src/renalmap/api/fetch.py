@@ -70,7 +70,7 @@ class FetchReport(BaseModel):
     files: list[FileReport]
 
 
-def fetch_dataset(
+def fetch(
     request: FetchRequest, out: Path, progress: Callable[[str, int, int], None] = lambda *_: None
 ) -> FetchReport:
     """Fetch a data set into KiTS19's layout, or what is missing of it.

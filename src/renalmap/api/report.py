@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from renalmap.imaging import Volume, describe_hounsfield_doubt, read_label_map, read_volume
+from renalmap.dataset.cohort import short_name
+from renalmap.imaging import DicomChoice, Volume, describe_hounsfield_doubt, read_label_map, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.inference.phase import guess_phase
 from renalmap.inference.quality import describe_contrast
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     from renalmap.api.result import Result  # whose save() writes reports
 
 
-def report_files(
-    names: Names,
+def report(
+    segmentation: Path,
+    scan: Path,
     out: Path,
     *,
-    acquisition: int | None = None,
+    dicom: DicomChoice = DicomChoice(),
     anonymize: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -33,9 +35,10 @@ def report_files(
     Contrast phase and units are judged on the scan; confidences need the networks, so there are none.
 
     Args:
-        names: a label map (0 background, 1 kidney, 2 tumour, 3 cyst) and the scan it was made from.
+        segmentation: 0 background, 1 kidney, 2 tumour, 3 cyst.
+        scan: the scan it was made from.
         out: the HTML file to write.
-        acquisition: which acquisition of a DICOM series that holds several.
+        dicom: what to take of a path that holds several DICOM series or acquisitions.
         anonymize: neither names nor paths in the report.
         overwrite: replace an existing file.
 
@@ -46,7 +49,7 @@ def report_files(
         PathMissingError: its folder does not, or an input does not.
     """
     check_writable(out, overwrite=overwrite)
-    volume, label_map = read_volume(names.scan, acquisition=acquisition), read_label_map(names.labels)
+    volume, label_map = read_volume(scan, dicom), read_label_map(segmentation)
     measured = measure_label_map(label_map, volume)
     parts = foreground_parts(label_map)
     contrast = guess_phase(volume, label_map, [part.box for part in parts], track_body(volume))
@@ -56,7 +59,7 @@ def report_files(
         labels=label_map,
         measurements=measured,
         made_on=_today(),
-        names=None if anonymize else names,
+        names=None if anonymize else Names(short_name(scan), scan, segmentation),
         cautions=tuple(text for text in cautions if text is not None),
     )
     write_text_atomically(out, report_page(contents))

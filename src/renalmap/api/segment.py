@@ -21,11 +21,11 @@ from renalmap.api.cohort.results import check_table, write_table
 from renalmap.api.cohort.scan import CaseReport, load_model, segment_scan
 from renalmap.api.cohort.sidecar import remove_temporary_files
 from renalmap.api.listener import Listener
-from renalmap.api.outputs import Target, plan_targets, short_name
+from renalmap.api.outputs import Target, plan_targets
 from renalmap.api.request import SegmentRequest
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.dataset.cohort import Cohort, find_cohort
-from renalmap.errors import ConfigError, FolderInUseError, OutputExistsError
+from renalmap.errors import FolderInUseError, OutputExistsError
 from renalmap.imaging.files import check_writable, hold_lock
 from renalmap.inference.cascade import Progress
 
@@ -111,13 +111,14 @@ def segment_cohort(
     listener: Listener = Listener(),
 ) -> SegmentReport:
     """Segment what `find_cohort` gives, or a cohort put together otherwise; as `segment`."""
-    jobs = _plan_jobs(cohort, out, request, absolute=how.cluster is not None)
+    jobs = plan_targets(cohort, out, request)
     if not cohort.is_several and not how.keeps_record:
         return _segment_alone(jobs[0], request, listener)
     if how.table is not None:
         check_table(how.table, overwrite=request.overwrite or how.resume)
     if how.cluster is not None:
         check_request(how.cluster)
+        jobs = [job.absolute for job in jobs]
     attempts = 1 if how.cluster is None else how.cluster.retries + 1
     bundle = Bundle.open(request.model or default_bundle_path())
     order = Order.of(request, bundle, secrets.token_hex(8), attempts)
@@ -180,33 +181,6 @@ class _Ledger:
     def add(self, case: CaseReport) -> None:
         self.cases[case.name] = case
         logger.info("%s: %s", case.name, case.status)
-
-
-def _plan_jobs(cohort: Cohort, out: Path, request: SegmentRequest, *, absolute: bool) -> list[Target]:
-    target, folders = out.resolve(), [folder.resolve() for folder in cohort.folders]
-    inside = any(target.is_relative_to(folder) for folder in folders)
-    if target in folders or (inside and holds_any(out, [scan.path for scan in cohort.scans])):
-        raise ConfigError(
-            "the results would lie among the scans", where=out, hint="Give another folder as --out"
-        )
-    scans = [scan.path for scan in cohort.scans]
-    names = [scan.name or short_name(scan.path) for scan in cohort.scans]
-    targets = plan_targets(scans, out, request, names if cohort.is_several else None)
-    jobs = [
-        target
-        if scan.acquisition is None
-        else replace(target, dicom=replace(target.dicom, acquisition=scan.acquisition))
-        for target, scan in zip(targets, cohort.scans, strict=True)
-    ]
-    return [job.absolute for job in jobs] if absolute else jobs
-
-
-def holds_any(folder: Path, paths: Sequence[Path]) -> bool:
-    """Whether any of some files lies in a folder or below it, by its own name or where links lead."""
-    here, there = folder.absolute(), folder.resolve()
-    return any(
-        path.absolute().is_relative_to(here) or path.resolve().is_relative_to(there) for path in paths
-    )
 
 
 def _sort_out(

@@ -24,12 +24,12 @@ def info(
     resample: Resample = False,
     json: Json = False,
 ) -> None:
-    """Show what a scan holds, which series segment would take, and why.
+    """Show what a scan holds and which series segment would take.
 
     Studies, series and acquisitions of DICOM from the headers alone; a NIfTI file's grid and values.
     Patients' names are not shown. Exit code 0 also if segment would refuse; 2: nothing can be read.
     """
-    from renalmap.api.info import describe_scan
+    from renalmap.api.info import info as describe_scan
     from renalmap.imaging import DicomChoice
 
     found = describe_scan(scan, DicomChoice(series, acquisition, resample))

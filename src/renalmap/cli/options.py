@@ -59,6 +59,8 @@ Engine = Annotated[
 ]
 Threads = Annotated[int | None, speed_option(min=1, help="Slices in work at once; default: cores.")]
 
+Crop = Annotated[Literal["blob", "slice"] | None, typer.Option(help="Stage 2's crops.")]
+
 Protocol = Annotated[
     Literal["kits19", "kits23"],
     typer.Option(help="kits23: kidney and masses, masses, tumour; label 3 is a cyst."),

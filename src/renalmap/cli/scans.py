@@ -216,10 +216,10 @@ def overview(
     resample: Resample = False,
 ) -> None:
     """Draw a scan's three views with outlines and volumes."""
-    from renalmap.api.score import draw_scan_overview
+    from renalmap.api.overview import overview as draw_overview
     from renalmap.imaging import DicomChoice
 
-    draw_scan_overview(scan, segmentation, out, choice=DicomChoice(series, acquisition, resample))
+    draw_overview(scan, segmentation, out, dicom=DicomChoice(series, acquisition, resample))
     typer.echo(f"wrote {out}")
 
 
@@ -228,7 +228,7 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Make a synthetic CT, segment it, score the result."""
-    from renalmap.api.demo import run_demo
+    from renalmap.api.demo import demo as run_demo
 
     with listening(quiet=quiet) as listener:
         listener.progress("making a synthetic abdominal CT", 0, 0)

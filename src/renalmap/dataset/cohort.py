@@ -58,6 +58,12 @@ class Cohort:
         return bool(self.folders) or len(self.scans) != 1
 
 
+def short_name(scan: Path) -> str:
+    """A scan's name: the file's without suffix, the DICOM folder's, or a KiTS19 case's."""
+    name = scan_name(scan)
+    return scan.absolute().parent.name if name == scan_name(Path(KITS_IMAGE)) else name
+
+
 def find_cohort(paths: Sequence[Path]) -> Cohort:
     """Find the scans that paths stand for.
 
