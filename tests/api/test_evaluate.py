@@ -167,7 +167,7 @@ def test_an_orientation_of_the_file_makes_no_other_grid(tmp_path, pair, write_sc
 def test_csv_and_plot_are_written(tmp_path, pair, labels):
     table, plot = tmp_path / "scores.csv", tmp_path / "plot.png"
     plot.write_text("an older plot")
-    evaluate(*pair, Scoring(csv=table, plot=plot))
+    evaluate(pair[0], pair[1], Scoring(csv=table, plot=plot))
     (row,) = csv.DictReader(table.read_text().splitlines())
     assert float(row["kidney_dice"]) == pytest.approx(expected_dice(labels))
     assert float(row["kidney_hd95_mm"]) > 10

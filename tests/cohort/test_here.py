@@ -16,7 +16,7 @@ from tests.processes import finish, segment, start_segment, wait_until
 
 from renalmap.api.listener import Listener
 from renalmap.api.request import SegmentRequest
-from renalmap.api.segment import CohortRequest, _locked
+from renalmap.api.segment import CohortRequest
 from renalmap.api.segment import segment as segment_files
 from renalmap.errors import (
     ConfigError,
@@ -25,6 +25,7 @@ from renalmap.errors import (
     OutputExistsError,
 )
 from renalmap.imaging import read_label_map
+from renalmap.imaging.files import hold_lock
 from renalmap.inference.cascade import SegmentOptions
 
 SILENT = Listener()
@@ -241,7 +242,7 @@ def test_a_single_scan_can_be_resumed_too(tmp_path, cohort, model):
 def test_two_runs_never_share_a_folder(tmp_path, run):
     (tmp_path / "out").mkdir()
     with (
-        _locked(tmp_path / "out"),
+        hold_lock(tmp_path / "out", FolderInUseError("held by the test")),
         pytest.raises(FolderInUseError, match="another process segments into this folder"),
     ):
         run()

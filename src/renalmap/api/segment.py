@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -127,17 +126,17 @@ def segment_cohort(
         folder.mkdir(parents=True, exist_ok=True)
     else:
         check_writable(jobs[0].output, overwrite=True)  # whether it may be replaced is decided below
-    with _locked(folder):
-        ledger = _Ledger(listener)
-        todo = []
+    in_use = FolderInUseError(
+        "another process segments into this folder", where=folder, hint="Wait for it to end"
+    )
+    run = _Run(order, how, listener)
+    with hold_lock(folder, in_use):  # where the system can; the lock ends with the process
         for job, scan in zip(jobs, cohort.scans, strict=True):
-            if scan.problem is None:
-                todo.append(job)
-            else:
-                ledger.cases[job.name] = failed(job, scan.problem)
-        todo = _sort_out(todo, order, ledger, how, overwrite=request.overwrite)
-        _do(todo, order, how, ledger)
-    cases = [ledger.cases[job.name] for job in jobs]
+            if scan.problem is not None:
+                run.cases[job.name] = failed(job, scan.problem)
+        todo = [job for job in jobs if job.name not in run.cases]
+        run.do(run.sort_out(todo, overwrite=request.overwrite))
+    cases = [run.cases[job.name] for job in jobs]
     if how.table is not None:
         write_table(cases, how.table)
     return _report(cases, bundle)
@@ -171,45 +170,82 @@ def _told(listener: Listener, what: str) -> Progress:
     return told
 
 
-class _Ledger:
-    """The cases so far, told as they come."""
+@dataclass
+class _Run:
+    """A run over several scans, and what became of them so far, by name."""
 
-    def __init__(self, listener: Listener) -> None:
-        self.cases: dict[str, CaseReport] = {}
-        self.listener = listener
+    order: Order
+    how: CohortRequest
+    listener: Listener
+    cases: dict[str, CaseReport] = field(default_factory=dict)
 
     def add(self, case: CaseReport) -> None:
         self.cases[case.name] = case
         logger.info("%s: %s", case.name, case.status)
 
+    def sort_out(self, jobs: Sequence[Target], *, overwrite: bool) -> list[Target]:
+        """The jobs that are to be done; those to be kept are noted.
 
-def _sort_out(
-    jobs: Sequence[Target], order: Order, ledger: _Ledger, how: CohortRequest, *, overwrite: bool
-) -> list[Target]:
-    """The jobs that are to be done; those to be kept go into the ledger.
+        Raises:
+            OutputExistsError: an output is neither to be kept nor to be replaced.
+        """
+        resume = self.how.resume
+        if overwrite and not resume:
+            return list(jobs)
+        todo, refused = [], []
+        for index, job in enumerate(jobs):
+            self.listener.progress("looking for what is done", index, len(jobs))
+            standing = judge(job, self.order)
+            if standing.state == "finished" and standing.case is not None and resume:
+                self.add(standing.case)
+            elif overwrite or standing.state == "absent" or (resume and standing.state == "interrupted"):
+                todo.append(job)
+            else:
+                refused.append((job, standing))
+        if refused:
+            raise _refusal(refused, self.how)
+        kept = len(jobs) - len(todo)
+        if kept:
+            self.listener.announce(f"{kept} of {len(jobs)} scans are complete and kept")
+        return todo
 
-    Raises:
-        OutputExistsError: an output is neither to be kept nor to be replaced.
-    """
-    resume = how.resume
-    if overwrite and not resume:
-        return list(jobs)
-    todo, refused = [], []
-    for index, job in enumerate(jobs):
-        ledger.listener.progress("looking for what is done", index, len(jobs))
-        standing = judge(job, order)
-        if standing.state == "finished" and standing.case is not None and resume:
-            ledger.add(standing.case)
-        elif overwrite or standing.state == "absent" or (resume and standing.state == "interrupted"):
-            todo.append(job)
-        else:
-            refused.append((job, standing))
-    if refused:
-        raise _refusal(refused, how)
-    kept = len(jobs) - len(todo)
-    if kept:
-        ledger.listener.announce(f"{kept} of {len(jobs)} scans are complete and kept")
-    return todo
+    def do(self, jobs: Sequence[Target]) -> None:
+        """Do jobs here or on the cluster."""
+        for job in jobs:
+            remove_temporary_files(job.output)
+        try:
+            if not jobs:
+                return
+            if self.how.cluster is None:
+                self._do_here(jobs)
+            else:
+                self._do_on_cluster(jobs, self.how.cluster)
+        except KeyboardInterrupt:
+            done = sum(job.name in self.cases for job in jobs)
+            again = "the same command" if self.how.always_resumes else "--resume"
+            self.listener.announce(
+                f"Stopped: {done} of {len(jobs)} scans are finished and kept; {again} goes on from there"
+            )
+            raise
+        for job in jobs:  # of workers that died
+            remove_temporary_files(job.output)
+
+    def _do_here(self, jobs: Sequence[Target]) -> None:
+        loaded = load_model(self.order.request)
+        for index, job in enumerate(jobs, start=1):
+            told = _told(self.listener, f"{index} of {len(jobs)}, {job.name}")
+            self.add(run_job(job, self.order, loaded, told))
+            loaded = replace(loaded, seconds=0.0)
+
+    def _do_on_cluster(self, jobs: Sequence[Target], cluster: ClusterRequest) -> None:
+        started, key = len(self.cases), f"segmenting on {cluster.address}"
+
+        def told(case: CaseReport) -> None:
+            self.add(case)
+            self.listener.progress(f"{key}: {case.name} done", len(self.cases) - started, len(jobs))
+
+        self.listener.progress(f"{key}: waiting for workers", 0, len(jobs))
+        run_on_cluster(jobs, self.order, cluster, told, self.listener.announce)
 
 
 def _refusal(refused: Sequence[tuple[Target, Standing]], how: CohortRequest) -> OutputExistsError:
@@ -236,61 +272,3 @@ def _refusal(refused: Sequence[tuple[Target, Standing]], how: CohortRequest) -> 
         got="; ".join(listed) + more,
         hint=hint,
     )
-
-
-def _do(jobs: Sequence[Target], order: Order, how: CohortRequest, ledger: _Ledger) -> None:
-    for job in jobs:
-        remove_temporary_files(job.output)
-    try:
-        if not jobs:
-            return
-        if how.cluster is None:
-            _do_here(jobs, order, ledger)
-        else:
-            _do_on_cluster(jobs, order, how.cluster, ledger)
-    except KeyboardInterrupt:
-        done = sum(job.name in ledger.cases for job in jobs)
-        again = "the same command" if how.always_resumes else "--resume"
-        ledger.listener.announce(
-            f"Stopped: {done} of {len(jobs)} scans are finished and kept; {again} goes on from there"
-        )
-        raise
-    for job in jobs:  # of workers that died
-        remove_temporary_files(job.output)
-
-
-def _do_here(jobs: Sequence[Target], order: Order, ledger: _Ledger) -> None:
-    loaded = load_model(order.request)
-    for index, job in enumerate(jobs, start=1):
-        ledger.add(
-            run_job(job, order, loaded, _told(ledger.listener, f"{index} of {len(jobs)}, {job.name}"))
-        )
-        loaded = replace(loaded, seconds=0.0)
-
-
-def _do_on_cluster(
-    jobs: Sequence[Target], order: Order, cluster: ClusterRequest, ledger: _Ledger
-) -> None:
-    started = len(ledger.cases)
-    key = f"segmenting on {cluster.address}"
-
-    def told(case: CaseReport) -> None:
-        ledger.add(case)
-        ledger.listener.progress(f"{key}: {case.name} done", len(ledger.cases) - started, len(jobs))
-
-    ledger.listener.progress(f"{key}: waiting for workers", 0, len(jobs))
-    run_on_cluster(jobs, order, cluster, told, ledger.listener.announce)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep a second run out of a folder, where the system can; the lock ends with the process.
-
-    Raises:
-        FolderInUseError: another process has it.
-    """
-    in_use = FolderInUseError(
-        "another process segments into this folder", where=folder, hint="Wait for it to end"
-    )
-    with hold_lock(folder, in_use):
-        yield

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -96,21 +95,13 @@ def train(
         listener: told of steps, and of how each stage ended.
 
     Raises:
-        RenalMapError: as `train_stage`, `train_stages` and `export`; what can be known before the training, before
+        RenalMapError: as `train_stages` and `export`; what can be known before the training, before
             it.
     """
     settings = request.settings(out)
-    steps = _Steps(listener, settings)
     if request.stage is None:
         check_own_bundle(out / "bundle")
-        results = train_stages(store, settings, out, steps)
-    else:
-        stage = request.stage
-        results = {
-            stage: train_stage(
-                store, settings[stage], out, initial=request.initial, report=partial(steps, stage)
-            )
-        }
+    results = train_stages(store, settings, out, request.initial, listener)
     if not all(result.leads for result in results.values()):
         return Trained(results)
     for stage, result in results.items():
@@ -126,22 +117,6 @@ def train(
     made = ExportRequest(overwrite=True)
     bundle = export(store, best["localize"], best["segment"], out / "bundle", made)
     return Trained(results, bundle)
-
-
-class _Steps:
-    """Tells of training steps, with the last validation."""
-
-    def __init__(self, listener: Listener, settings: Mapping[Stage, TrainSettings]) -> None:
-        self._listener = listener
-        self._steps = {stage: each.steps for stage, each in settings.items()}
-        self._latest = dict.fromkeys(settings, "not validated yet")
-        listener.progress("starting", 0, next(iter(self._steps.values())))
-
-    def __call__(self, stage: Stage, step: int, loss: float, validation: object) -> None:
-        if validation is not None:
-            self._latest[stage] = str(validation)
-        what = f"{stage}: loss {loss:.3f}  {self._latest[stage]}"
-        self._listener.progress(what, step, self._steps[stage])
 
 
 def load_train_settings(
@@ -179,68 +154,61 @@ def _refuse_stage(config: Path) -> None:
         )
 
 
-def train_stage(
-    store: Path,
-    settings: TrainSettings,
-    run: Path,
-    *,
-    initial: Path | None = None,
-    report: StepReport = lambda *_: None,
-) -> TrainResult:
-    """Train one stage on a prepared store, and draw its curve.
-
-    Raises:
-        InputError: as `Store.open` and `train`.
-        MissingDependencyError: torch or matplotlib is not installed; found out before training begins.
-    """
-    check_charts_available()
-    result = _train(Store.open(store), settings, run, initial, report)
-    training("pooling").leave_processes()
-    return result
-
-
-def _train(
-    store: Store, settings: TrainSettings, run: Path, initial: Path | None, report: StepReport
-) -> TrainResult:
-    result: TrainResult = training("loop").train(store, settings, run, initial=initial, report=report)
-    if result.leads:
-        draw_training_curve(training("log").read_log(result.log), run / "training_curve.png")
-    return result
-
-
 def train_stages(
     store: Path,
     settings: Mapping[Stage, TrainSettings],
     run: Path,
-    report: Callable[[Stage, int, float, object], None] = lambda *_: None,
+    initial: Path | None = None,
+    listener: Listener = Listener(),
 ) -> dict[Stage, TrainResult]:
-    """Train both stages, one after the other, in the folders `localize` and `segment` of a run.
+    """Train one stage in a run's folder; or both, one after the other, in its folders `localize` and `segment`.
 
     Args:
         store: a prepared store.
-        settings: of either stage.
+        settings: of each stage.
         run: the folder. What is finished in it is not done again.
-        report: told (stage, steps done, loss, the validation if there was one).
+        initial: a checkpoint to start from.
+        listener: told of steps.
 
     Returns:
-        How each stage's run ended. Under torchrun or srun the processes have parted by then: a process
-        calls this once.
+        How each stage's run ended, whose curve is drawn. Under torchrun or srun the processes have parted by
+        then: a process calls this once.
 
     Raises:
-        RenalMapError: as `train_stage`; what can be known of stage 2 before stage 1 is, before it.
+        InputError: as `Store.open` and `renalmap.training.loop.train`; what can be known of stage 2 before stage 1
+            is, before it.
+        MissingDependencyError: torch or matplotlib is not installed; found out before training begins.
     """
     check_charts_available()
-    training("export")  # what it needs to be installed is not found missing after days
-    opened = Store.open(store)
-    for stage in STAGES:
-        training("loop").check_run(opened, settings[stage], run / stage)
-    results = {
-        stage: _train(opened, settings[stage], run / stage, None, partial(report, stage))
-        for stage in STAGES
-    }
+    folders = {stage: run / stage if len(settings) > 1 else run for stage in settings}
+    if len(settings) > 1:
+        training("export")  # what it needs to be installed is not found missing after days
+    opened, loop = Store.open(store), training("loop")
+    for stage, folder in folders.items():
+        loop.check_run(opened, settings[stage], folder)
+    listener.progress("starting", 0, 0)
+    results: dict[Stage, TrainResult] = {}
+    for stage, folder in folders.items():
+        report = _telling(settings[stage], listener)
+        result = loop.train(opened, settings[stage], folder, initial=initial, report=report)
+        if result.leads:
+            draw_training_curve(training("log").read_log(result.log), folder / "training_curve.png")
+        results[stage] = result
     # Not between the stages: processes that have parted do not meet again.
     training("pooling").leave_processes()
     return results
+
+
+def _telling(settings: TrainSettings, listener: Listener) -> StepReport:
+    """Tells of training steps, with the last validation."""
+    latest = "not validated yet"
+
+    def told(step: int, loss: float, validation: object) -> None:
+        nonlocal latest
+        latest = latest if validation is None else str(validation)
+        listener.progress(f"{settings.stage}: loss {loss:.3f}  {latest}", step, settings.steps)
+
+    return told
 
 
 def check_own_bundle(folder: Path) -> None:
@@ -285,7 +253,7 @@ def find_learning_rate(
         A suggestion; None where the loss never fell.
 
     Raises:
-        InputError: as `train_stage`; more than one process.
+        InputError: as `train_stages`; more than one process.
     """
     (settings,) = request.settings(run, for_one="--find-lr").values()
     check_charts_available()
