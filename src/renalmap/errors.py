@@ -3,6 +3,43 @@
 A message says what is wrong, in which file or case, what was got and expected, and what to do next.
 `InputError` and its children end a command with exit code 2; a `CaseError` is one case of many that
 failed while the others went on (exit code 1).
+
+    RenalMapError (exit code 1)
+    ├── InputError (exit code 2)
+    │   ├── PathMissingError
+    │   ├── NoImagesError
+    │   ├── TruncatedFileError
+    │   ├── UnreadableImageError
+    │   ├── DimensionError
+    │   ├── ColourImageError
+    │   ├── NonFiniteVoxelsError
+    │   ├── AffineError
+    │   │   └── GantryTiltError
+    │   ├── NonAxialSeriesError
+    │   ├── MissingSliceError
+    │   │   └── UnevenSlicesError
+    │   ├── MixedSeriesError
+    │   ├── AmbiguousSeriesError
+    │   ├── UnsafeArchiveError
+    │   ├── AmbiguousAcquisitionError
+    │   ├── LabelError
+    │   ├── GeometryMismatchError
+    │   ├── DicomReferenceError
+    │   ├── OutputExistsError
+    │   ├── ConfigError
+    │   ├── DatasetError
+    │   ├── StoreError
+    │   ├── BundleError
+    │   ├── MissingDependencyError
+    │   ├── DiskSpaceError
+    │   ├── FolderInUseError
+    │   └── ClusterError
+    ├── NetworkError
+    ├── ContentError
+    │   └── DamagedContentError
+    ├── ExportMismatchError
+    └── CaseError
+        └── CasesFailedError
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ import pytest
 from renalmap.api.demo import DEMO_PHANTOM, demo
 from renalmap.api.segment import segment
 from renalmap.bundle import Bundle, default_bundle_path
-from renalmap.dataset.phantom import make_phantom
 from renalmap.evaluation import evaluate_case
 from renalmap.imaging import Volume, read_geometry, read_label_map, read_volume
 from renalmap.inference.cascade import Cascade, SegmentOptions
+from renalmap.phantom import make_phantom
 
 
 def test_the_default_bundle_is_whole():

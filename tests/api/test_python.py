@@ -434,14 +434,6 @@ def test_without_simpleitk_its_image_names_the_package(segmenter, hu, monkeypatc
 # The package itself.
 
 
-def test_public_names_are_there_and_no_others():
-    for name in renalmap.__all__:
-        assert getattr(renalmap, name) is not None
-    assert set(renalmap.__all__) <= set(dir(renalmap))
-    with pytest.raises(AttributeError, match="no attribute 'segmentation'"):
-        renalmap.segmentation  # noqa: B018
-
-
 def test_the_function_and_the_module_of_its_name_live_together():
     program = """
 import renalmap.api.segment
@@ -453,24 +445,18 @@ assert segment is renalmap.segment and renalmap.api.segment.segment is segment_f
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_importing_the_package_takes_no_time():
-    """Less than 50 ms more than Python itself: the least of several turns, since machines are shared."""
+def test_importing_the_package_loads_nothing_else():
+    """So it takes no time: no other module of ours, none of a library, and of Python's own only these."""
     program = """
-import json, sys, time
-start = time.perf_counter()
+import json, sys, typing
+before = {*sys.modules}
 import renalmap
-print(json.dumps([time.perf_counter() - start, "numpy" in sys.modules]))
+print(json.dumps([*{*sys.modules} - before]))
 """
-    turns = [
-        json.loads(
-            subprocess.run(
-                [sys.executable, "-c", program], check=True, capture_output=True, text=True
-            ).stdout
-        )
-        for _ in range(5)
-    ]
-    assert min(seconds for seconds, _ in turns) < 0.05
-    assert not any(numpy for _, numpy in turns)
+    finished = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert set(json.loads(finished.stdout)) == {"__future__", "renalmap"}
 
 
 # Real scans.

@@ -7,13 +7,13 @@ import csv
 import numpy as np
 import pytest
 
-from renalmap.dataset.phantom import PhantomConfig, make_phantom
 from renalmap.imaging import LabelMap, Volume, build_geometry, read_label_map, read_volume
 from renalmap.imaging.volume import Box
 from renalmap.inference.enhancement import bright_tissue_share, hollow_ml_above, vessel_hu
 from renalmap.inference.phase import ContrastReport, KidneyHu, guess_phase, tell_contrast, tell_phase
 from renalmap.measure.anatomy import find_parts
 from renalmap.measure.midline import track_body
+from renalmap.phantom import PhantomConfig, make_phantom
 
 AFFINE = np.array([[0, 0, -1.0, 0], [0, -1.0, 0, 0], [5.0, 0, 0, 0], [0, 0, 0, 1.0]])
 

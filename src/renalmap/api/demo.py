@@ -12,9 +12,9 @@ from renalmap.api.listener import Listener
 from renalmap.api.overview import overview
 from renalmap.api.request import SegmentRequest
 from renalmap.api.segment import segment
-from renalmap.dataset.phantom import Lesion, PhantomConfig, make_phantom
 from renalmap.evaluation import CaseScore, evaluate_case
 from renalmap.imaging import read_label_map, write_volume
+from renalmap.phantom import Lesion, PhantomConfig, make_phantom
 
 DEMO_SEED = 19
 DEMO_PHANTOM = PhantomConfig(

@@ -24,7 +24,7 @@ from renalmap.measure.anatomy import Part
 from renalmap.measure.sides import assemble_kidneys, foreground_parts, locate_midline
 
 if TYPE_CHECKING:
-    from renalmap.imaging.dicom.source import DicomSource
+    from renalmap.imaging.dicom_files.source import DicomSource
 
 DICOM_SEG_SUFFIX = "_seg.dcm"
 

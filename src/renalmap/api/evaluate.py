@@ -24,7 +24,7 @@ from renalmap.evaluation import (
 from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.imaging.nifti import scan_name
-from renalmap.inference.cascade import Progress
+from renalmap.progress import Progress
 from renalmap.report import check_charts_available, draw_dice_against_volume
 
 Pair = tuple[str, Case, Case]

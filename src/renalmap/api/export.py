@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from renalmap import __version__
 from renalmap.bundle import Bundle
 from renalmap.config import read_toml
 from renalmap.dataset.store import Store
-from renalmap.errors import MissingDependencyError
+from renalmap.extras import import_extra
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,4 @@ def training(module: str) -> Any:
     Raises:
         MissingDependencyError: it is not installed.
     """
-    try:
-        return import_module(f"renalmap.training.{module}")
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            f"training needs the package {error.name}", hint="pip install 'renalmap[train]'"
-        ) from error
+    return import_extra(f"renalmap.training.{module}", "training")

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from renalmap.inference.cascade import Progress
+from renalmap.progress import Progress
 
 logger = logging.getLogger(__name__)
 

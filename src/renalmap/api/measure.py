@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -18,11 +18,9 @@ from renalmap.imaging import DicomChoice, LabelMap, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.measure import Measurements, measure_label_map
 from renalmap.measure.table import measurements_to_csv
+from renalmap.progress import Progress
 
 logger = logging.getLogger(__name__)
-
-MeasureProgress = Callable[[int, int, str], None]
-"""Told (label maps done, label maps in all, the case's name)."""
 
 
 class MeasuredCase(BaseModel):
@@ -54,7 +52,7 @@ def measure(
     dicom: DicomChoice = DicomChoice(),
     csv: Path | None = None,
     overwrite: bool = False,
-    progress: MeasureProgress = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> MeasureReport:
     """Measure label maps, one after the other.
 
@@ -87,7 +85,7 @@ def measure(
     measured = []
     for done, case in enumerate(cases, start=1):
         measured.append(_measure(case, scan, dicom, alone=len(cases) == 1))
-        progress(done, len(cases), case.case_id)
+        progress(f"measured {case.case_id}", done, len(cases))
     if csv is not None:
         rows = [(one.case, one.measurements, one.error) for one in measured]
         write_text_atomically(csv, measurements_to_csv(rows))

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from renalmap.config import load_settings
-from renalmap.dataset.phantom import PhantomConfig, write_kits_layout
 from renalmap.errors import OutputExistsError
+from renalmap.phantom import PhantomConfig, write_kits_layout
 
 
 class PhantomSet(BaseModel):

@@ -26,7 +26,7 @@ from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.dataset.cohort import Cohort, find_cohort
 from renalmap.errors import FolderInUseError, OutputExistsError
 from renalmap.imaging.files import check_writable, hold_lock
-from renalmap.inference.cascade import Progress
+from renalmap.progress import Progress
 
 logger = logging.getLogger(__name__)
 

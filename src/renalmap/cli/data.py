@@ -97,7 +97,7 @@ def inspect(
             dataset,
             html=html,
             jobs=jobs,
-            progress=lambda done, total, case: bar.show("inspecting", done, total, f"inspected {case}"),
+            progress=bar.show,
         )
     if json:
         typer.echo(report.model_dump_json(indent=2))
@@ -156,7 +156,6 @@ def prepare(
     """
     from renalmap.api.prepare import PrepareRequest, SplitRequest, load_plan
     from renalmap.api.prepare import prepare as prepare_store
-    from renalmap.dataset.prepare import STATISTICS_PROGRESS
     from renalmap.errors import CasesFailedError
 
     plan = load_plan(config, {"crop": crop}, recipe)
@@ -169,9 +168,7 @@ def prepare(
                 out,
                 plan,
                 request,
-                lambda done, total, what: bar.show(
-                    "statistics" if what == STATISTICS_PROGRESS else "slices", done, total, what
-                ),
+                bar.show,
             )
     except CasesFailedError as error:
         for failure in error.failures:

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.errors import GeometryMismatchError, LabelError
-
-if TYPE_CHECKING:
-    from renalmap.imaging.dicom.source import DicomSource
+from renalmap.imaging.dicom_files.source import DicomSource
 
 CANONICAL_AXCODES = ("S", "P", "L")
 

@@ -46,8 +46,8 @@ from renalmap.measure.midline import BodyTrack, track_body
 from renalmap.preprocess import InPlaneFit, Normalisation, Plan, crop_boxes, cut_crop
 from renalmap.preprocess.intensity import volume_mean_deviation_hu
 from renalmap.preprocess.plan import FlipAveraging, KeepRule
+from renalmap.progress import Progress
 
-Progress = Callable[[str, int, int], None]
 """Told (what is being done, slices done, slices in all)."""
 
 _PERHAPS: Final = 3

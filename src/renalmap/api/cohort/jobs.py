@@ -27,7 +27,7 @@ from renalmap.api.outputs import Target, planned_files
 from renalmap.api.request import SegmentRequest
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.dataset.source import FileState
-from renalmap.inference.cascade import Progress
+from renalmap.progress import Progress
 
 _NOT_IN_OUTPUTS: Final = ("model", "overwrite", "names", "assume_hu", "dicom")
 _NOT_IN_LABELS: Final = ("threads", "batch_size")

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.errors import TruncatedFileError
-from renalmap.imaging.dicom.archive import check_deflated
-from renalmap.imaging.dicom.files import DicomFile
 from renalmap.imaging.dicom.kinds import CT_CLASSES, why_no_ct_image, why_no_ct_slice
+from renalmap.imaging.dicom_files.archive import check_deflated
+from renalmap.imaging.dicom_files.files import DicomFile
 
 if TYPE_CHECKING:
     from pydicom import Dataset
