@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from renalmap.imaging.dicom.choice import DicomChoice
     from renalmap.inference.cascade import SegmentOptions
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "DicomChoice",

@@ -1,10 +1,10 @@
-"""The labels of KiTS and the regions that are scored."""
+"""The labels of KiTS, the regions that are scored, the patient's sides."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,11 @@ label. Only references have it; no network gives it."""
 LABEL_NAMES: Final[Mapping[int, str]] = MappingProxyType(
     {BACKGROUND: "background", KIDNEY: "kidney", TUMOUR: "tumour", CYST: "cyst"}
 )
+
+Side = Literal["left", "right"]
+"""The patient's."""
+
+SIDES: Final[tuple[Side, ...]] = get_args(Side)
 
 REGIONS: Final[Mapping[str, frozenset[int]]] = MappingProxyType(
     {

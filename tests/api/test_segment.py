@@ -10,7 +10,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from renalmap.api.cohort.scan import describe_failure
 from renalmap.api.evaluate import Scoring, evaluate
 from renalmap.api.request import SegmentRequest
 from renalmap.api.segment import segment
@@ -24,6 +23,7 @@ from renalmap.errors import (
     OutputExistsError,
     PathMissingError,
     UnreadableImageError,
+    describe_failure,
 )
 from renalmap.imaging import read_geometry, read_label_map
 from renalmap.imaging.dicom.catalogue import read_catalogue

@@ -111,7 +111,9 @@ def test_labels_return_to_the_slices_that_were_scanned(scan, tmp_path):
     assert 0.4 < sure.mean() < 1.0
     np.testing.assert_array_equal(returned[sure], (scanned > 20)[sure])
     write_label_map(label_map, tmp_path / "labels.nii.gz")
-    assert read_label_map(tmp_path / "labels.nii.gz").geometry.matches(volume.geometry)
+    assert read_label_map(tmp_path / "labels.nii.gz").geometry.matches(
+        volume.geometry, tolerance_mm=1e-2
+    )
 
 
 def test_an_even_scan_is_not_touched(scan):

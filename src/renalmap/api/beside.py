@@ -96,9 +96,7 @@ class Beside:
         report = self.prepare(stem, overwrite=overwrite)
         meshes = None
         if self.mesh is not None:
-            meshes = write_meshes(
-                result.label_map, result.volume, self.mesh, prefix=f"{stem}_", overwrite=overwrite
-            )
+            meshes = write_meshes(result.anatomy, self.mesh, prefix=f"{stem}_", overwrite=overwrite)
         if report is not None:
             result.save_report(report, names=None if self.anonymize else names, overwrite=overwrite)
         return report, meshes

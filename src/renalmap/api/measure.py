@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +12,12 @@ from pydantic import BaseModel, ConfigDict
 from renalmap import __version__
 from renalmap.api.evaluate import case_name, find_label_maps
 from renalmap.dataset.cases import Case, read_mask
-from renalmap.errors import ConfigError, DatasetError, LabelError, PathMissingError, RenalMapError
+from renalmap.errors import ConfigError, DatasetError, LabelError, PathMissingError, describe_failure
 from renalmap.imaging import DicomChoice, LabelMap, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.measure import Measurements, measure_label_map
 from renalmap.measure.table import measurements_to_csv
 from renalmap.progress import Progress
-
-logger = logging.getLogger(__name__)
 
 
 class MeasuredCase(BaseModel):
@@ -133,10 +130,7 @@ def _measure(case: Case, scan: Path | None, dicom: DicomChoice, *, alone: bool) 
     except Exception as error:  # whatever is wrong with one label map, the others are still to be done
         if alone:
             raise
-        known = isinstance(error, RenalMapError)
-        logger.log(logging.INFO if known else logging.ERROR, "%s failed", case.mask, exc_info=True)
-        text = str(error) if known else f"{case.mask}: {type(error).__name__}: {error}"
-        return MeasuredCase(**told, status="failed", error=text)
+        return MeasuredCase(**told, status="failed", error=describe_failure(told["label_map"], error))
     return MeasuredCase(
         **told, scan=None if scan is None else str(scan), status="ok", measurements=measurements
     )

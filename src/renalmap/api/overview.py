@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from renalmap.dataset.cohort import short_name
-from renalmap.errors import GeometryMismatchError, InputError
+from renalmap.errors import InputError
 from renalmap.imaging import DicomChoice, read_label_map, read_volume
 from renalmap.imaging.files import check_writable
 from renalmap.report import draw_overview
@@ -26,14 +26,6 @@ def overview(scan: Path, segmentation: Path, out: Path, *, dicom: DicomChoice = 
     check_png_name(out)
     check_writable(out, overwrite=True)
     volume, labels = read_volume(scan, dicom), read_label_map(segmentation)
-    if not volume.geometry.matches(labels.geometry, tolerance_mm=0.1):
-        raise GeometryMismatchError(
-            "the scan and the segmentation lie on different grids",
-            where=segmentation,
-            got=str(labels.geometry.shape),
-            expected=str(volume.geometry.shape),
-            hint="Give the segmentation of this very scan",
-        )
     draw_overview(volume, labels, out, title=short_name(scan))
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from renalmap.anatomy import Anatomy
 from renalmap.dataset.cohort import short_name
 from renalmap.imaging import DicomChoice, Volume, doubt_hounsfield, read_label_map, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
-from renalmap.inference.phase import guess_phase
-from renalmap.inference.quality import describe_contrast
-from renalmap.measure import measure_label_map
-from renalmap.measure.midline import track_body
-from renalmap.measure.sides import foreground_parts
+from renalmap.inference.quality import describe_contrast, find_contrast
+from renalmap.measure import measure_anatomy
 from renalmap.report.html import Names, ReportContents, report_page
 
 
@@ -44,14 +42,12 @@ def report(
     """
     check_writable(out, overwrite=overwrite)
     volume, label_map = read_volume(scan, dicom), read_label_map(segmentation)
-    measured = measure_label_map(label_map, volume)
-    parts = foreground_parts(label_map)
-    contrast = guess_phase(volume, label_map, [part.box for part in parts], track_body(volume))
-    no_contrast = describe_contrast(contrast)
+    anatomy = Anatomy.of(label_map, volume)
+    no_contrast = describe_contrast(find_contrast(anatomy))
     contents = ReportContents(
         scan=volume,
         labels=label_map,
-        measurements=measured,
+        measurements=measure_anatomy(anatomy),
         names=None if anonymize else Names(short_name(scan), scan, segmentation),
         cautions=(*doubts_of(volume), *(() if no_contrast is None else (no_contrast,))),
     )

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from renalmap.anatomy import Anatomy
 from renalmap.api.result import AxisOrder, Result
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.errors import ConfigError, UnreadableImageError
@@ -91,9 +92,10 @@ class Segmenter:
         """Segment what `renalmap.imaging.read_volume` read; otherwise as `segment`."""
         found = self._cascade.segment(volume, self.options, progress)
         start = time.perf_counter()
-        quality = assess_quality(volume, found, self.bundle.calibration)
+        anatomy = Anatomy.of(found.label_map, volume, body=found.body)
+        quality = assess_quality(anatomy, found, self.bundle.calibration)
         seconds = {**found.seconds, "quality": time.perf_counter() - start}
-        return Result(volume, found, quality, seconds, self.bundle.digest)
+        return Result(volume, found, anatomy, quality, seconds, self.bundle.digest)
 
 
 def segment(

@@ -19,13 +19,17 @@ from renalmap.errors import (
     NoImagesError,
     NonFiniteVoxelsError,
 )
-from renalmap.imaging import Geometry, LabelMap, read_geometry, read_label_map, read_volume
+from renalmap.imaging import (
+    Geometry,
+    LabelMap,
+    check_same_grid,
+    read_geometry,
+    read_label_map,
+    read_volume,
+)
 from renalmap.labels import CYST, KIDNEY, LABEL_NAMES, UNKNOWN, is_known
 
 __all__ = ["Case", "CasePixels", "find_cases", "open_case", "read_case_geometry", "read_mask"]
-
-GRID_TOLERANCE_MM = 0.1
-"""A mask's voxels may lie this far from its scan's: rounding in headers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,13 +100,7 @@ def open_case(case: Case) -> CasePixels:
         raise _no_imaging(case)
     volume = read_volume(case.image, acquisition=case.acquisition)
     labels = read_mask(case)
-    if not volume.geometry.matches(labels.geometry, tolerance_mm=GRID_TOLERANCE_MM):
-        raise GeometryMismatchError(
-            "image and mask lie on different grids",
-            where=case.case_id,
-            got=f"mask {labels.geometry.shape} at {labels.geometry.affine[:3, 3].round(1).tolist()} mm",
-            expected=f"{volume.geometry.shape} at {volume.geometry.affine[:3, 3].round(1).tolist()} mm",
-        )
+    check_same_grid(volume, labels, where=case.case_id, names=("image", "mask"))
     _check_known(labels.labels, case.mask)
     cysts = bool((labels.labels == CYST).any())
     for plane in labels.labels if cysts else ():

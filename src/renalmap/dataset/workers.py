@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from renalmap.errors import CaseError, DiskSpaceError, RenalMapError
+from renalmap.errors import CaseError, DiskSpaceError, RenalMapError, as_case_error
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -129,18 +129,16 @@ def _case_error(name: str, error: RenalMapError | OSError | MemoryError, hint: s
     Raises:
         DiskSpaceError: it failed because the disk is full, as every other will.
     """
-    if isinstance(error, RenalMapError):
-        return error
     if isinstance(error, MemoryError):
         return CaseError("there was not enough memory for this case", where=name, hint=hint)
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         raise DiskSpaceError(
             "the disk is full",
             where=error.filename,
             got=f"while {name} was written",
             hint="Make room; what is finished stays, and the same command goes on",
         ) from error
-    return CaseError(str(error), where=name)
+    return as_case_error(name, error)
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ from renalmap.imaging.hounsfield import HounsfieldDoubt, doubt_hounsfield
 from renalmap.imaging.nifti_writing import write_label_map, write_probability_map, write_volume
 from renalmap.imaging.orientation import build_geometry
 from renalmap.imaging.reading import read_geometry, read_label_map, read_volume
-from renalmap.imaging.volume import Box, Geometry, LabelMap, SourceGrid, Volume
+from renalmap.imaging.volume import Box, Geometry, LabelMap, SourceGrid, Volume, check_same_grid
 
 __all__ = [
     "Box",
@@ -21,6 +21,7 @@ __all__ = [
     "SourceInstance",
     "Volume",
     "build_geometry",
+    "check_same_grid",
     "doubt_hounsfield",
     "read_geometry",
     "read_label_map",

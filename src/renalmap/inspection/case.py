@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from renalmap.dataset.cases import GRID_TOLERANCE_MM, read_mask
+from renalmap.dataset.cases import read_mask
 from renalmap.dataset.layouts import Case, Edition
-from renalmap.errors import LabelError, RenalMapError
+from renalmap.errors import LabelError, RenalMapError, as_case_error
 from renalmap.imaging import Geometry, LabelMap, Volume, read_volume
 from renalmap.inspection.findings import CaseInspection
 from renalmap.inspection.known import known_issues
@@ -81,9 +81,8 @@ def _why(path: Path, error: Exception) -> str:
             return "a Git LFS pointer stands in its place; fetch the file itself"
         if start.startswith((b"<!doctype", b"<html", b"<?xml")):
             return "a web page was saved in its place; fetch the file again"
-    if isinstance(error, RenalMapError):
-        return f"{error.what}" + (f" (got {error.got})" if error.got else "")
-    return str(error)
+    told = as_case_error(path, error)
+    return told.what + (f" (got {told.got})" if told.got else "")
 
 
 def _check_grid(volume: Volume | None, mask: LabelMap | None, found: CaseInspection) -> None:
@@ -97,7 +96,7 @@ def _check_grid(volume: Volume | None, mask: LabelMap | None, found: CaseInspect
         found.add("stored", "note", f"slices are not square: {rows} by {columns} pixels")
     if volume is None or mask is None:
         return
-    if not volume.geometry.matches(mask.geometry, tolerance_mm=GRID_TOLERANCE_MM):
+    if not volume.geometry.matches(mask.geometry):
         found.add(
             "grid",
             "error",

@@ -85,10 +85,10 @@ def make_surface(structure: Structure, geometry: Geometry) -> Surface:
         RenalMapError: no level encloses the volume; not seen on any mask so far.
     """
     check_meshes_available()
-    field, to_voxel = _smooth_field(structure.inside, geometry.spacing_mm)
-    to_world = geometry.affine @ _shift(structure.box.start) @ to_voxel
-    voxels_ml = float(np.count_nonzero(structure.inside)) * geometry.voxel_ml
-    points = round(np.count_nonzero(structure.inside) / float(np.prod(np.diag(to_voxel))))
+    field, to_voxel = _smooth_field(structure.voxels.inside, geometry.spacing_mm)
+    to_world = geometry.affine @ _shift(structure.voxels.box.start) @ to_voxel
+    voxels_ml = structure.voxels.size * geometry.voxel_ml
+    points = round(structure.voxels.size / float(np.prod(np.diag(to_voxel))))
     fewest = min(points // 10, round(_LEAST_SHELL_ML / voxels_ml * points))
     low, high, level = 0.0, float(field.max()), _level_of(field, points)
     for _ in range(_MOST_TRIES):

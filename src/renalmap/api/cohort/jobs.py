@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from renalmap import __version__
-from renalmap.api.cohort.scan import CaseReport, Loaded, describe_failure, segment_scan
+from renalmap.api.cohort.scan import CaseReport, Loaded, segment_scan
 from renalmap.api.cohort.sidecar import (
     Marker,
     Sidecar,
@@ -27,6 +27,7 @@ from renalmap.api.outputs import Target, planned_files
 from renalmap.api.request import SegmentRequest
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.dataset.source import FileState
+from renalmap.errors import describe_failure
 from renalmap.progress import Progress
 
 _NOT_IN_OUTPUTS: Final = ("model", "overwrite", "names", "assume_hu", "dicom")

@@ -12,6 +12,8 @@ from renalmap.api.cohort.scan import CaseReport
 from renalmap.errors import InputError
 from renalmap.extras import import_extra
 from renalmap.imaging.files import check_writable, replace_atomically, write_text_atomically
+from renalmap.inference.quality import QualityReport
+from renalmap.labels import SIDES, Side
 
 _TEXT: Final = "string"
 _NUMBER: Final = "double"
@@ -106,9 +108,17 @@ def _row(case: CaseReport) -> dict[str, Any]:
             "flags": _SEPARATOR.join(quality.flags),
             "tumours": len(quality.tumours),
         }
-        for kidney in quality.kidneys:
-            row |= {
-                f"{kidney.side}_{name}": getattr(kidney, name)
-                for name in ("kidney_ml", "tumour_ml", "confidence")
-            }
+        for side in SIDES:
+            row |= {f"{side}_{name}": value for name, value in _of_side(quality, side).items()}
     return row
+
+
+def _of_side(quality: QualityReport, side: Side) -> dict[str, float | None]:
+    """What lies on a side: of two kidneys there the sum, and the larger one's confidence."""
+    kidneys = [kidney for kidney in quality.kidneys if kidney.side == side]
+    tumours = [tumour.tumour_ml for tumour in quality.tumours if tumour.side == side]
+    return {
+        "kidney_ml": round(sum(kidney.kidney_ml for kidney in kidneys), 2) if kidneys else None,
+        "tumour_ml": round(sum(tumours), 2) if kidneys or tumours else None,
+        "confidence": kidneys[0].confidence if kidneys else None,
+    }

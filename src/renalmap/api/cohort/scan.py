@@ -19,7 +19,6 @@ from renalmap.api.outputs import Target, planned_files, probability_paths
 from renalmap.api.request import SegmentRequest
 from renalmap.api.result import Result
 from renalmap.api.segmenter import Segmenter
-from renalmap.errors import RenalMapError
 from renalmap.imaging import (
     doubt_hounsfield,
     read_volume,
@@ -28,7 +27,7 @@ from renalmap.imaging import (
 )
 from renalmap.imaging.files import check_writable
 from renalmap.inference.components import DroppedComponent
-from renalmap.inference.quality import QualityReport, describe_flags
+from renalmap.inference.quality import QualityReport, describe_quality
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.measure import Measurements
 from renalmap.progress import Progress
@@ -133,17 +132,6 @@ def load_model(request: SegmentRequest) -> Loaded:
         request.model, engine=request.engine, device=request.device, options=request.options
     )
     return Loaded(segmenter, time.perf_counter() - began)
-
-
-def describe_failure(scan: Path, error: Exception) -> str:
-    """What a report says of a scan that failed; logs where it failed."""
-    known = isinstance(error, (RenalMapError, OSError))  # the latter: no permission, a full disk
-    logger.log(logging.INFO if known else logging.ERROR, "%s failed", scan, exc_info=error)
-    if isinstance(error, RenalMapError):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:  # gzip's have a text alone
-        return f"{scan}: {error.filename or 'a file could not be read or written'}: {error.strerror}"
-    return f"{scan}: {type(error).__name__}: {error}"
 
 
 def segment_scan(
@@ -268,7 +256,8 @@ def _write_labels(result: Result, output: Path, request: SegmentRequest) -> bool
 
 def _warnings(scan: Path, result: Result, *, assume_hu: bool) -> list[str]:
     doubt = None if assume_hu else doubt_hounsfield(result.volume)
-    cautions = [*result.volume.notes, *(f"{scan}: {text}" for text in describe_flags(result.quality))]
+    told = describe_quality(result.quality, result.anatomy)
+    cautions = [*result.volume.notes, *(f"{scan}: {text}" for text in told)]
     if doubt is None:
         return cautions
     return [f"{doubt.warning(scan)}, or --assume-hu to silence this warning", *cautions]

@@ -7,12 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final
 
 from renalmap.imaging.dicom_files.archive import Archive
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+
+_PREAMBLE_BYTES: Final = 128
+_MAGIC: Final = b"DICM"
+
+
+def begins_as_dicom(stream: IO[bytes]) -> bool:
+    """Whether a seekable file begins as DICOM PS3.10, section 7.1, says."""
+    stream.seek(0)
+    return stream.read(_PREAMBLE_BYTES + len(_MAGIC))[_PREAMBLE_BYTES:] == _MAGIC
 
 
 @dataclass(frozen=True)

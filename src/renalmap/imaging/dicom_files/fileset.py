@@ -11,12 +11,10 @@ from typing import Final
 
 from renalmap.errors import PathMissingError, TruncatedFileError, UnsafeArchiveError
 from renalmap.imaging.dicom_files.archive import ARCHIVE_SUFFIX, Archive
-from renalmap.imaging.dicom_files.files import DicomFile
+from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom
 
 DIRECTORY_NAME: Final = "DICOMDIR"
 
-_PREAMBLE_BYTES: Final = 128
-_MAGIC: Final = b"DICM"
 _NAMED: Final = 3
 
 
@@ -50,9 +48,9 @@ def is_directory_name(name: str) -> bool:
 
 
 def is_dicom_file(path: Path) -> bool:
-    """Whether a file begins as DICOM PS3.10 says."""
+    """Whether a file on disk begins as a DICOM file must."""
     with path.open("rb") as stream:
-        return stream.read(_PREAMBLE_BYTES + len(_MAGIC))[_PREAMBLE_BYTES:] == _MAGIC
+        return begins_as_dicom(stream)
 
 
 def find_files(path: Path) -> FileSet:

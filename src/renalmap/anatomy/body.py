@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,9 +55,6 @@ class BodyTrack:
         return middle
 
 
-_TRACKS: Final[WeakKeyDictionary[Volume, BodyTrack]] = WeakKeyDictionary()
-
-
 def track_body(volume: Volume) -> BodyTrack:
     """Find the body's midline from its outline, and the spine from the bone around that midline.
 
@@ -66,16 +62,9 @@ def track_body(volume: Volume) -> BodyTrack:
         volume: axes (z, y, x), HU. Values clipped at 0 HU are allowed.
 
     Returns:
-        The track; NaN throughout where the scan shows no body. Of one scan it is found once and kept as
-        long as the scan is: cascade, measurements, report and surfaces all ask for it.
+        The track; NaN throughout where the scan shows no body. It takes a tenth of a second or more: find it
+        once and pass it on.
     """
-    track = _TRACKS.get(volume)
-    if track is None:
-        track = _TRACKS[volume] = _track(volume)
-    return track
-
-
-def _track(volume: Volume) -> BodyTrack:
     spacing_mm = volume.geometry.spacing_mm
     pitch = max(1, int(SLICE_PITCH_MM // spacing_mm[0]), -(-volume.hu.shape[0] // MOST_SLICES))
     chosen = np.arange(0, volume.hu.shape[0], pitch)
