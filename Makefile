@@ -26,6 +26,14 @@ test: $(VENV)/.installed ## Run every check and all tests; one summary at the en
 	check pytest env OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n $(TEST_JOBS) --dist loadfile; \
 	$(end_checks)
 
+.PHONY: coverage
+coverage: $(VENV)/.installed ## Run all tests and measure coverage, with a floor (a quarter slower than without).
+	@env OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n $(TEST_JOBS) --dist loadfile --cov --cov-report term
+
+.PHONY: nightly
+nightly: coverage ## That, and the tests under each Python there is and with the lowest dependencies (hours).
+	@$(VENV)/bin/python -m nox
+
 .PHONY: check
 check: $(VENV)/.installed ## Run format, lint, type and import checks, without the tests.
 	@$(start_checks) $(static_checks) $(end_checks)

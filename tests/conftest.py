@@ -12,6 +12,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from tests import strategies  # noqa: F401 -- loads the profile of all property tests
 from tests.mirror import Mirror
 
 from renalmap import bundle

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -74,12 +75,17 @@ class Fault:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that came."""
+    """A request that came.
+
+    Attributes:
+        at_s: when it came, in seconds since the epoch.
+    """
 
     method: str
     path: str
     range: str
     if_range: str
+    at_s: float
 
 
 class Mirror:
@@ -147,6 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.path,
                 self.headers.get("Range", ""),
                 self.headers.get("If-Range", ""),
+                time.time(),
             )
         )
 
@@ -189,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: fault.cut_at if fault.cut_at is not None else fault.stall_at])
             self.wfile.flush()
             if fault.stall_at is not None:
-                self.mirror.released.wait(20)
+                self.mirror.released.wait()
         except ConnectionError:
             pass
         if fault.cut_at is not None or fault.stall_at is not None or not fault.tells_length:

@@ -12,6 +12,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
+from renalmap import __version__
 from renalmap.cli.app import app
 from website.cli_reference import cli_reference
 from website.decisions import decision_records, decisions_index
@@ -30,7 +31,8 @@ _paths: dict[str, str] = {}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put all decision records where the nav says so."""
+    """Put all decision records where the nav says so, and the version into the site's name."""
+    config.site_name = f"{config.site_name} {__version__}"
     records = [
         f"decisions/{path.name}" for path in decision_records(Path(config.docs_dir) / "decisions")
     ]

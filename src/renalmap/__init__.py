@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from renalmap.imaging.dicom.choice import DicomChoice
     from renalmap.inference.cascade import SegmentOptions
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "DicomChoice",
@@ -47,4 +47,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

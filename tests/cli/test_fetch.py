@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from tests.mirror import HTML, Fault
+from tests.processes import PATIENCE_S, wait_until
 
 LAST = "data/case_00001/imaging.nii.gz"
 
@@ -138,14 +138,14 @@ def test_an_interrupted_run_keeps_what_it_has_and_goes_on(mirror, fetch, out, nu
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     part = out / f"{LAST}.part"
-    until = time.monotonic() + 30
-    while not (part.exists() and part.stat().st_size == 30_000):
-        assert process.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_until(
+        lambda: process.poll() is not None or (part.exists() and part.stat().st_size == 30_000),
+        "the server's stall",
+    )
+    assert process.poll() is None
     process.send_signal(number)
     try:
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
     assert process.returncode == code

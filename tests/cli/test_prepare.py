@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from tests.processes import PATIENCE_S, wait_until
 
 CASES = 5
 PLAN = "grid_size = 192\ncrop_size = 64\n"
@@ -84,12 +84,9 @@ def finished(store: Path) -> set[str]:
     return {path.stem for path in (store / "cases").glob("case_*.json")}
 
 
-def wait_until(condition, process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.005)
+def wait_for_a_case(store: Path, process: subprocess.Popen[str]) -> None:
+    wait_until(lambda: finished(store) or process.poll() is not None, "the first case")
+    assert process.poll() is None, process.communicate()
 
 
 def workers(process: subprocess.Popen[str]) -> list[int]:
@@ -104,19 +101,19 @@ def test_a_killed_run_leaves_what_was_finished_and_goes_on(cli, kits, whole, tmp
     store = tmp_path / "store"
     process = start(kits, store)
     try:
-        wait_until(lambda: finished(store), process)
+        wait_for_a_case(store, process)
         children = workers(process)
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
     kept = finished(store)
     assert 1 <= len(kept) < CASES, "it was killed in the middle"
     assert not (store / "slice_statistics.npz").exists()
-    until = time.monotonic() + 20
-    while any(Path(f"/proc/{child}").exists() for child in children):
-        assert time.monotonic() < until, "processes outlive their parent"
-        time.sleep(0.01)
+    wait_until(
+        lambda: not any(Path(f"/proc/{child}").exists() for child in children),
+        "the end of the processes after their parent's",
+    )
 
     result = cli(*arguments(kits, store, "--jobs", 2, "--json"))
     assert (result.code, result.stderr) == (0, "")
@@ -129,9 +126,9 @@ def test_a_killed_process_costs_one_case(cli, kits, whole, tmp_path):
     store = tmp_path / "store"
     process = start(kits, store)
     try:
-        wait_until(lambda: finished(store), process)
+        wait_for_a_case(store, process)
         os.kill(workers(process)[0], signal.SIGKILL)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
     assert process.returncode == 1

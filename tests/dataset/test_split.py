@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.strategies import seeds
 
 from renalmap.dataset.cases import Case
 from renalmap.dataset.split import PARTS, Split, draw_split
@@ -32,7 +33,7 @@ def test_the_seed_decides_and_the_order_of_cases_does_not():
 
 @given(
     scans=st.lists(st.integers(0, 12), min_size=20, max_size=60),
-    seed=st.integers(0, 2**31),
+    seed=seeds,
     n_test=st.integers(0, 3),
 )
 def test_a_patients_cases_are_never_separated(scans: list[int], seed: int, n_test: int):

@@ -34,7 +34,7 @@ def test_a_case_that_fails_leaves_the_others_alone(jobs):
         "refuse": "refuse: a mask holds unknown labels (got 9)",
         "run out of memory": "run out of memory: there was not enough memory for this case. Lower --jobs or "
         "--memory-gb; what is finished stays, and the same command goes on",
-        "lose permission": "lose permission: [Errno 13] Permission denied: 'mask.nii.gz'",
+        "lose permission": "lose permission: mask.nii.gz: Permission denied",
     }
     assert type(outcomes["run out of memory"].error) is CaseError
     assert type(outcomes["refuse"].error) is LabelError
@@ -72,7 +72,8 @@ def test_what_another_process_logs_is_logged_here(caplog):
 def test_cases_that_do_not_fit_together_do_not_meet(tmp_path):
     """Two large ones and a small one in room for one large and one small."""
     wanted = {"large": 80, "huge": 90, "small": 15}
-    asked = [Task(name, (tmp_path, name, 0.4), size) for name, size in wanted.items()]
+    company: dict[str, set[str]] = {"large": {"small"}, "huge": set(), "small": {"large"}}
+    asked = [Task(name, (tmp_path, name, 0.4, company[name]), size) for name, size in wanted.items()]
     outcomes = list(run_tasks(asked, hold, Workload(3, memory_bytes=100)))
     assert len(outcomes) == 3
     met = {frozenset(pair) for outcome in outcomes for pair in _pairs(outcome.result or [])}
@@ -82,7 +83,8 @@ def test_cases_that_do_not_fit_together_do_not_meet(tmp_path):
 
 
 def test_a_case_larger_than_the_budget_runs_alone(tmp_path):
-    asked = [Task(name, (tmp_path, name, 0.1), 500) for name in ("a", "b")]
+    nobody: set[str] = set()
+    asked = [Task(name, (tmp_path, name, 0.1, nobody), 500) for name in ("a", "b")]
     outcomes = list(run_tasks(asked, hold, Workload(2, memory_bytes=100)))
     assert sorted(outcome.result or [] for outcome in outcomes) == [["a"], ["b"]]
 

@@ -9,6 +9,8 @@ import signal
 import time
 from pathlib import Path
 
+from tests.processes import PATIENCE_S
+
 from renalmap.dataset.workers import Step
 from renalmap.errors import LabelError
 
@@ -44,13 +46,14 @@ def obey(order: str, step: Step) -> str:
     return order
 
 
-def hold(place: tuple[Path, str, float], step: Step) -> list[str]:
-    """Leave a file while at work; the names of all that were at work meanwhile."""
-    folder, name, seconds = place
+def hold(place: tuple[Path, str, float, set[str]], step: Step) -> list[str]:
+    """Leave a file while at work, for some time and until company has come; who was at work meanwhile."""
+    folder, name, seconds, company = place
     (folder / name).touch()
     seen: set[str] = set()
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    begun = time.monotonic()
+    while time.monotonic() < begun + seconds or not company <= seen:
+        assert time.monotonic() < begun + PATIENCE_S, f"{company} did not come"
         seen.update(path.name for path in folder.iterdir())
         time.sleep(0.01)
     step()

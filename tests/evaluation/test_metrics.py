@@ -7,14 +7,9 @@ from math import isnan
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
+from tests.strategies import mask_pairs
 
 from renalmap.evaluation import dice, kits19_score, region_mask, volume_ml
-
-pairs = arrays.array_shapes(min_dims=3, max_dims=3, max_side=4).flatmap(
-    lambda shape: st.tuples(arrays.arrays(np.bool_, shape), arrays.arrays(np.bool_, shape))
-)
 
 
 def test_dice_of_a_hand_counted_pair():
@@ -29,7 +24,7 @@ def test_dice_of_cubes_shifted_by_a_quarter():
     assert dice(np.roll(cube, 1, axis=2), cube) == pytest.approx(0.75)
 
 
-@given(pairs)
+@given(mask_pairs)
 def test_dice_is_symmetric_and_bounded(pair):
     first, second = pair
     value = dice(first, second, both_empty=1.0)

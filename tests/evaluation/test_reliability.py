@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.strategies import shares
 
 from renalmap.evaluation.reliability import (
     brier_score,
@@ -13,8 +14,6 @@ from renalmap.evaluation.reliability import (
     fit_calibration,
     reliability_table,
 )
-
-SHARES = st.floats(0.0, 1.0, width=32)
 
 
 def test_ascending_outcomes_are_their_own_fit():
@@ -50,7 +49,7 @@ def test_the_pull_keeps_few_outcomes_from_certainty():
     assert fit_calibration(raw, observed, pull=1.0).confidence == pytest.approx((0.5 / 3, 2.5 / 3))
 
 
-@given(st.lists(st.tuples(SHARES, SHARES), min_size=1, max_size=40), st.floats(0.0, 5.0))
+@given(st.lists(st.tuples(shares, shares), min_size=1, max_size=40), st.floats(0.0, 5.0))
 def test_a_fit_ascends_and_stays_within_the_outcomes(pairs, pull):
     raw, observed = np.array(pairs).T
     curve = fit_calibration(raw, observed, pull=pull)

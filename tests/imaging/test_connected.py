@@ -8,16 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
+from tests.strategies import kidneys_with_tumours, noise
 
 from renalmap.imaging.connected import connected_blobs, connected_parts, find_box, pieces_apart
 from renalmap.imaging.volume import Box
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.002, 0.01, 0.05, 0.3]), st.booleans())
-def test_they_are_those_of_the_whole(seed, density, of_tumour):
-    generator = np.random.default_rng(seed)
-    labels = np.where(generator.random((9, 14, 11)) < density, 1, 0).astype(np.uint8)
-    labels[(labels > 0) & (generator.random(labels.shape) < 0.5)] = 2
+@given(kidneys_with_tumours((9, 14, 11), (0.002, 0.01, 0.05, 0.3)), st.booleans())
+def test_they_are_those_of_the_whole(labels, of_tumour):
     numbers = cc3d.connected_components(labels == 2 if of_tumour else labels > 0, connectivity=26)
     found = np.zeros(labels.shape, int)
     for number, (box, inside) in enumerate(connected_parts(labels, (2,) if of_tumour else ()), start=1):
@@ -51,11 +49,13 @@ def test_nothing_has_no_parts(shape):
     assert find_box(np.zeros(shape, np.uint8)) is None
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.05, 0.3, 0.5, 0.7, 0.95]))
-def test_blobs_are_scipys_and_no_background_is_in_them(seed, density):
+@given(
+    st.tuples(st.integers(2, 39), st.integers(2, 39)).flatmap(
+        lambda shape: noise(shape, (0.05, 0.3, 0.5, 0.7, 0.95))
+    )
+)
+def test_blobs_are_scipys_and_no_background_is_in_them(mask):
     """Of bool arrays cc3d 4.1.1 numbers background as well, about once in twenty of these."""
-    generator = np.random.default_rng(seed)
-    mask = generator.random(generator.integers(2, 40, 2)) < density
     numbers, count = connected_blobs(mask)
     expected, expected_count = ndimage.label(mask, np.ones((3, 3)))
     assert count == expected_count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.strategies import (
+    ORIENTATIONS,
+    orientations,
+    origins_mm,
+    seeds,
+    small_shapes_zyx,
+    spacings_zyx_mm,
+)
 
 from renalmap.imaging import (
     LabelMap,
@@ -25,14 +32,7 @@ from renalmap.imaging import (
     write_volume,
 )
 
-ORIENTATIONS = [
-    "".join(letters) for order in permutations(("RL", "AP", "SI")) for letters in product(*order)
-]
 KITS19_ORIENTATION = "IPL"
-
-sizes = st.tuples(*[st.integers(1, 6)] * 3)
-spacings_mm = st.tuples(*[st.floats(0.25, 6.0, width=32)] * 3)
-origins_mm = st.tuples(*[st.floats(-500.0, 500.0, width=32)] * 3)
 
 
 def load(path: Path) -> Any:
@@ -74,14 +74,14 @@ def test_every_orientation_is_read_as_the_same_volume(axcodes, tmp_path):
     np.testing.assert_allclose(volume.geometry.spacing_mm, (5.0, 0.7, 0.9), rtol=1e-6)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(
-    axcodes=st.sampled_from(ORIENTATIONS),
-    shape_zyx=sizes,
-    spacing_mm=spacings_mm,
+    axcodes=orientations,
+    shape_zyx=small_shapes_zyx,
+    spacing_mm=spacings_zyx_mm,
     origin_mm=origins_mm,
     codes=st.sampled_from([(0, 1), (1, 0), (1, 2), (2, 1)]),
-    seed=st.integers(0, 1000),
+    seed=seeds,
 )
 def test_a_label_map_returns_to_the_scans_own_grid(
     axcodes, shape_zyx, spacing_mm, origin_mm, codes, seed
@@ -110,11 +110,11 @@ def test_a_label_map_returns_to_the_scans_own_grid(
     assert again.geometry.matches(volume.geometry, tolerance_mm=0.0)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(
-    axcodes=st.sampled_from(ORIENTATIONS),
-    shape_zyx=sizes,
-    spacing_mm=spacings_mm,
+    axcodes=orientations,
+    shape_zyx=small_shapes_zyx,
+    spacing_mm=spacings_zyx_mm,
     origin_mm=origins_mm,
     picks=st.lists(st.tuples(*[st.integers(0, 1000)] * 3), min_size=3, max_size=3),
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from tests.strategies import seeds
 
 from renalmap.imaging.connected import find_box
 from renalmap.inference.components import Component
@@ -27,7 +28,7 @@ def voxel(*place, shape=(12, 40, 30)):
     return component(mask)
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(0.0, 25.0))
+@given(seeds, st.floats(0.0, 25.0))
 def test_it_agrees_with_brute_force(seed, limit_mm):
     generator = np.random.default_rng(seed)
     one, other = (generator.random((6, 12, 10)) < 0.01 for _ in range(2))

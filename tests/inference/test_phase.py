@@ -9,11 +9,11 @@ import pytest
 
 from renalmap.anatomy import track_body
 from renalmap.anatomy.voxels import find_components
-from renalmap.dataset.phantom import PhantomConfig, make_phantom
 from renalmap.imaging import LabelMap, Volume, build_geometry, read_label_map, read_volume
 from renalmap.imaging.volume import Box
 from renalmap.inference.enhancement import bright_tissue_share, hollow_ml_above, vessel_hu
 from renalmap.inference.phase import ContrastReport, KidneyHu, guess_phase, tell_contrast, tell_phase
+from renalmap.phantom import PhantomConfig, make_phantom
 
 AFFINE = np.array([[0, 0, -1.0, 0], [0, -1.0, 0, 0], [5.0, 0, 0, 0], [0, 0, 0, 1.0]])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+from tests.strategies import boxes
 
 from renalmap.imaging.volume import Box
 from renalmap.inference.probability import (
@@ -31,11 +31,8 @@ def test_outside_the_box_the_whole_grid_is_0():
     assert np.count_nonzero(whole) == example().values.size
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9)), min_size=3, max_size=3))
-def test_a_part_is_that_of_the_whole_grid(spans):
-    sizes = zip(spans, SHAPE, strict=True)
-    bounds = [(min(low, n - 1), min(n, low + size)) for (low, size), n in sizes]
-    box = Box(tuple(low for low, _ in bounds), tuple(high for _, high in bounds))
+@given(boxes(SHAPE))
+def test_a_part_is_that_of_the_whole_grid(box):
     expected = example().full(SHAPE)[box.slices]
     np.testing.assert_array_equal(example().at(box), expected)
     z, y, x = box.slices

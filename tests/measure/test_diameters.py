@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from tests.strategies import lattice_points
 
 from renalmap.measure.diameters import (
     Chord,
@@ -17,11 +17,9 @@ from renalmap.measure.diameters import (
 )
 from renalmap.measure.outline import BORDER_VOXELS, border_points
 
-POINTS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, max_size=40)
 
-
-@settings(max_examples=150, deadline=None)
-@given(POINTS)
+@settings(max_examples=150)
+@given(lattice_points)
 def test_the_hull_turns_left_at_every_corner_and_holds_every_point(points):
     given_points = np.array(points, float)
     hull = convex_hull(given_points)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.strategies import seeds, spacings_yx_mm
 
 from renalmap.imaging.volume import Box
 from renalmap.preprocess import InPlaneFit, Plan, crop_boxes, cut_crop
@@ -13,7 +14,6 @@ from renalmap.preprocess.spatial import crop_box
 
 PLAN = Plan()
 SIZES = st.integers(2, 900)
-SPACINGS_MM = st.floats(0.3, 5.0)
 
 KNOWN_SIZES = [
     pytest.param(512, 796, (0.78, 0.78), id="case_00160"),
@@ -29,8 +29,8 @@ def disk(rows: int, columns: int, radius: float) -> np.ndarray:
     return inside.astype(np.uint8)
 
 
-@settings(deadline=None, max_examples=20)
-@given(spacing_mm=st.tuples(SPACINGS_MM, SPACINGS_MM))
+@settings(max_examples=20)
+@given(spacing_mm=spacings_yx_mm)
 def test_slices_of_the_grids_size_are_used_as_they_are_whatever_their_spacing(
     spacing_mm: tuple[float, float],
 ):
@@ -44,8 +44,8 @@ def test_slices_of_the_grids_size_are_used_as_they_are_whatever_their_spacing(
     np.testing.assert_array_equal(fit.from_grid(labels), labels)
 
 
-@settings(max_examples=60, deadline=None)
-@given(rows=SIZES, columns=SIZES, spacing_mm=st.tuples(SPACINGS_MM, SPACINGS_MM))
+@settings(max_examples=60)
+@given(rows=SIZES, columns=SIZES, spacing_mm=spacings_yx_mm)
 def test_fitted_slice_fills_the_grid_is_centred_and_has_square_pixels(
     rows: int, columns: int, spacing_mm: tuple[float, float]
 ):
@@ -61,12 +61,12 @@ def test_fitted_slice_fills_the_grid_is_centred_and_has_square_pixels(
     assert abs(columns * spacing_mm[1] - width * pixel_mm) <= 0.5001 * pixel_mm or width == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.integers(2, 512),
     columns=st.integers(2, 512),
-    spacing_mm=st.tuples(SPACINGS_MM, SPACINGS_MM),
-    seed=st.integers(0, 2**32),
+    spacing_mm=spacings_yx_mm,
+    seed=seeds,
 )
 def test_labels_return_unchanged_where_the_grid_is_finer(
     rows: int, columns: int, spacing_mm: tuple[float, float], seed: int
@@ -125,7 +125,6 @@ def test_shrinking_averages_noise_away():
     assert InPlaneFit(768, 768, (0.5, 0.5), 512).to_grid(noise, 0).std() < 14
 
 
-@settings(deadline=None)
 @given(st.tuples(st.floats(-50, 600), st.floats(-50, 600)))
 def test_a_crop_lies_inside_the_grid_as_near_its_centre_as_it_can(centre: tuple[float, float]):
     box = crop_box(centre, PLAN)
@@ -193,7 +192,7 @@ def test_no_margin_is_needed_at_the_edge_of_the_grid():
         max_size=5,
     )
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_crops_hold_every_blob_that_fits_into_one(shapes: list[tuple[int, int, int, int]]):
     foreground = painted(*[(y, y + height, x, x + width) for y, height, x, width in shapes])
     left = foreground.copy()

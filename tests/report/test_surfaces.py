@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from renalmap.anatomy import Anatomy, Voxels
-from renalmap.dataset.phantom import Lesion, PhantomConfig, make_phantom
 from renalmap.errors import MissingDependencyError
 from renalmap.imaging.orientation import build_geometry
 from renalmap.imaging.volume import Box, LabelMap
+from renalmap.phantom import Lesion, PhantomConfig, make_phantom
 from renalmap.report.mesh_files import write_glb, write_stl
 from renalmap.report.structures import Structure, find_structures
 from renalmap.report.surfaces import make_surface

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +25,24 @@ from renalmap.training.settings import TrainSettings
 pytestmark = pytest.mark.slow
 
 TRAIN = (sys.executable, "-m", "renalmap.cli", "train")
+TRAIN_AND_DIE = """
+import os, signal, sys
+from renalmap.cli import main
+from renalmap.training.log import Log
+
+last, sys.argv = int(sys.argv[1]), ["renalmap", "train", *sys.argv[2:]]
+write = Log.write
+
+def write_and_die(log, step, *values):
+    write(log, step, *values)
+    if step == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Log.write = write_and_die
+main()
+"""
+"""Kills itself after a step, as soon as that step's row is written: at the same point on every machine."""
+
 PATIENCE_S = 280.0
 """For what takes seconds on an idle machine."""
 
@@ -72,18 +89,20 @@ def rows_of(run: Path) -> int:
     return max(0, len(path.read_text(encoding="utf-8").splitlines()) - 1) if path.is_file() else 0
 
 
-def kill_after(rows: int, run: Path, processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Kill all of a run's processes once its log has as many rows."""
-    deadline = time.monotonic() + PATIENCE_S
+def killed_after(step: int, arguments: Sequence[str]) -> list[str]:
+    """The command of a run that is killed after a step."""
+    assert tuple(arguments[: len(TRAIN)]) == TRAIN
+    return [sys.executable, "-c", TRAIN_AND_DIE, str(step), *arguments[len(TRAIN) :]]
+
+
+def wait_for_kill(leader: subprocess.Popen[bytes], *others: subprocess.Popen[bytes]) -> None:
+    """Wait until the process that writes has killed itself, and kill the others of its run."""
     try:
-        while rows_of(run) < rows:
-            assert time.monotonic() < deadline, "the run does not get on"
-            assert all(process.poll() is None for process in processes), "the run ended by itself"
-            time.sleep(0.005)
+        assert leader.wait(PATIENCE_S) == -signal.SIGKILL
     finally:
-        for process in processes:
+        for process in (leader, *others):
             process.kill()
-    assert [process.wait() for process in processes] == [-signal.SIGKILL] * len(processes)
+            process.wait()
 
 
 def assert_same_tensors(ours: Path, theirs: Path) -> None:
@@ -104,8 +123,9 @@ def test_killed_and_resumed_is_as_if_nothing_happened(store: Store, tmp_path: Pa
     whole, run = tmp_path / "whole", tmp_path / "run"
     train(store, TrainSettings.model_validate(LONG), whole)
     arguments = command(store, write_config(tmp_path, LONG), run, "segment")
-    kill_after(12, run, [subprocess.Popen(arguments)])
-    assert 10 <= load_network(run / "last.safetensors")[1].step < 30, "killed in the middle"
+    wait_for_kill(subprocess.Popen(killed_after(12, arguments)))
+    assert rows_of(run) == 12
+    assert load_network(run / "last.safetensors")[1].step == 10, "killed in the middle"
     assert not (run / "run.json").exists()
     subprocess.run(arguments, check=True, timeout=PATIENCE_S)
     assert [int(row["step"]) for row in read_log(run / "log.csv")] == list(range(1, 31))
@@ -183,8 +203,8 @@ def test_two_killed_processes_resume_to_the_same_bits(
 ):
     """Killed under srun, resumed under torchrun: who starts them makes no difference. One alone may go on, too."""
     run = tmp_path / "run"
-    kill_after(6, run, start_two(shared(run)))
-    assert load_network(run / "last.safetensors")[1].step in {4, 8}
+    wait_for_kill(*start_two(killed_after(6, shared(run))))
+    assert load_network(run / "last.safetensors")[1].step == 4
     shutil.copytree(run, tmp_path / "alone")
     run_two(shared(run)[1:])
     assert_same_run(run, two)

@@ -23,7 +23,7 @@ from renalmap.imaging.nifti import is_nifti_name
 from renalmap.labels import KIDNEY, Side
 
 if TYPE_CHECKING:
-    from renalmap.imaging.dicom.source import DicomSource
+    from renalmap.imaging.dicom_files.source import DicomSource
 
 DICOM_SEG_SUFFIX = "_seg.dcm"
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from renalmap.anatomy import Anatomy, FlagCode
 from renalmap.api.dicom_seg import dicom_source_of, name_structures, save_dicom_seg
-from renalmap.api.report import report_result
+from renalmap.api.report import doubts_of, write_report
 from renalmap.errors import InputError
-from renalmap.imaging import LabelMap, Volume, describe_hounsfield_doubt, write_label_map
+from renalmap.imaging import LabelMap, Volume, doubt_hounsfield, write_label_map
 from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX, SegmentationType
 from renalmap.imaging.files import check_writable
 from renalmap.imaging.in_memory import label_map_to_nibabel, label_map_to_sitk
@@ -24,6 +24,7 @@ from renalmap.imaging.nifti import NIFTI_SUFFIXES, is_nifti_name
 from renalmap.inference.cascade import Segmentation
 from renalmap.inference.quality import QualityReport, describe_quality
 from renalmap.measure import Measurements, measure_anatomy
+from renalmap.report.html import Names, ReportContents
 
 AxisOrder = Literal["ijk", "kji"]
 """As the file and nibabel have them, or in reverse, as SimpleITK's arrays."""
@@ -96,8 +97,8 @@ class Result:
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """In sentences: doubt whether the values are HU, what the reader assumed, what the flags say."""
-        doubt = describe_hounsfield_doubt(self.volume)
-        first = () if doubt is None else (doubt,)
+        doubt = doubt_hounsfield(self.volume)
+        first = () if doubt is None else (doubt.warning(self.volume.name),)
         return (*first, *self.volume.notes, *describe_quality(self.quality, self.anatomy))
 
     @property
@@ -139,8 +140,7 @@ class Result:
             self.save_dicom_seg(path, overwrite=overwrite)
             return path
         if path.suffix.lower() == REPORT_SUFFIX:
-            check_writable(path, overwrite=overwrite)
-            report_result(self, path, names=None)
+            self.save_report(path, overwrite=overwrite)
             return path
         if not is_nifti_name(path):
             raise InputError(
@@ -151,6 +151,30 @@ class Result:
             )
         write_label_map(self.label_map, path, overwrite=overwrite)
         return path
+
+    def save_report(self, path: Path, *, names: Names | None = None, overwrite: bool = False) -> None:
+        """Write an HTML report.
+
+        Args:
+            path: the file, of whatever name.
+            names: what the report calls its scan; None for a report without names.
+            overwrite: replace an existing file.
+
+        Raises:
+            OutputExistsError: the file exists.
+            PathMissingError: its folder does not.
+        """
+        check_writable(path, overwrite=overwrite)
+        contents = ReportContents(
+            scan=self.volume,
+            labels=self.label_map,
+            measurements=self.measurements,
+            names=names,
+            quality=self.quality,
+            cautions=doubts_of(self.volume),
+            bundle_sha256=self.bundle_sha256,
+        )
+        write_report(contents, path)
 
     def save_dicom_seg(
         self, path: Path, *, segmentation_type: SegmentationType = "binary", overwrite: bool = False

@@ -21,7 +21,7 @@ from renalmap.api.result import Result
 from renalmap.api.segmenter import Segmenter
 from renalmap.errors import RenalMapError
 from renalmap.imaging import (
-    describe_hounsfield_doubt,
+    doubt_hounsfield,
     read_volume,
     write_label_map,
     write_probability_map,
@@ -296,9 +296,9 @@ def _write_labels(result: Result, output: Path, request: SegmentRequest) -> bool
 
 
 def _warnings(scan: Path, result: Result, *, assume_hu: bool) -> list[str]:
-    doubt = None
-    if not assume_hu:
-        doubt = describe_hounsfield_doubt(replace(result.volume, name=str(scan)))
+    doubt = None if assume_hu else doubt_hounsfield(result.volume)
     told = describe_quality(result.quality, result.anatomy)
     cautions = [*result.volume.notes, *(f"{scan}: {text}" for text in told)]
-    return cautions if doubt is None else [f"{doubt}, or --assume-hu to silence this warning", *cautions]
+    if doubt is None:
+        return cautions
+    return [f"{doubt.warning(scan)}, or --assume-hu to silence this warning", *cautions]

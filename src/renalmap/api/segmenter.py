@@ -24,9 +24,10 @@ from renalmap.imaging.in_memory import (
     volume_from_nibabel,
     volume_from_sitk,
 )
-from renalmap.inference.cascade import Cascade, Progress, SegmentOptions
+from renalmap.inference.cascade import Cascade, SegmentOptions
 from renalmap.inference.quality import assess_quality
 from renalmap.inference.session import Device, Engine, Runtime
+from renalmap.progress import Progress
 
 KINDS: Final = "a path, a nibabel image, a SimpleITK image, or an array with affine="
 
@@ -73,7 +74,7 @@ class Segmenter:
                 three-dimensional array in HU.
             affine: with an array, and only then: (4, 4), index to world (mm, RAS+ as in NIfTI).
             dicom: what to take of a path that holds several DICOM series or acquisitions.
-            progress: told (what is being done, slices done, slices in all).
+            progress: called after every slice.
 
         Returns:
             Labels, measurements, cautions. Where no kidney was found all labels are 0, and the flags say so.

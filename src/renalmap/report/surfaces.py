@@ -14,7 +14,8 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.errors import MissingDependencyError, RenalMapError
+from renalmap.errors import RenalMapError
+from renalmap.extras import import_extra
 from renalmap.imaging.volume import Geometry
 from renalmap.report.structures import Structure
 
@@ -63,15 +64,8 @@ def check_meshes_available() -> None:
     Raises:
         MissingDependencyError: scikit-image or trimesh is not installed.
     """
-    try:
-        import skimage.measure  # noqa: PLC0415 - optional, and slow to import
-        import trimesh  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"surfaces need the package {error.name}, which is not installed",
-            hint="Run: pip install 'renalmap[mesh]'",
-        ) from error
-    del skimage, trimesh
+    for module in ("skimage.measure", "trimesh"):
+        import_extra(module, "a surface")
 
 
 def make_surface(structure: Structure, geometry: Geometry) -> Surface:

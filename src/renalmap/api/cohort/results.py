@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from renalmap.api.cohort.jobs import CohortCase
-from renalmap.errors import InputError, MissingDependencyError
+from renalmap.errors import InputError
+from renalmap.extras import import_extra
 from renalmap.imaging.files import check_writable, replace_atomically, write_text_atomically
 from renalmap.inference.quality import QualityReport
 from renalmap.labels import SIDES, Side
@@ -64,11 +64,8 @@ def check_table(path: Path, *, overwrite: bool) -> None:
             got=path.suffix or "no suffix",
             expected="a name that ends in .csv or .parquet",
         )
-    if path.suffix == ".parquet" and find_spec("pyarrow") is None:
-        raise MissingDependencyError(
-            "a Parquet table needs the package pyarrow",
-            hint="pip install 'renalmap[cluster]', or name the table .csv",
-        )
+    if path.suffix == ".parquet":
+        import_extra("pyarrow", "a Parquet table", instead="name the table .csv")
     check_writable(path, overwrite=overwrite)
 
 
