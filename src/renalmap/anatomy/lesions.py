@@ -43,6 +43,11 @@ class Lesion:
     crosses_midline: bool
     borders: list[Border]
 
+    @property
+    def name(self) -> str:
+        """As "tumour 1"."""
+        return f"{self.kind} {self.number}"
+
 
 @dataclass(frozen=True, eq=False)
 class Speck:
