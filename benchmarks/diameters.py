@@ -17,8 +17,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.anatomy import Voxels
 from renalmap.imaging.volume import Box
-from renalmap.measure.anatomy import Part
 from renalmap.measure.lines import Spacing, axial_lines, longest_line
 from renalmap.measure.outline import BORDER_IN_SPACE_VOXELS, BORDER_VOXELS
 
@@ -78,7 +78,7 @@ def ellipsoid_mask(
 
 def measured_mm(mask: NDArray[np.bool_], spacing_mm: Spacing, border_voxels: float) -> FloatArray:
     """What `true_diameters_mm` gives, measured with a border placed so far beyond the centres."""
-    part = Part(Box((0, 0, 0), mask.shape), mask)
+    part = Voxels(Box((0, 0, 0), mask.shape), mask)
     lines = axial_lines(part, spacing_mm, border_voxels)
     in_space = longest_line([part], spacing_mm, border_voxels)
     return np.array([line.length_mm for line in (lines.longest, lines.short, in_space)])

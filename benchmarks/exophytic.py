@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.anatomy import Voxels
 from renalmap.imaging.volume import Box
-from renalmap.measure.anatomy import Part
 from renalmap.measure.exophytic import exophytic_share
 
 SPACING_MM: Final = (2.0, 1.3, 1.3)
@@ -52,8 +52,8 @@ def main() -> None:
                 centre_mm[axis] += HALF_AXES_MM[axis] + depth * radius_mm
                 lesion = _inside(centre_mm, (radius_mm,) * 3)
                 true = 1.0 - np.count_nonzero(lesion & kidney) / np.count_nonzero(lesion)
-                own = Part(whole, kidney & ~lesion)
-                measured = exophytic_share(Part(whole, lesion), [own], SPACING_MM)
+                own = Voxels(whole, kidney & ~lesion)
+                measured = exophytic_share(Voxels(whole, lesion), [own], SPACING_MM)
                 cells.append(f"{true:.2f} {measured:.2f}")
             sys.stdout.write(f"| {place} | {radius_mm:g} | {' / '.join(cells)} |\n")
 

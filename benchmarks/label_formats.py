@@ -17,6 +17,7 @@ from typing import Final
 
 from rich.console import Console
 
+from renalmap.anatomy import Anatomy
 from renalmap.api.dicom_seg import dicom_source_of, name_structures, save_dicom_seg
 from renalmap.imaging import LabelMap, read_label_map, read_volume, write_label_map
 
@@ -28,7 +29,7 @@ def measure(series: Path, labels: Path, folder: Path) -> None:
     """Print a row for each format; files go into the folder."""
     volume = read_volume(series)
     label_map = LabelMap(read_label_map(labels).labels, volume.geometry)
-    structures, source = name_structures(label_map, volume), dicom_source_of(volume, series)
+    structures, source = name_structures(Anatomy.of(label_map, volume)), dicom_source_of(volume, series)
     save = partial(save_dicom_seg, structures, source, bundle_sha256=_NO_BUNDLE, overwrite=True)
     writers: dict[str, Callable[..., None]] = {
         "labels.nii.gz": partial(write_label_map, label_map, overwrite=True),

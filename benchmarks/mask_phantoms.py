@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.dataset.layouts import Case, kits_folder, read_dataset
-from renalmap.dataset.phantom import PhantomConfig, make_phantom
-from renalmap.dataset.phantom.scanner import NoiseMaker
-from renalmap.dataset.phantom.tissues import Tissues, draw_tissues
 from renalmap.imaging import LabelMap, read_geometry, read_label_map
 from renalmap.imaging.files import replace_atomically
 from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.phantom import PhantomConfig, make_phantom
+from renalmap.phantom.scanner import NoiseMaker
+from renalmap.phantom.tissues import Tissues, draw_tissues
 
 _TRUNK_SLICES: Final = 24
 _TRUNK_STEP_MM: Final = 10.0

@@ -28,8 +28,8 @@ def write_phantom(folder: Path, slices: int) -> None:
     """Write a CT of `slices` slices of 512x512 and its labels; seconds a hundred slices, so it is kept."""
     import numpy as np  # noqa: PLC0415 -- the suite imports this module and must stay small
 
-    from renalmap.dataset.phantom import PhantomConfig, make_phantom  # noqa: PLC0415
     from renalmap.imaging import write_label_map, write_volume  # noqa: PLC0415
+    from renalmap.phantom import PhantomConfig, make_phantom  # noqa: PLC0415
 
     spacing_mm = (_LENGTH_MM / slices, _PIXEL_MM, _PIXEL_MM)
     config = PhantomConfig(shape_zyx=(slices, 512, 512), spacing_mm_zyx=spacing_mm)

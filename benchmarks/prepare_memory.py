@@ -18,8 +18,8 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
-from renalmap.dataset.phantom import PhantomConfig, make_phantom
 from renalmap.imaging import LabelMap, Volume, build_geometry, write_label_map, write_volume
+from renalmap.phantom import PhantomConfig, make_phantom
 
 SOURCE = PhantomConfig(shape_zyx=(24, 512, 512), spacing_mm_zyx=(8.0, 0.78, 0.78))
 

@@ -19,10 +19,10 @@ from rich.progress import track
 from rich.table import Table
 
 from renalmap.bundle import Bundle, default_bundle_path
-from renalmap.dataset.phantom import PhantomConfig, make_phantom
 from renalmap.imaging import Volume, read_volume
 from renalmap.imaging.files import write_text_atomically
 from renalmap.inference.cascade import Cascade, SegmentOptions
+from renalmap.phantom import PhantomConfig, make_phantom
 
 DATA = Path("../shared/data")
 REAL = (

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from renalmap.dataset.phantom import PhantomConfig, make_phantom
 from renalmap.dataset.store import StoreFormat, slice_store
+from renalmap.phantom import PhantomConfig, make_phantom
 
 FORMATS: tuple[StoreFormat, ...] = ("npz", "blosc2")
 DEPTH = 50

@@ -137,10 +137,10 @@ def measure(work: Path, cases: int, rounds: int) -> StoreReads:
 
 def _stores(work: Path, cases: int) -> dict[str, Path]:
     from renalmap.dataset.cases import find_cases  # noqa: PLC0415
-    from renalmap.dataset.phantom import PhantomConfig, write_kits_layout  # noqa: PLC0415
     from renalmap.dataset.prepare import prepare  # noqa: PLC0415
     from renalmap.dataset.split import Split  # noqa: PLC0415
     from renalmap.dataset.store import StoreSettings  # noqa: PLC0415
+    from renalmap.phantom import PhantomConfig, write_kits_layout  # noqa: PLC0415
     from renalmap.preprocess import Plan  # noqa: PLC0415
     from renalmap.recipes import read_recipe  # noqa: PLC0415
 

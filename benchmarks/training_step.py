@@ -26,8 +26,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from renalmap.api.data import PrepareRequest, SplitRequest, prepare_store
 from renalmap.api.model import load_train_settings
-from renalmap.dataset.phantom import PhantomConfig, write_kits_layout
 from renalmap.dataset.store import Store
+from renalmap.phantom import PhantomConfig, write_kits_layout
 from renalmap.preprocess import Plan
 from renalmap.recipes import RecipeName, read_recipe
 from renalmap.training.batches import BatchMaker, Draw

@@ -20,6 +20,7 @@ from experiments.cohort import DATA, HERE, Material, load_material
 from experiments.crossval import JUDGED_ARM, WORK, bundle_folder, load_recipe, store_of
 from experiments.options import Option
 from experiments.scoring import UNENHANCED, HeldOut, held_out
+from renalmap.anatomy import Anatomy, Voxels
 from renalmap.bundle import Bundle, CalibrationCurve, ConfidenceCalibration
 from renalmap.evaluation.reliability import (
     brier_score,
@@ -30,9 +31,8 @@ from renalmap.evaluation.reliability import (
 from renalmap.imaging import LabelMap
 from renalmap.imaging.files import write_text_atomically
 from renalmap.inference.cascade import Cascade, SegmentOptions
-from renalmap.inference.quality import LISTED_FROM_ML, assess_quality
+from renalmap.inference.quality import assess_quality
 from renalmap.labels import TUMOUR
-from renalmap.measure.anatomy import Kidney, Part, find_kidneys, find_parts
 
 OUT = HERE / "calibration.json"
 
@@ -73,31 +73,28 @@ def outcomes(material: Material, arm: str, rules: Option) -> Iterator[Outcome]:
 def _called(cascade: Cascade, one: HeldOut, fold: int) -> Iterator[Outcome]:
     volume, reference = one.volume, one.reference
     found = cascade.segment(volume, SegmentOptions(threads=1))
-    report = assess_quality(volume, found, None)
-    track = found.body
-    truth = LabelMap(reference, volume.geometry, one.case_id)
-    true_sides = {kidney.side: kidney for kidney in find_kidneys(truth, track)}
-    called_sides = {kidney.side: kidney for kidney in find_kidneys(found.label_map, track)}
-    for kidney in report.kidneys:
-        dice = _dice(called_sides[kidney.side], true_sides.get(kidney.side), reference.shape)
-        yield Outcome("kidney", one.patient, fold, kidney.raw_score, dice)
-    voxel_ml = volume.geometry.voxel_ml
-    parts = [
-        part for part in find_parts(found.label_map, (TUMOUR,)) if part.size * voxel_ml >= LISTED_FROM_ML
-    ]
-    for part, tumour in zip(parts, report.tumours, strict=True):
-        real = (reference[part.box.slices] == TUMOUR)[part.inside].any()
+    called = Anatomy.of(found.label_map, volume, body=found.body)
+    report = assess_quality(called, found, None)
+    label_map = LabelMap(reference, volume.geometry, one.case_id)
+    truth = Anatomy.of(label_map, volume, body=found.body)
+    true = {kidney.side: truth.with_lesions(kidney) for kidney in reversed(truth.kidneys)}
+    for kidney, judged in zip(called.kidneys, report.kidneys, strict=True):
+        dice = _dice(called.with_lesions(kidney), true.get(kidney.side), reference.shape)
+        yield Outcome("kidney", one.patient, fold, judged.raw_score, dice)
+    for lesion, tumour in zip(called.tumours, report.tumours, strict=True):
+        box, inside = lesion.voxels.box, lesion.voxels.inside
+        real = (reference[box.slices] == TUMOUR)[inside].any()
         yield Outcome("tumour", one.patient, fold, tumour.raw_score, float(real))
 
 
-def _dice(called: Kidney, true: Kidney | None, shape: tuple[int, ...]) -> float:
+def _dice(called: list[Voxels], true: list[Voxels] | None, shape: tuple[int, ...]) -> float:
     if true is None:
         return 0.0
-    ours, theirs = _mask(called.parts, shape), _mask(true.parts, shape)
+    ours, theirs = _mask(called, shape), _mask(true, shape)
     return float(2 * (ours & theirs).sum() / (ours.sum() + theirs.sum()))
 
 
-def _mask(parts: tuple[Part, ...], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _mask(parts: list[Voxels], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     mask = np.zeros(shape, np.bool_)
     for part in parts:
         mask[part.box.slices] |= part.inside

@@ -9,6 +9,7 @@ import csv
 import io
 import logging
 import threading
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,13 @@ from rich.table import Table
 
 from renalmap.config import load_settings
 from renalmap.dataset.cases import Case, find_cases
-from renalmap.dataset.phantom import PhantomConfig, write_kits_layout
 from renalmap.dataset.prepare import prepare
 from renalmap.dataset.split import Split
 from renalmap.dataset.store import Store, StoreSettings
 from renalmap.imaging import read_label_map, write_label_map
 from renalmap.imaging.files import write_text_atomically
-from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.labels import KIDNEY, TUMOUR, UNKNOWN
+from renalmap.phantom import PhantomConfig, write_kits_layout
 from renalmap.preprocess import Plan
 from renalmap.training.synthesis import LesionShapes
 
@@ -35,6 +36,9 @@ Part = str
 """Who is trained on: `fold0` (all but the patients of fold 0), `all`, or `phantoms` alone."""
 ALL: Part = "all"
 PHANTOMS: Part = "phantoms"
+
+SLAB_PIXELS = slice(95, 415)
+"""Rows and columns of the official slice that a slab holds."""
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +80,7 @@ class Cohort(BaseModel):
     folds: int
     seed: int
     slices: Path
+    slabs: Path
     masks: Path
     scans: tuple[Scan, ...]
     phantoms: PhantomSettings
@@ -98,25 +103,33 @@ class Material:
         """The cases of single slices."""
         return find_cases(self.data / self.cohort.slices)
 
+    def slab_cases(self) -> tuple[Case, ...]:
+        """The cases of KiTS19 slabs, on whole slices whose margins are unknown."""
+        root = self.work / "slabs"
+        if not (root / "index.csv").exists():  # written last
+            write_slabs(self.data / self.cohort.slabs, root)
+        return find_cases(root)
+
     def folds(self) -> dict[str, int]:
         """Every real patient's fold.
 
-        Patients of single slices are dealt out source by source, those with most slices first, so that
-        the folds are about equally large.
+        Patients of slabs and single slices are dealt out source by source, those with most slices first, so
+        that the folds are about equally large. A patient's scan, slabs and slices are in one fold.
         """
         folds = {scan.patient: scan.fold for scan in self.cohort.scans}
         generator = np.random.default_rng(self.cohort.seed)
-        by_source: dict[str, list[Case]] = {}
-        for case in self.slice_cases():
-            by_source.setdefault(case.patient.split("_")[0], []).append(case)
-        for cases in by_source.values():
-            order = generator.permutation(len(cases))
-            ranked = sorted((cases[number] for number in order), key=lambda case: -len(case.slice_files))
+        by_source: dict[str, Counter[str]] = {}
+        for case in (*self.slice_cases(), *self.slab_cases()):
+            source = by_source.setdefault(case.patient.split("_")[0], Counter())
+            source[case.patient] += len(case.slice_files)
+        for counts in by_source.values():
+            patients = sorted(counts.keys() - folds.keys())
+            order = [patients[number] for number in generator.permutation(len(patients))]
             loads = np.zeros(self.cohort.folds)
-            for case in ranked:
+            for patient in sorted(order, key=lambda one: -counts[one]):
                 fold = int(generator.choice(np.flatnonzero(loads == loads.min())))
-                folds[case.patient] = fold
-                loads[fold] += len(case.slice_files)
+                folds[patient] = fold
+                loads[fold] += counts[patient]
         return folds
 
     def part(self, fold: int) -> Part:
@@ -169,7 +182,12 @@ class Material:
         return path
 
     def _cases(self) -> tuple[Case, ...]:
-        return (*self.slice_cases(), *find_cases(self._manifest()), *find_cases(self._phantoms()))
+        return (
+            *self.slice_cases(),
+            *self.slab_cases(),
+            *find_cases(self._manifest()),
+            *find_cases(self._phantoms()),
+        )
 
     def _manifest(self) -> Path:
         text = io.StringIO()
@@ -195,6 +213,37 @@ class Material:
         return root
 
 
+def write_slabs(source: Path, root: Path) -> None:
+    """KiTS19 slabs as a data set of single slices (`index.csv`), on the official slices' 512 x 512 pixels.
+
+    HU are `hu_offset + hu_slope * grey`, dithered within a grey's width. Beyond the slab they are air and the
+    label is `UNKNOWN`.
+
+    Args:
+        source: the slabs, one `case_XXXXX.npz` per patient.
+        root: receives the slices.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("name", "case", "patient", "z"))
+    for path in sorted(source.glob("case_*.npz")):
+        generator = np.random.default_rng([int(path.stem.split("_")[1]), 19])
+        with np.load(path, allow_pickle=False) as slab:
+            arrays = {name: slab[name] for name in slab.files}
+        for grey, label, z, slope in zip(
+            *(arrays[name] for name in ("grey", "label", "z", "hu_slope")), strict=True
+        ):
+            dither = generator.uniform(-0.5, 0.5, grey.shape)
+            hu, labels = np.full((512, 512), -1024, np.int16), np.full((512, 512), UNKNOWN, np.uint8)
+            hu[SLAB_PIXELS, SLAB_PIXELS] = np.rint(arrays["hu_offset"] + slope * (grey + dither))
+            labels[SLAB_PIXELS, SLAB_PIXELS] = label
+            name = f"{path.stem}_z{int(z):04d}"
+            np.savez_compressed(root / f"{name}.npz", hu=hu, label=labels)
+            writer.writerow((name, f"slab_{path.stem}", path.stem, int(z)))
+    write_text_atomically(root / "index.csv", table.getvalue())
+
+
 def load_material(work: Path, data: Path = DATA) -> Material:
     """The cohort of `cohort.toml`, with a working folder."""
     return Material(load_settings(Cohort, HERE / "cohort.toml"), data, work)
@@ -204,7 +253,7 @@ def main() -> None:
     """Print who is in which fold."""
     material = load_material(Path("runs/crossval"))
     table = Table("fold", "patients", "of them with whole scans", "single slices")
-    folds, cases = material.folds(), material.slice_cases()
+    folds, cases = material.folds(), (*material.slice_cases(), *material.slab_cases())
     for fold in range(material.cohort.folds):
         patients = [patient for patient, number in folds.items() if number == fold]
         scans = [scan.patient for scan in material.cohort.scans if scan.fold == fold]

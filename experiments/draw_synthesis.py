@@ -14,8 +14,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from renalmap.dataset.phantom import PhantomConfig, make_phantom
 from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.phantom import PhantomConfig, make_phantom
 from renalmap.report.page import Ink, Page
 from renalmap.report.palette import KIDNEY_COLOUR, TUMOUR_COLOUR
 from renalmap.report.panel import GreyWindow, draw_panel

@@ -15,9 +15,9 @@ import typer
 from numpy.typing import NDArray
 
 import renalmap
-from renalmap.dataset.phantom import Lesion, Phantom, PhantomConfig, make_phantom
 from renalmap.imaging.in_memory import volume_from_array
 from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.phantom import Lesion, Phantom, PhantomConfig, make_phantom
 from renalmap.preprocess import crop_boxes
 from renalmap.report.page import Ink, Page
 from renalmap.report.palette import KIDNEY_COLOUR, TUMOUR_COLOUR

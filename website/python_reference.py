@@ -25,7 +25,7 @@ SECTIONS: Final = {
             "renalmap.measure.Diameter",
             "renalmap.measure.Point",
             "renalmap.measure.Speck",
-            "renalmap.measure.MeasurementFlag",
+            "renalmap.anatomy.Flag",
         ),
     ),
     "Quality": (

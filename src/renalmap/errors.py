@@ -44,7 +44,10 @@ failed while the others went on (exit code 1).
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 
 class RenalMapError(Exception):
@@ -233,3 +236,25 @@ class CasesFailedError(CaseError):
     """
 
     failures: tuple[RenalMapError, ...] = ()
+
+
+def as_case_error(where: Path | str, error: Exception) -> RenalMapError:
+    """What went wrong with one case of several as an error of ours, whoever raised it.
+
+    Args:
+        where: the case, named where the error itself does not say.
+        error: one of ours stays as it is; of the system's, the file and the reason are told.
+    """
+    if isinstance(error, RenalMapError):
+        return error
+    if isinstance(error, OSError) and error.strerror:  # gzip's have a text alone
+        file = error.filename or "a file could not be read or written"
+        return CaseError(f"{file}: {error.strerror}", where=where)
+    return CaseError(f"{type(error).__name__}: {error}", where=where)
+
+
+def describe_failure(where: Path | str, error: Exception) -> str:
+    """What is said of one case of several that failed; a mistake in the program is logged with its traceback."""
+    known = isinstance(error, (RenalMapError, OSError))  # the latter: no permission, a full disk
+    logger.log(logging.INFO if known else logging.ERROR, "%s failed", where, exc_info=error)
+    return str(as_case_error(where, error))

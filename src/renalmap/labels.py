@@ -1,10 +1,13 @@
-"""The labels of KiTS and the regions that are scored."""
+"""The labels of KiTS, the regions that are scored, the patient's sides."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 BACKGROUND: Final = 0
 KIDNEY: Final = 1
@@ -12,9 +15,18 @@ TUMOUR: Final = 2
 CYST: Final = 3
 """KiTS21's and KiTS23's; KiTS19 marks cysts as kidney, and so do the networks."""
 
+UNKNOWN: Final = 255
+"""Nobody looked there: training, statistics and scores leave such voxels out. nnU-Net calls it the ignore
+label. Only references have it; no network gives it."""
+
 LABEL_NAMES: Final[Mapping[int, str]] = MappingProxyType(
     {BACKGROUND: "background", KIDNEY: "kidney", TUMOUR: "tumour", CYST: "cyst"}
 )
+
+Side = Literal["left", "right"]
+"""The patient's."""
+
+SIDES: Final[tuple[Side, ...]] = get_args(Side)
 
 REGIONS: Final[Mapping[str, frozenset[int]]] = MappingProxyType(
     {
@@ -27,3 +39,15 @@ REGIONS: Final[Mapping[str, frozenset[int]]] = MappingProxyType(
 )
 """A region is a union of labels. KiTS19 scores "kidney" as kidney + tumour; the last two and the tumour
 are the hierarchical classes of KiTS21 and KiTS23."""
+
+
+def is_foreground(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where a label map shows kidney, tumour or cyst: neither background nor unknown."""
+    shown: NDArray[np.bool_] = (labels != BACKGROUND) & (labels != UNKNOWN)
+    return shown
+
+
+def is_known(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where a label map says what there is, background included."""
+    known: NDArray[np.bool_] = labels != UNKNOWN
+    return known

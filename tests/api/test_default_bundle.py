@@ -12,10 +12,10 @@ import pytest
 from renalmap.api.demo import DEMO_PHANTOM, run_demo
 from renalmap.api.segment import segment_scans
 from renalmap.bundle import Bundle, default_bundle_path
-from renalmap.dataset.phantom import make_phantom
 from renalmap.evaluation import evaluate_case
 from renalmap.imaging import Volume, read_geometry, read_label_map, read_volume
 from renalmap.inference.cascade import Cascade, SegmentOptions
+from renalmap.phantom import make_phantom
 
 
 def test_the_default_bundle_is_whole():
@@ -28,7 +28,9 @@ def test_the_demonstration_finds_kidneys_and_tumour(tmp_path):
     for path in (result.scan, result.segmentation, result.overview):
         assert path.stat().st_size > 1000
     assert result.overview.read_bytes().startswith(b"\x89PNG")
-    assert read_label_map(result.segmentation).geometry.matches(read_geometry(result.scan))
+    assert read_label_map(result.segmentation).geometry.matches(
+        read_geometry(result.scan), tolerance_mm=1e-2
+    )
     assert result.report.status == "ok"
     assert result.score.kidney_dice >= 0.8
     assert result.score.tumour_dice > 0.3

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 from pydicom import dcmread
-from tests.api.test_dicom_seg import write_series
+from tests.api.series import write_series
 
 from renalmap.imaging import read_label_map
 

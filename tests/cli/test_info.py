@@ -50,7 +50,7 @@ def test_info_says_what_would_be_taken_and_why(cli, study):
     result = cli("info", study)
     assert result.code == 0, said(result)
     assert "segment would take series 2 Abd portal ***: axial CT, soft tissue" in said(result)
-    assert "not taken by itself: localizer" in said(result)
+    assert "not taken by itself: scout" in said(result)
     assert "Explicit VR Little Endian" in said(result)
     assert "left out: 1 files that are no DICOM" in said(result)
     for text in (said(result), said(cli("info", study, "--json"))):
@@ -65,8 +65,8 @@ def test_info_json_has_all_that_is_known(cli, study):
     assert (found["series_uid"], found["acquisition"], found["refusal"]) == (UIDS["soft"], None, None)
     (one,) = found["studies"]
     scout, soft, lung = sorted(one["series"], key=lambda each: each["number"])
-    assert scout["why_not"] == "localizer"
-    assert scout["skipped"] == {"localizer": 1}
+    assert scout["why_not"] == "scout"
+    assert scout["skipped"] == {"scout": 1}
     assert soft["taken"]
     assert not lung["taken"]
     assert (soft["slices"], soft["spacing_mm"], soft["orientation"]) == (4, [5.0, 0.5, 0.75], "axial")

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import json
 import os
-from functools import partial
-from types import SimpleNamespace
+import signal
 
 import numpy as np
 import pytest
 
-from renalmap.errors import RenalMapError
+from renalmap.dataset.workers import _Pool
 
 
 @pytest.fixture
@@ -61,12 +60,28 @@ def test_no_data_set_ends_with_code_2(cli, tmp_path):
     assert "nnU-Net" in finished.stderr
 
 
-def test_a_process_that_dies_is_told():
-    from renalmap.api import inspect as module
+def test_a_killed_process_costs_its_own_case(cli, masks, monkeypatch):
+    whole = json.loads(cli("inspect", masks, "--json").stdout)["cases"]
+    start = _Pool._start
 
-    task = SimpleNamespace(run=partial(os._exit, 1))
-    with pytest.raises(RenalMapError, match=r"died.*memory.*--jobs"):
-        list(module._in_processes([task], 2))  # type: ignore[list-item]
+    def start_and_kill(pool, task):
+        start(pool, task)
+        if task.name == "case_00001":
+            (at_work,) = [worker for worker in pool._workers if worker.task is task]
+            os.kill(at_work.process.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(_Pool, "_start", start_and_kill)
+    finished = cli("inspect", masks, "--json", "--jobs", 2)
+    assert (finished.code, finished.stderr) == (1, "")
+    cases = json.loads(finished.stdout)["cases"]
+    assert [cases[0], cases[2]] == [whole[0], whole[2]]
+    (finding,) = [each for each in cases[1]["findings"] if each["severity"] == "error"]
+    assert finding["check"] == "not_inspected"
+    assert finding["text"] == (
+        "the process at work on this case was ended (got signal 9 (SIGKILL), which the system sends when "
+        "memory runs out). Lower --jobs"
+    )
+    assert cases[1]["mask"] == whole[1]["mask"]
 
 
 def test_single_slices_are_refused(cli, tmp_path):

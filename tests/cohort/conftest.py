@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from tests.processes import DaskProcesses, end
 
-from renalmap.dataset.phantom import PhantomConfig, make_phantom
 from renalmap.imaging import write_volume
+from renalmap.phantom import PhantomConfig, make_phantom
 
 
 @pytest.fixture(scope="session")

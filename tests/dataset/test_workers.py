@@ -34,7 +34,7 @@ def test_a_case_that_fails_leaves_the_others_alone(jobs):
         "refuse": "refuse: a mask holds unknown labels (got 9)",
         "run out of memory": "run out of memory: there was not enough memory for this case. Lower --jobs or "
         "--memory-gb; what is finished stays, and the same command goes on",
-        "lose permission": "lose permission: [Errno 13] Permission denied: 'mask.nii.gz'",
+        "lose permission": "lose permission: mask.nii.gz: Permission denied",
     }
     assert type(outcomes["run out of memory"].error) is CaseError
     assert type(outcomes["refuse"].error) is LabelError

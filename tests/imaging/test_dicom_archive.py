@@ -15,7 +15,7 @@ from tests.imaging.conftest import source_of
 
 from renalmap.errors import TruncatedFileError, UnreadableImageError, UnsafeArchiveError
 from renalmap.imaging import read_geometry, read_label_map, read_volume
-from renalmap.imaging.dicom.archive import Archive, ArchiveLimits, check_deflated
+from renalmap.imaging.dicom_files.archive import Archive, ArchiveLimits, check_deflated
 
 MIB = 2**20
 

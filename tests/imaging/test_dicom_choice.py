@@ -69,7 +69,7 @@ def test_what_is_no_axial_ct_is_left_out_by_name(add):
     path = add(11, 9, ImageOrientationPatient=[1, 0, 0, 0, np.cos(0.7), np.sin(0.7)])
 
     assert reasons(path) == {
-        1: "localizer",
+        1: "scout",
         2: None,
         3: "reformat",
         4: "coronal, not axial",
@@ -81,13 +81,13 @@ def test_what_is_no_axial_ct_is_left_out_by_name(add):
         10: "a single slice",
         11: "oblique",
     }
-    assert taken(path) == (2, "the only axial CT series that is no localizer, report or reformat")
+    assert taken(path) == (2, "the only axial CT series that is no scout, report or reformat")
 
 
 def test_a_study_without_any_axial_ct_names_what_it_holds(add):
     add(1, 2, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     path = add(2, 9, ImageType=["DERIVED", "SECONDARY", "REFORMATTED"])
-    found = r"series 2 'Abdomen': reformat.*series 1 'Abdomen': localizer"
+    found = r"series 2 'Abdomen': reformat.*series 1 'Abdomen': scout"
     with pytest.raises(NoImagesError, match=found) as caught:
         read_volume(path)
     assert caught.value.exit_code == 2

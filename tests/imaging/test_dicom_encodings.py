@@ -26,6 +26,7 @@ from tests.imaging.conftest import source_of
 from renalmap.errors import MissingSliceError, TruncatedFileError, UnreadableImageError
 from renalmap.imaging import LabelMap, read_volume
 from renalmap.imaging.dicom.catalogue import read_catalogue
+from renalmap.imaging.dicom.placing import labels_on_instances
 
 ROWS_COLUMNS = (48, 64)
 SPACING_MM = (0.6, 0.9)
@@ -209,7 +210,7 @@ def test_an_enhanced_ct_reads_frame_by_frame(tmp_path, pack, syntax):
         assert [each.frame for each in source_of(volume).instances] == [2, 3, 1]
         assert {each.sop_instance_uid for each in source_of(volume).instances} == {"1.2.3.4"}
     labels = (volume.hu > 0).astype(np.uint8)
-    returned = source_of(volume).labels_on_instances(LabelMap(labels, volume.geometry))
+    returned = labels_on_instances(LabelMap(labels, volume.geometry), source_of(volume))
     np.testing.assert_array_equal(returned, labels)
     assert read_catalogue(path).series[0].kernel == "Br40d"
 

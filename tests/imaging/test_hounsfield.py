@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from renalmap.imaging import Volume, build_geometry, describe_hounsfield_doubt
+from renalmap.imaging import Volume, build_geometry, doubt_hounsfield
 
 
 def volume_spanning(low, high):
@@ -23,12 +23,16 @@ def volume_spanning(low, high):
     ],
 )
 def test_values_that_cannot_be_hu_are_described(low, high, looks_like):
-    doubt = describe_hounsfield_doubt(volume_spanning(low, high))
+    doubt = doubt_hounsfield(volume_spanning(low, high))
     assert doubt is not None
-    assert looks_like in doubt
-    assert doubt.startswith("scan_7: ")
+    assert looks_like in doubt.looks_like
+    assert str(doubt).startswith(f"the values run from {low} to {high} and cannot be")
+    assert (
+        doubt.warning("scan: 7")
+        == f"scan: 7: {doubt}. The result is not to be trusted; give the original CT"
+    )
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1024, 3071), (-3024, 1500), (-1000, 240), (-6986, 18326)])
 def test_a_real_span_raises_no_doubt(low, high):
-    assert describe_hounsfield_doubt(volume_spanning(low, high)) is None
+    assert doubt_hounsfield(volume_spanning(low, high)) is None

@@ -7,19 +7,19 @@ import csv
 import numpy as np
 import pytest
 
-from renalmap.dataset.phantom import PhantomConfig, make_phantom
+from renalmap.anatomy import track_body
+from renalmap.anatomy.voxels import find_components
 from renalmap.imaging import LabelMap, Volume, build_geometry, read_label_map, read_volume
 from renalmap.imaging.volume import Box
 from renalmap.inference.enhancement import bright_tissue_share, hollow_ml_above, vessel_hu
 from renalmap.inference.phase import ContrastReport, KidneyHu, guess_phase, tell_contrast, tell_phase
-from renalmap.measure.anatomy import find_parts
-from renalmap.measure.midline import track_body
+from renalmap.phantom import PhantomConfig, make_phantom
 
 AFFINE = np.array([[0, 0, -1.0, 0], [0, -1.0, 0, 0], [5.0, 0, 0, 0], [0, 0, 0, 1.0]])
 
 
 def guess(volume: Volume, labels: LabelMap) -> ContrastReport:
-    boxes = [part.box for part in find_parts(labels, (1, 2))]
+    boxes = [part.box for part in find_components(labels, (1, 2))]
     return guess_phase(volume, labels, boxes, track_body(volume))
 
 
@@ -198,7 +198,7 @@ def test_contrast_agent_in_the_pelvis_is_the_excretory_phase():
     """The phantom knows no excretory phase: its portal one, with 700 HU in the kidneys' hollow."""
     case = phantom("portal", 4)
     hu = case.scan.hu.copy()
-    for part in find_parts(case.labels, (1, 2)):
+    for part in find_components(case.labels, (1, 2)):
         for z in range(part.box.start[0], part.box.stop[0]):
             kidney = case.labels.labels[z] > 0
             y, x = np.nonzero(kidney)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from renalmap.anatomy import Anatomy
 from renalmap.bundle import CalibrationCurve, ConfidenceCalibration
 from renalmap.imaging import LabelMap, Volume, build_geometry
 from renalmap.inference.cascade import Segmentation
 from renalmap.inference.probability import RegionProbability
-from renalmap.inference.quality import QualityReport, assess_quality, describe_flags
-from renalmap.measure.midline import track_body
+from renalmap.inference.quality import QualityReport, assess_quality, describe_quality
 
 BLOOD_HU, KIDNEY_HU = 40, 170
 
@@ -40,30 +40,37 @@ class Case:
         hu[self.labels > 0] = KIDNEY_HU
         return hu
 
+    @property
+    def anatomy(self) -> Anatomy:
+        z_mm, y_mm, x_mm = self.spacing_mm
+        affine = np.zeros((4, 4))
+        affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = z_mm, -y_mm, -x_mm, 1.0
+        geometry = build_geometry(self.shape, affine)
+        return Anatomy.of(LabelMap(self.labels, geometry), Volume(self.hu(), geometry))
+
     def assess(
         self,
         probability: float = 1.0,
         calibration: ConfidenceCalibration | None = None,
         notes: tuple[str, ...] = (),
     ) -> QualityReport:
-        z_mm, y_mm, x_mm = self.spacing_mm
-        affine = np.zeros((4, 4))
-        affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = z_mm, -y_mm, -x_mm, 1.0
-        geometry = build_geometry(self.shape, affine)
-        certain = round(255 * probability)
-        volume = Volume(self.hu(), geometry)
+        anatomy, certain = self.anatomy, round(255 * probability)
+        assert anatomy.body is not None
         found = Segmentation(
-            LabelMap(self.labels, geometry),
+            anatomy.label_map,
             (),
             {},
             {
                 "kidney": RegionProbability((0, 0, 0), (self.labels > 0).astype(np.uint8) * certain),
                 "tumour": RegionProbability((0, 0, 0), (self.labels == 2).astype(np.uint8) * certain),
             },
-            track_body(volume),
+            anatomy.body,
             notes=notes,
         )
-        return assess_quality(volume, found, calibration)
+        return assess_quality(anatomy, found, calibration)
+
+    def told(self, report: QualityReport) -> list[str]:
+        return describe_quality(report, self.anatomy)
 
 
 def both_kidneys(**settings) -> Case:
@@ -77,9 +84,10 @@ def both_kidneys(**settings) -> Case:
 
 
 def test_two_whole_kidneys_raise_no_flag():
-    report = both_kidneys().assess()
+    case = both_kidneys()
+    report = case.assess()
     assert report.flags == []
-    assert describe_flags(report) == []
+    assert case.told(report) == []
     left, right = report.kidneys
     assert (left.side, right.side) == ("left", "right")
     assert left.kidney_ml == right.kidney_ml == pytest.approx(10 * 20 * 20 * 16 / 1000)
@@ -97,10 +105,11 @@ def test_volumes_are_in_ml_on_unequal_spacing():
 
 @pytest.mark.parametrize(("x", "side"), [(20, "right"), (80, "left")])
 def test_one_kidney_alone_is_said(x, side):
-    report = Case().put(1, slice(5, 15), slice(30, 50), slice(x, x + 20)).assess()
+    case = Case().put(1, slice(5, 15), slice(30, 50), slice(x, x + 20))
+    report = case.assess()
     assert report.flags == ["only_one_kidney_found"]
     assert report.kidneys_found.model_dump() == {"left": side == "left", "right": side == "right"}
-    (text,) = describe_flags(report)
+    (text,) = case.told(report)
     assert text.startswith(f"only the {side} kidney was found")
 
 
@@ -135,7 +144,7 @@ def test_a_horseshoe_is_shared_out_by_the_midline():
     assert left.crosses_midline
     assert right.crosses_midline
     assert left.kidney_ml == right.kidney_ml == pytest.approx((4000 + 160) * 0.016)
-    (text,) = describe_flags(report)
+    (text,) = case.told(report)
     assert "horseshoe" in text
     assert left.confidence == pytest.approx(1.0)
 
@@ -167,9 +176,7 @@ def test_a_kidney_that_the_scan_cuts_is_incomplete(place, border, words):
     left, right = report.kidneys
     assert (left.borders, left.incomplete) == ([border], True)
     assert (right.borders, right.incomplete) == ([], False)
-    assert describe_flags(report) == [
-        f"the left kidney is cut off ({words}): its volumes are lower bounds"
-    ]
+    assert case.told(report) == [f"the left kidney is cut off ({words}): its measures are lower bounds"]
 
 
 def test_a_kidney_at_the_pictures_right_edge_is_the_right_one():
@@ -269,7 +276,7 @@ def test_specks_of_tumour_are_counted_and_not_listed():
         case.put(2, slice(8, 9), slice(40, 41), slice(x, x + 1))
     report = case.assess()
     assert (report.tumours, report.tumour_specks) == ([], 3)
-    assert report.kidneys[0].tumour_ml == pytest.approx(0.05, abs=0.01)
+    assert report.kidneys[0].tumour_ml == 0.0, "as in the measurements, specks are in no volume"
 
 
 def test_a_calibration_maps_the_raw_scores():
@@ -303,11 +310,12 @@ def test_an_unenhanced_scan_has_raw_scores_and_no_confidence():
             return hu
 
     case = Unenhanced().put(1, slice(5, 15), slice(30, 50), slice(20, 40))
-    case.put(2, slice(5, 15), slice(30, 50), slice(80, 100))
+    case.put(1, slice(5, 15), slice(30, 50), slice(80, 84))
+    case.put(2, slice(5, 15), slice(30, 50), slice(84, 100))
     report = case.assess()
     assert report.contrast.contrast == "unenhanced"
     assert report.flags == ["no_contrast_phase_recognised"]
-    (text,) = describe_flags(report)
+    (text,) = case.told(report)
     assert text.startswith(
         "no contrast phase was recognised: the scan looks unenhanced (blood about 40 HU)"
     )
@@ -324,6 +332,7 @@ def test_the_report_survives_json():
 
 
 def test_the_cascades_notes_are_told():
-    report = both_kidneys().assess()
+    case = both_kidneys()
+    report = case.assess()
     noted = report.model_copy(update={"notes": ["three kidney-sized components: all stay"]})
-    assert describe_flags(noted) == ["three kidney-sized components: all stay"]
+    assert case.told(noted) == ["three kidney-sized components: all stay"]

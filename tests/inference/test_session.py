@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from renalmap.bundle import LOCALIZER_FILE, SEGMENTER_FILE, Bundle, default_bundle_path
-from renalmap.dataset.phantom import PhantomConfig, make_phantom
 from renalmap.errors import BundleError, ConfigError, MissingDependencyError
 from renalmap.inference.cascade import Cascade
 from renalmap.inference.session import (
@@ -23,6 +22,7 @@ from renalmap.inference.session import (
     is_installed,
     open_session,
 )
+from renalmap.phantom import PhantomConfig, make_phantom
 
 needs_openvino = pytest.mark.skipif(not is_installed("openvino"), reason="needs the extra openvino")
 LINUX = sys.platform == "linux"

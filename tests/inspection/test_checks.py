@@ -249,7 +249,7 @@ def test_the_table_and_the_folder_disagree(kits, hu, labels):
 
 
 def test_no_issue_of_one_kits_is_told_of_another():
-    from renalmap.dataset.inspection.known import known_issues
+    from renalmap.inspection.known import known_issues
 
     def of(number, edition):
         return [finding.text for finding in known_issues(f"case_{number:05d}", edition)]
@@ -268,3 +268,18 @@ def test_nnunets_folder_is_inspected(tmp_path, write_scan, hu, labels):
     report = inspect(tmp_path)
     assert (report.layout, report.edition, report.worst) == ("nnunet", None, None)
     assert report.cases[0].tumour_ml == pytest.approx(600 * 1.68 / 1000, abs=0.01)
+
+
+def test_a_colon_in_a_files_name_does_not_cut_what_is_said_of_its_values(
+    tmp_path, write_scan, hu, labels
+):
+    eight_bit = hu.clip(0, 255).astype(np.uint8)
+    write_scan(tmp_path / "imagesTr" / "phase: late. 2_0000.nii.gz", eight_bit)
+    write_scan(tmp_path / "labelsTr" / "phase: late. 2.nii.gz", labels)
+    names = {"background": 0, "kidney": 1, "tumor": 2}
+    (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}, "labels": names}))
+    (finding,) = findings(inspect(tmp_path))["intensity"]
+    assert finding == (
+        f"error: the values run from 0 to {eight_bit.max()} and cannot be Hounsfield units: they look like an "
+        "8-bit picture (0..255), windowed or converted"
+    )

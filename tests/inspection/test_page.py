@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from renalmap.api.inspect import inspect
-from renalmap.dataset.inspection import CaseInspection, Finding
 from renalmap.errors import PathMissingError
 from renalmap.imaging import read_label_map, read_volume
+from renalmap.inspection import CaseInspection, Finding
 from renalmap.report.inspection import inspection_page
 from renalmap.report.palette import TUMOUR_COLOUR
 from renalmap.report.thumbnail import THUMBNAIL_PX, draw_thumbnail

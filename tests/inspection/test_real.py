@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from renalmap.api.inspect import inspect
-from renalmap.dataset.inspection.phases import find_second_phase, silhouette
 from renalmap.imaging import read_volume
+from renalmap.inspection.phases import find_second_phase, silhouette
 
 
 @pytest.fixture(scope="module")

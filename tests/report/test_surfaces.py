@@ -8,10 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from renalmap.dataset.phantom import Lesion, PhantomConfig, make_phantom
+from renalmap.anatomy import Anatomy, Voxels
 from renalmap.errors import MissingDependencyError
 from renalmap.imaging.orientation import build_geometry
 from renalmap.imaging.volume import Box, LabelMap
+from renalmap.phantom import Lesion, PhantomConfig, make_phantom
 from renalmap.report.mesh_files import write_glb, write_stl
 from renalmap.report.structures import Structure, find_structures
 from renalmap.report.surfaces import make_surface
@@ -49,7 +50,7 @@ def ellipsoid(geometry, centre_ras_mm=CENTRE_RAS_MM, semi_axes_mm=SEMI_AXES_MM):
 
 
 def structure(mask):
-    return Structure("left_kidney", 1, Box((0, 0, 0), mask.shape), mask)
+    return Structure("left_kidney", 1, Voxels(Box((0, 0, 0), mask.shape), mask))
 
 
 def closed(surface):
@@ -155,7 +156,7 @@ def phantom():
 
 
 def test_a_phantom_becomes_two_kidneys_and_two_tumours(phantom):
-    structures = find_structures(phantom.labels, phantom.scan)
+    structures = find_structures(Anatomy.of(phantom.labels, phantom.scan))
     assert [one.name for one in structures.found] == [
         "left_kidney",
         "right_kidney",
@@ -163,8 +164,7 @@ def test_a_phantom_becomes_two_kidneys_and_two_tumours(phantom):
         "tumour_2",
     ]
     voxels = {
-        label: sum(int(one.inside.sum()) for one in structures.found if one.label == label)
-        for label in (1, 2)
+        label: sum(one.voxels.size for one in structures.found if one.label == label) for label in (1, 2)
     }
     voxel_ml = phantom.labels.geometry.voxel_ml
     for label, ml in phantom.volumes_ml.items():
@@ -184,7 +184,7 @@ def test_specks_are_left_out_and_counted(phantom):
     marked = phantom.labels.labels.copy()
     marked[0, 0, :2] = 2
     marked[0, 5, 5] = 1
-    structures = find_structures(LabelMap(marked, phantom.labels.geometry))
+    structures = find_structures(Anatomy.of(LabelMap(marked, phantom.labels.geometry)))
     assert len(structures.found) == 4
     assert structures.left_out == 2
     assert structures.left_out_ml == pytest.approx(3 * phantom.labels.geometry.voxel_ml)
@@ -193,7 +193,9 @@ def test_specks_are_left_out_and_counted(phantom):
 def test_cysts_are_solids_of_their_own(phantom):
     marked = phantom.labels.labels.copy()
     marked[marked == 2] = 3
-    names = [one.name for one in find_structures(LabelMap(marked, phantom.labels.geometry)).found]
+    names = [
+        one.name for one in find_structures(Anatomy.of(LabelMap(marked, phantom.labels.geometry))).found
+    ]
     assert names == ["left_kidney", "right_kidney", "cyst_1", "cyst_2"]
 
 

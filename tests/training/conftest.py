@@ -97,7 +97,7 @@ def _make_stage(root: Path, classes: int, edge: int) -> Stage:
     network.eval()
     progress = Progress(step=10, best_score=None, in_channels=1, out_channels=classes, plan=PLAN)
     checkpoint = root / f"{classes}_classes.safetensors"
-    save_checkpoint(checkpoint, network, None, progress)
+    save_checkpoint(checkpoint, network, progress)
     graph = root / f"{classes}_classes.onnx"
     export_onnx(network, PLAN, graph)
     return Stage(network, checkpoint, graph)

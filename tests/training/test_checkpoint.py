@@ -12,6 +12,7 @@ from renalmap.networks.enet import ENet
 from renalmap.preprocess import Plan
 from renalmap.training.checkpoint import (
     Progress,
+    TrainingState,
     load_checkpoint,
     load_initial_weights,
     load_network,
@@ -48,9 +49,9 @@ def assert_same_weights(ours: ENet, theirs: ENet) -> None:
 def test_training_goes_on_as_if_never_saved(tmp_path: Path):
     network, optimizer = trained()
     path = tmp_path / "last.safetensors"
-    save_checkpoint(path, network, optimizer, progress())
+    save_checkpoint(path, network, progress(), TrainingState(network, optimizer))
     other, other_optimizer = trained(seed=5)
-    assert load_checkpoint(path, other, other_optimizer) == progress()
+    assert load_checkpoint(path, other, TrainingState(other, other_optimizer)) == progress()
     assert_same_weights(network, other)
     _steps(network, optimizer, 2)
     _steps(other, other_optimizer, 2)
@@ -60,7 +61,7 @@ def test_training_goes_on_as_if_never_saved(tmp_path: Path):
 
 def test_a_checkpoint_alone_gives_its_network_ready_to_use(tmp_path: Path):
     network, _ = trained(classes=3)
-    save_checkpoint(tmp_path / "best.safetensors", network, None, progress(3))
+    save_checkpoint(tmp_path / "best.safetensors", network, progress(3))
     loaded, found = load_network(tmp_path / "best.safetensors")
     assert found == progress(3)
     assert not loaded.training
@@ -70,7 +71,7 @@ def test_a_checkpoint_alone_gives_its_network_ready_to_use(tmp_path: Path):
 def test_initial_weights_are_taken_where_they_fit(tmp_path: Path):
     localizer, _ = trained(classes=2)
     path = tmp_path / "localizer.safetensors"
-    save_checkpoint(path, localizer, None, progress())
+    save_checkpoint(path, localizer, progress())
     segmenter, _ = trained(classes=3, seed=1)
     before = segmenter.full_convolution.weight.clone()
     skipped = load_initial_weights(path, segmenter)
@@ -81,14 +82,14 @@ def test_initial_weights_are_taken_where_they_fit(tmp_path: Path):
 
 def test_initial_weights_of_something_else_are_refused(tmp_path: Path):
     path = tmp_path / "other.safetensors"
-    save_checkpoint(path, torch.nn.Linear(3, 3), None, progress())
+    save_checkpoint(path, torch.nn.Linear(3, 3), progress())
     with pytest.raises(StoreError, match="no weight that fits"):
         load_initial_weights(path, ENet(1, 2))
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path):
     network, _ = trained(classes=2)
-    save_checkpoint(tmp_path / "x.safetensors", network, None, progress())
+    save_checkpoint(tmp_path / "x.safetensors", network, progress())
     with pytest.raises(StoreError, match="of another network"):
         load_checkpoint(tmp_path / "x.safetensors", ENet(1, 3))
 
@@ -108,7 +109,7 @@ def test_checkpoints_that_cannot_be_read(tmp_path: Path, damage: str, told: str)
     if damage == "empty":
         path.touch()
     elif damage == "truncated":
-        save_checkpoint(path, network, None, progress())
+        save_checkpoint(path, network, progress())
         path.write_bytes(path.read_bytes()[:-1000])
     elif damage == "foreign":
         torch.save(network.state_dict(), path)

@@ -51,7 +51,7 @@ def members(segmenter, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[E
             )
     runs = [tmp_path_factory.mktemp(f"fold{number}") for number in range(2)]
     for network, run in zip((first, second), runs, strict=True):
-        save_checkpoint(run / "best.safetensors", network, None, progress)
+        save_checkpoint(run / "best.safetensors", network, progress)
     labels = [network(images(4, 32)).argmax(dim=1) for network in (first, second)]
     assert float((labels[0] != labels[1]).float().mean()) > 0.05
     return [first, second], runs
@@ -133,7 +133,7 @@ def test_networks_that_do_not_belong_together_are_named(
     network, progress = load_network(segmenter.checkpoint)
     plan = Plan.model_validate(progress.plan.model_dump() | {"clip_hu": (0, 255)})
     other = tmp_path / "other.safetensors"
-    save_checkpoint(other, network, None, progress.model_copy(update={"plan": plan}))
+    save_checkpoint(other, network, progress.model_copy(update={"plan": plan}))
     for segmenters, message in (
         ([segmenter.checkpoint, other], r"other\.safetensors: networks to be averaged.*different Plans"),
         ([segmenter.checkpoint, localizer.checkpoint], r"of the other stage.*got 2 classes; expected 3"),

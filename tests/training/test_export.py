@@ -132,7 +132,7 @@ def test_a_graph_that_differs_from_its_network_makes_no_bundle(
     with torch.no_grad():
         network.full_convolution.weight.mul_(-1)
     changed = tmp_path / "changed.safetensors"
-    save_checkpoint(changed, network, None, progress)
+    save_checkpoint(changed, network, progress)
     with pytest.raises(ExportMismatchError, match=r"segmenter\.onnx.*of pixels differ"):
         export_bundle(store, localizer.checkpoint, changed, tmp_path / "bundle", BundleExtras(""))
     assert [path.name for path in tmp_path.iterdir()] == ["changed.safetensors"]
@@ -153,7 +153,7 @@ def test_stages_with_different_plans_are_refused(
     network, progress = load_network(localizer.checkpoint)
     plan = Plan.model_validate(progress.plan.model_dump() | changes)
     other = tmp_path / "other.safetensors"
-    save_checkpoint(other, network, None, progress.model_copy(update={"plan": plan}))
+    save_checkpoint(other, network, progress.model_copy(update={"plan": plan}))
     with pytest.raises(StoreError, match="different Plans"):
         export_bundle(store, other, segmenter.checkpoint, tmp_path / "bundle", BundleExtras(""))
 
@@ -213,7 +213,7 @@ def test_stage_1_may_be_reduced_without_stage_2_knowing(
     network, progress = load_network(localizer.checkpoint)
     plan = Plan.model_validate(progress.plan.model_dump() | {"localizer_reduction": 2})
     reduced = tmp_path / "reduced.safetensors"
-    save_checkpoint(reduced, network, None, progress.model_copy(update={"plan": plan}))
+    save_checkpoint(reduced, network, progress.model_copy(update={"plan": plan}))
     bundle = export_bundle(store, reduced, segmenter.checkpoint, tmp_path / "bundle", BundleExtras(""))
     assert bundle.plan == plan
 

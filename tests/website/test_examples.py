@@ -25,8 +25,8 @@ import typer
 from website.cli_reference import commands_of
 
 from renalmap.cli.app import app
-from renalmap.dataset.phantom import Lesion, PhantomConfig, make_phantom
 from renalmap.imaging import write_volume
+from renalmap.phantom import Lesion, PhantomConfig, make_phantom
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/**/*.md")])

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from renalmap.api.mesh import MeshReport, write_meshes
-from renalmap.api.report import report_result
 from renalmap.api.result import Result
 from renalmap.errors import ConfigError
 from renalmap.imaging.files import check_writable
@@ -97,9 +96,7 @@ class Beside:
         report = self.prepare(stem, overwrite=overwrite)
         meshes = None
         if self.mesh is not None:
-            meshes = write_meshes(
-                result.label_map, result.volume, self.mesh, prefix=f"{stem}_", overwrite=overwrite
-            )
+            meshes = write_meshes(result.anatomy, self.mesh, prefix=f"{stem}_", overwrite=overwrite)
         if report is not None:
-            report_result(result, report, None if self.anonymize else names)
+            result.save_report(report, names=None if self.anonymize else names, overwrite=overwrite)
         return report, meshes

@@ -15,13 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from renalmap.config import RunRecord, load_settings
 from renalmap.dataset.cases import Case, find_cases
 from renalmap.dataset.estimate import available_cores, available_memory_bytes
-from renalmap.dataset.phantom import PhantomConfig, write_kits_layout
-from renalmap.dataset.prepare import Prepared, Progress, prepare_measured
+from renalmap.dataset.prepare import Prepared, prepare_measured
 from renalmap.dataset.split import PARTS, Part, Split, draw_split
 from renalmap.dataset.store import Store, StoreFormat, StoreSettings, read_entries
 from renalmap.dataset.workers import Workload
 from renalmap.errors import ConfigError, MissingDependencyError, OutputExistsError
+from renalmap.phantom import PhantomConfig, write_kits_layout
 from renalmap.preprocess import Plan
+from renalmap.progress import Progress
 from renalmap.report import draw_intensity_table, draw_slice_statistics
 
 logger = logging.getLogger(__name__)

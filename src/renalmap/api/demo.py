@@ -10,9 +10,9 @@ import numpy as np
 from renalmap.api.request import SegmentRequest
 from renalmap.api.score import draw_scan_overview
 from renalmap.api.segment import CaseReport, ScanProgress, segment_scans
-from renalmap.dataset.phantom import Lesion, PhantomConfig, make_phantom
 from renalmap.evaluation import CaseScore, evaluate_case
 from renalmap.imaging import read_label_map, write_volume
+from renalmap.phantom import Lesion, PhantomConfig, make_phantom
 
 DEMO_SEED = 19
 DEMO_PHANTOM = PhantomConfig(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from renalmap import __version__
+from renalmap.anatomy import LESION_LABELS, Anatomy, Lesion, Speck, SpeckKind, Voxels
 from renalmap.errors import InputError
 from renalmap.imaging import LabelMap, Volume
-from renalmap.imaging.dicom_seg.codes import STRUCTURES, Side
+from renalmap.imaging.dicom_seg.codes import STRUCTURES
 from renalmap.imaging.dicom_seg.sources import check_source
 from renalmap.imaging.dicom_seg.writing import (
     SegAlgorithm,
@@ -19,12 +20,10 @@ from renalmap.imaging.dicom_seg.writing import (
     write_dicom_seg,
 )
 from renalmap.imaging.nifti import is_nifti_name
-from renalmap.labels import CYST, TUMOUR
-from renalmap.measure.anatomy import Part
-from renalmap.measure.sides import assemble_kidneys, foreground_parts, locate_midline
+from renalmap.labels import KIDNEY, Side
 
 if TYPE_CHECKING:
-    from renalmap.imaging.dicom.source import DicomSource
+    from renalmap.imaging.dicom_files.source import DicomSource
 
 DICOM_SEG_SUFFIX = "_seg.dcm"
 
@@ -76,51 +75,33 @@ def save_dicom_seg(
     write_dicom_seg(dataset, out, overwrite=overwrite)
 
 
-def name_structures(label_map: LabelMap, volume: Volume) -> LabelMap:
+def name_structures(anatomy: Anatomy) -> LabelMap:
     """Tell the left kidney's voxels from the right's, and their lesions'.
 
-    Sides are those of `measure_label_map`: a kidney's pieces and their lesions are on the side of most of
-    its tissue, whole; only a kidney that lies on both sides is shared out by the body's midline. A lesion
-    apart from any kidney, or of a kidney that is shared out, is on the side of most of its voxels.
+    What has no side that can be told goes to that of most of its voxels: a segment must have one.
 
     Args:
-        label_map: kidney, tumour and cyst; axes (z, y, x).
-        volume: the scan, whose body tells where the midline is.
+        anatomy: of kidney, tumour and cyst.
 
     Returns:
         Numbers of `STRUCTURES` in place of labels; all 0 where the label map is.
     """
-    parts = foreground_parts(label_map)
-    midline = locate_midline(label_map, parts, volume)
+    label_map = anatomy.label_map
     named = np.zeros_like(label_map.labels)
+    numbers = {(structure.label, structure.side): structure.number for structure in STRUCTURES}
+    labels: dict[SpeckKind, int] = {"kidney": KIDNEY, **LESION_LABELS}
 
-    def name(part: Part, side: Side | None) -> None:
-        labels = label_map.labels[part.box.slices][part.inside]
-        named[part.box.slices][part.inside] = _table(side or part.side(midline.track))[labels]
+    def mark(voxels: Voxels, label: int, side: Side | None) -> None:
+        number = numbers[label, side or voxels.side(anatomy.midline.track)]
+        named[voxels.box.slices][voxels.inside] = number
 
-    whole: set[int] = set()
-    for kidney in assemble_kidneys(label_map, parts, midline):
-        for piece in kidney.parts:
-            name(piece, kidney.side)
-            whole.add(id(piece))
-    for part in parts:
-        if id(part) in whole:
-            continue
-        if not named[part.box.slices][part.inside].any():
-            name(part, None)
-        for lesion in (TUMOUR, CYST):
-            for found in part.only(label_map, lesion).connected():
-                name(found, None)
+    for kidney in anatomy.kidneys:
+        for tissue in kidney.own:
+            mark(tissue, KIDNEY, kidney.side)
+    others: list[Lesion | Speck] = [*anatomy.lesions, *anatomy.specks]
+    for one in others:
+        mark(one.voxels, labels[one.kind], one.side)
     return LabelMap(named, label_map.geometry, label_map.name)
-
-
-def _table(side: Side) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """A side's structure for each label."""
-    table = np.zeros(256, np.uint8)
-    for each in STRUCTURES:
-        if each.side == side:
-            table[each.label] = each.number
-    return table
 
 
 def _no_dicom(scan: Path) -> InputError:

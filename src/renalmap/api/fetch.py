@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +11,9 @@ from pydantic import BaseModel
 
 from renalmap.dataset.fetch.manifest import MANIFEST_NAME
 from renalmap.dataset.fetch.sources import OFFICIAL, DatasetName, Mirrors, list_files, parse_cases
-from renalmap.errors import MissingDependencyError, OutputExistsError
+from renalmap.errors import OutputExistsError
+from renalmap.extras import import_extra
+from renalmap.progress import Progress
 
 if TYPE_CHECKING:
     from renalmap.dataset.fetch.run import Outcome
@@ -70,15 +72,13 @@ class FetchReport(BaseModel):
     files: list[FileReport]
 
 
-def fetch_dataset(
-    request: FetchRequest, out: Path, progress: Callable[[str, int, int], None] = lambda *_: None
-) -> FetchReport:
+def fetch_dataset(request: FetchRequest, out: Path, progress: Progress = lambda *_: None) -> FetchReport:
     """Fetch a data set into KiTS19's layout, or what is missing of it.
 
     Args:
         request: what, from where and how.
         out: the data set's folder; made if it does not exist.
-        progress: told (what is done, bytes so far, in all), from several threads.
+        progress: called with bytes so far and in all, from several threads.
 
     Returns:
         One entry a file; those that failed are among them.
@@ -94,12 +94,7 @@ def fetch_dataset(
     files = list_files(request.dataset, numbers, request.mirrors, masks_only=request.masks_only)
     if out.exists() and not out.is_dir():
         raise OutputExistsError("the output is a file", where=out, expected="a folder's name")
-    try:
-        import httpx  # noqa: F401, PLC0415
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            "fetching needs httpx", hint="Run: pip install 'renalmap[fetch]'"
-        ) from error
+    import_extra("httpx", "fetching")
     from renalmap.dataset.fetch.run import Run, fetch_files  # noqa: PLC0415
     from renalmap.dataset.fetch.transfer import Patience  # noqa: PLC0415
 

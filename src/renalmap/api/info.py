@@ -9,13 +9,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from renalmap.errors import InputError, UnreadableImageError
-from renalmap.imaging import DicomChoice, describe_hounsfield_doubt, read_volume
+from renalmap.imaging import DicomChoice, doubt_hounsfield, read_volume
 from renalmap.imaging.dicom.catalogue import Acquisition, Catalogue, Series, read_catalogue
 from renalmap.imaging.dicom.choice import Chosen, choose
-from renalmap.imaging.dicom.fileset import check_complete
 from renalmap.imaging.dicom.headers import SliceHeader
 from renalmap.imaging.dicom.pixels import has_decoder
 from renalmap.imaging.dicom.stack import build_stack, check_regular
+from renalmap.imaging.dicom_files.fileset import check_complete
 from renalmap.imaging.nifti import stored_orientation
 from renalmap.imaging.reading import is_dicom_path
 
@@ -129,7 +129,7 @@ def describe_scan(path: Path, choice: DicomChoice = DicomChoice()) -> DicomInfo 
     """
     if not is_dicom_path(path):
         volume = read_volume(path)
-        geometry = volume.geometry
+        geometry, doubt = volume.geometry, doubt_hounsfield(volume)
         return NiftiInfo(
             path=str(path),
             shape_zyx=geometry.shape,
@@ -138,7 +138,7 @@ def describe_scan(path: Path, choice: DicomChoice = DicomChoice()) -> DicomInfo 
             values=str(volume.hu.dtype),
             lowest_hu=float(volume.hu.min()),
             highest_hu=float(volume.hu.max()),
-            doubt=describe_hounsfield_doubt(volume),
+            doubt=None if doubt is None else doubt.warning(volume.name),
         )
     catalogue = read_catalogue(path)
     chosen, refusal = _try(catalogue, choice)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from renalmap import __version__
-from renalmap.dataset.inspection import (
+from renalmap.dataset.layouts import Case, Dataset, Edition, LayoutName, read_dataset
+from renalmap.dataset.workers import Step, Task, Workload, run_tasks
+from renalmap.errors import DatasetError
+from renalmap.imaging.files import check_writable, write_text_atomically
+from renalmap.inspection import (
     CaseInspection,
     Finding,
     Severity,
@@ -21,15 +23,9 @@ from renalmap.dataset.inspection import (
     inspect_dataset,
     worst,
 )
-from renalmap.dataset.layouts import Case, Dataset, Edition, LayoutName, read_dataset
-from renalmap.dataset.workers import children_deaf_to_ctrl_c
-from renalmap.errors import DatasetError, RenalMapError
-from renalmap.imaging.files import check_writable, write_text_atomically
+from renalmap.progress import Progress
 from renalmap.report.inspection import inspection_page
 from renalmap.report.thumbnail import draw_thumbnail
-
-InspectProgress = Callable[[int, int, str], None]
-"""Told (cases done, cases in all, the case's id)."""
 
 
 class InspectionReport(BaseModel):
@@ -58,17 +54,18 @@ class InspectionReport(BaseModel):
 
 
 @dataclass(frozen=True)
-class _Task:
-    """One case's inspection, as it is sent to another process."""
+class _CaseWork:
+    """What another process needs to know to look a case over."""
 
     case: Case
     record: Mapping[str, Any] | None
     edition: Edition | None
     picture: bool
 
-    def run(self) -> tuple[CaseInspection, str | None]:
-        found, volume, mask = inspect_case(self.case, self.record, self.edition)
-        return found, draw_thumbnail(volume, mask) if self.picture else None
+
+def _inspect_case(work: _CaseWork, _: Step) -> tuple[CaseInspection, str | None]:
+    found, volume, mask = inspect_case(work.case, work.record, work.edition)
+    return found, draw_thumbnail(volume, mask) if work.picture else None
 
 
 def inspect(
@@ -76,7 +73,7 @@ def inspect(
     *,
     html: Path | None = None,
     jobs: int = 1,
-    progress: InspectProgress = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> InspectionReport:
     """Look every case of a data set over.
 
@@ -88,11 +85,10 @@ def inspect(
         progress: called after every case.
 
     Returns:
-        What was found. A case that cannot be read is an error in it, not an exception.
+        What was found. A case that cannot be read, or whose process dies, is an error in it, not an exception.
 
     Raises:
         InputError: there is no data set of scans, or the page cannot be written.
-        RenalMapError: a process died.
     """
     if html is not None:
         check_writable(html, overwrite=True)
@@ -124,32 +120,22 @@ def inspect(
 
 
 def _inspect_all(
-    dataset: Dataset, jobs: int, progress: InspectProgress, *, pictures: bool
+    dataset: Dataset, jobs: int, progress: Progress, *, pictures: bool
 ) -> Iterator[tuple[CaseInspection, str | None]]:
     tasks = [
-        _Task(case, dataset.records.get(case.case_id), dataset.edition, pictures)
+        Task(
+            case.case_id,
+            _CaseWork(case, dataset.records.get(case.case_id), dataset.edition, pictures),
+        )
         for case in dataset.cases
     ]
-    results = (task.run() for task in tasks) if jobs == 1 else _in_processes(tasks, jobs)
-    for done, result in enumerate(results, start=1):
-        progress(done, len(tasks), result[0].case_id)
-        yield result
-
-
-def _in_processes(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[CaseInspection, str | None]]:
-    # Spawned, not forked: libraries that were loaded before may have threads.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        try:
-            with children_deaf_to_ctrl_c():
-                futures = [pool.submit(task.run) for task in tasks]
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise RenalMapError(
-                "a process that inspected a case died",
-                got="probably not enough memory",
-                hint="Lower --jobs",
-            ) from error
-        finally:
-            # Without waiting, the interpreter's own end may meet a pool that is closing, and print a traceback.
-            pool.shutdown(wait=True, cancel_futures=True)
+    with closing(run_tasks(tasks, _inspect_case, Workload(jobs), hint="Lower --jobs")) as outcomes:
+        for done, outcome in enumerate(outcomes, start=1):
+            name = outcome.task.name
+            progress(f"inspected {name}", done, len(tasks))
+            if outcome.result is not None:
+                yield outcome.result
+            else:
+                found = CaseInspection.of(outcome.task.item.case)
+                found.add("not_inspected", "error", str(outcome.error).removeprefix(f"{name}: "))
+                yield found, None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -13,16 +12,12 @@ from pydantic import BaseModel, ConfigDict
 from renalmap import __version__
 from renalmap.api.score import case_name, find_label_maps
 from renalmap.dataset.cases import Case, read_mask
-from renalmap.errors import ConfigError, DatasetError, LabelError, PathMissingError, RenalMapError
+from renalmap.errors import ConfigError, DatasetError, LabelError, PathMissingError, describe_failure
 from renalmap.imaging import LabelMap, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.measure import Measurements, measure_label_map
 from renalmap.measure.table import measurements_to_csv
-
-logger = logging.getLogger(__name__)
-
-MeasureProgress = Callable[[int, int, str], None]
-"""Told (label maps done, label maps in all, the case's name)."""
+from renalmap.progress import Progress
 
 
 class MeasuredCase(BaseModel):
@@ -54,7 +49,7 @@ def measure_files(
     acquisition: int | None = None,
     csv: Path | None = None,
     overwrite: bool = False,
-    progress: MeasureProgress = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> MeasureReport:
     """Measure label maps, one after the other.
 
@@ -87,7 +82,7 @@ def measure_files(
     measured = []
     for done, case in enumerate(cases, start=1):
         measured.append(_measure(case, scan, acquisition, alone=len(cases) == 1))
-        progress(done, len(cases), case.case_id)
+        progress(f"measured {case.case_id}", done, len(cases))
     if csv is not None:
         rows = [(one.case, one.measurements, one.error) for one in measured]
         write_text_atomically(csv, measurements_to_csv(rows))
@@ -135,10 +130,7 @@ def _measure(case: Case, scan: Path | None, acquisition: int | None, *, alone: b
     except Exception as error:  # whatever is wrong with one label map, the others are still to be done
         if alone:
             raise
-        known = isinstance(error, RenalMapError)
-        logger.log(logging.INFO if known else logging.ERROR, "%s failed", case.mask, exc_info=True)
-        text = str(error) if known else f"{case.mask}: {type(error).__name__}: {error}"
-        return MeasuredCase(**told, status="failed", error=text)
+        return MeasuredCase(**told, status="failed", error=describe_failure(told["label_map"], error))
     return MeasuredCase(
         **told, scan=None if scan is None else str(scan), status="ok", measurements=measurements
     )

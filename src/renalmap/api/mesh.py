@@ -8,8 +8,9 @@ from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from renalmap.anatomy import SPECK_BELOW_ML, Anatomy
 from renalmap.errors import ConfigError, LabelError
-from renalmap.imaging import LabelMap, Volume, read_label_map, read_volume
+from renalmap.imaging import read_label_map, read_volume
 from renalmap.imaging.files import check_writable
 from renalmap.report.mesh_files import write_glb, write_stl
 from renalmap.report.structures import find_structures
@@ -84,12 +85,11 @@ def mesh_file(
     volume = None if scan is None else read_volume(scan, acquisition=acquisition)
     if not label_map.labels.any():
         raise LabelError("nothing is labelled, so there is no surface", where=labels)
-    return write_meshes(label_map, volume, out, formats=formats, overwrite=overwrite)
+    return write_meshes(Anatomy.of(label_map, volume), out, formats=formats, overwrite=overwrite)
 
 
 def write_meshes(
-    label_map: LabelMap,
-    volume: Volume | None,
+    anatomy: Anatomy,
     out: Path,
     *,
     prefix: str = "",
@@ -99,8 +99,7 @@ def write_meshes(
     """Write each structure's surface, and all of them together as one GLB.
 
     Args:
-        label_map: 0 background, 1 kidney, 2 tumour, 3 cyst; without any nothing is written.
-        volume: the scan, or None.
+        anatomy: of a label map; where nothing is labelled nothing is written.
         out: a folder, made if it is missing.
         prefix: put before every file's name.
         formats: what to write.
@@ -110,7 +109,7 @@ def write_meshes(
         OutputExistsError: a file exists; none is written then.
     """
     check_meshes_available()
-    structures = find_structures(label_map, volume)
+    structures = find_structures(anatomy)
     out.mkdir(parents=True, exist_ok=True)
     files = {
         one.name: {form: out / f"{prefix}{one.name}.{form}" for form in formats}
@@ -120,7 +119,7 @@ def write_meshes(
     for path in (*(path for each in files.values() for path in each.values()), together):
         if path is not None:
             check_writable(path, overwrite=overwrite)
-    surfaces = [(one, make_surface(one, label_map.geometry)) for one in structures.found]
+    surfaces = [(one, make_surface(one, anatomy.label_map.geometry)) for one in structures.found]
     for one, surface in surfaces:
         if "stl" in formats:
             write_stl(surface, one.title, files[one.name]["stl"])
@@ -142,7 +141,7 @@ def write_meshes(
         all_together=None if together is None else str(together),
         left_out=structures.left_out,
         left_out_ml=round(structures.left_out_ml, 3),
-        left_out_below_ml=structures.least_ml,
+        left_out_below_ml=SPECK_BELOW_ML,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +12,8 @@ from renalmap import __version__
 from renalmap.bundle import Bundle
 from renalmap.config import load_settings, read_toml
 from renalmap.dataset.store import Store
-from renalmap.errors import BundleError, ConfigError, MissingDependencyError, OutputExistsError
+from renalmap.errors import BundleError, ConfigError, OutputExistsError
+from renalmap.extras import import_extra
 from renalmap.recipes import RecipeName, read_recipe
 from renalmap.report import check_charts_available, draw_learning_rates, draw_training_curve
 
@@ -268,9 +268,4 @@ def _default_card(store: Store, localizers: int, segmenters: int) -> str:
 
 
 def _training(module: str) -> Any:
-    try:
-        return import_module(f"renalmap.training.{module}")
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            f"training needs the package {error.name}", hint="pip install 'renalmap[train]'"
-        ) from error
+    return import_extra(f"renalmap.training.{module}", "training")

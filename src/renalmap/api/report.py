@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from renalmap.imaging import Volume, describe_hounsfield_doubt, read_label_map, read_volume
+from renalmap.anatomy import Anatomy
+from renalmap.imaging import Volume, doubt_hounsfield, read_label_map, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
-from renalmap.inference.phase import guess_phase
-from renalmap.inference.quality import describe_contrast
-from renalmap.measure import measure_label_map
-from renalmap.measure.midline import track_body
-from renalmap.measure.sides import foreground_parts
+from renalmap.inference.quality import describe_contrast, find_contrast
+from renalmap.measure import measure_anatomy
 from renalmap.report.html import Names, ReportContents, report_page
-
-if TYPE_CHECKING:
-    from renalmap.api.result import Result  # whose save() writes reports
 
 
 def report_files(
@@ -47,48 +39,24 @@ def report_files(
     """
     check_writable(out, overwrite=overwrite)
     volume, label_map = read_volume(names.scan, acquisition=acquisition), read_label_map(names.labels)
-    measured = measure_label_map(label_map, volume)
-    parts = foreground_parts(label_map)
-    contrast = guess_phase(volume, label_map, [part.box for part in parts], track_body(volume))
-    cautions = (_doubt(volume), describe_contrast(contrast))
+    anatomy = Anatomy.of(label_map, volume)
+    no_contrast = describe_contrast(find_contrast(anatomy))
     contents = ReportContents(
         scan=volume,
         labels=label_map,
-        measurements=measured,
-        made_on=_today(),
+        measurements=measure_anatomy(anatomy),
         names=None if anonymize else names,
-        cautions=tuple(text for text in cautions if text is not None),
+        cautions=(*doubts_of(volume), *(() if no_contrast is None else (no_contrast,))),
     )
+    write_report(contents, out)
+
+
+def write_report(contents: ReportContents, out: Path) -> None:
+    """Write a report; an existing one is replaced."""
     write_text_atomically(out, report_page(contents))
 
 
-def report_result(result: Result, out: Path, names: Names | None) -> None:
-    """Write the report of a segmentation that has just been made.
-
-    Args:
-        result: the scan, its labels and what is known of them.
-        out: the HTML file to write; an existing one is replaced.
-        names: what the report calls its scan; None for a report without names.
-    """
-    doubt = _doubt(result.volume)
-    contents = ReportContents(
-        scan=result.volume,
-        labels=result.label_map,
-        measurements=result.measurements,
-        made_on=_today(),
-        names=names,
-        quality=result.quality,
-        cautions=() if doubt is None else (doubt,),
-        bundle_sha256=result.bundle_sha256,
-    )
-    write_text_atomically(out, report_page(contents))
-
-
-def _today() -> date:
-    """By the clock on the wall, not in Greenwich."""
-    return datetime.now(UTC).astimezone().date()
-
-
-def _doubt(volume: Volume) -> str | None:
+def doubts_of(volume: Volume) -> tuple[str, ...]:
     """Doubt about the scan's units, without the scan's name."""
-    return describe_hounsfield_doubt(replace(volume, name="this scan"))
+    doubt = doubt_hounsfield(volume)
+    return () if doubt is None else (doubt.warning("this scan"),)

@@ -12,17 +12,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.anatomy import Anatomy, FlagCode
 from renalmap.api.dicom_seg import dicom_source_of, name_structures, save_dicom_seg
-from renalmap.api.report import report_result
+from renalmap.api.report import doubts_of, write_report
 from renalmap.errors import InputError
-from renalmap.imaging import LabelMap, Volume, describe_hounsfield_doubt, write_label_map
+from renalmap.imaging import LabelMap, Volume, doubt_hounsfield, write_label_map
 from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX, SegmentationType
 from renalmap.imaging.files import check_writable
 from renalmap.imaging.in_memory import label_map_to_nibabel, label_map_to_sitk
 from renalmap.imaging.nifti import NIFTI_SUFFIXES, is_nifti_name
 from renalmap.inference.cascade import Segmentation
-from renalmap.inference.quality import Flag, QualityReport, describe_flags
-from renalmap.measure import Measurements, measure_label_map
+from renalmap.inference.quality import QualityReport, describe_quality
+from renalmap.measure import Measurements, measure_anatomy
+from renalmap.report.html import Names, ReportContents
 
 AxisOrder = Literal["ijk", "kji"]
 """As the file and nibabel have them, or in reverse, as SimpleITK's arrays."""
@@ -39,6 +41,7 @@ class Result:
     Attributes:
         volume: the scan, axes (z, y, x) in canonical orientation, HU.
         segmentation: all that the cascade found, on the same grid: labels, probabilities, what was dropped.
+        anatomy: the kidneys and lesions in it, read once.
         quality: what to know before trusting it.
         seconds: by part: read, stage1, stage2, postprocess, quality.
         bundle_sha256: which model it was.
@@ -47,6 +50,7 @@ class Result:
 
     volume: Volume = field(repr=False)
     segmentation: Segmentation = field(repr=False)
+    anatomy: Anatomy = field(repr=False)
     quality: QualityReport = field(repr=False)
     seconds: Mapping[str, float]
     bundle_sha256: str
@@ -83,19 +87,19 @@ class Result:
 
         What was not found is not listed, and never 0; docs/measurements.md explains each number.
         """
-        return measure_label_map(self.label_map, self.volume)
+        return measure_anatomy(self.anatomy)
 
     @property
-    def flags(self) -> tuple[Flag, ...]:
+    def flags(self) -> tuple[FlagCode, ...]:
         """The quality report's flags, empty if nothing is remarkable; docs/quality.md explains each."""
         return tuple(self.quality.flags)
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """In sentences: doubt whether the values are HU, what the reader assumed, what the flags say."""
-        doubt = describe_hounsfield_doubt(self.volume)
-        first = () if doubt is None else (doubt,)
-        return (*first, *self.volume.notes, *describe_flags(self.quality))
+        doubt = doubt_hounsfield(self.volume)
+        first = () if doubt is None else (doubt.warning(self.volume.name),)
+        return (*first, *self.volume.notes, *describe_quality(self.quality, self.anatomy))
 
     @property
     def kidney_found(self) -> bool:
@@ -136,8 +140,7 @@ class Result:
             self.save_dicom_seg(path, overwrite=overwrite)
             return path
         if path.suffix.lower() == REPORT_SUFFIX:
-            check_writable(path, overwrite=overwrite)
-            report_result(self, path, names=None)
+            self.save_report(path, overwrite=overwrite)
             return path
         if not is_nifti_name(path):
             raise InputError(
@@ -148,6 +151,30 @@ class Result:
             )
         write_label_map(self.label_map, path, overwrite=overwrite)
         return path
+
+    def save_report(self, path: Path, *, names: Names | None = None, overwrite: bool = False) -> None:
+        """Write an HTML report.
+
+        Args:
+            path: the file, of whatever name.
+            names: what the report calls its scan; None for a report without names.
+            overwrite: replace an existing file.
+
+        Raises:
+            OutputExistsError: the file exists.
+            PathMissingError: its folder does not.
+        """
+        check_writable(path, overwrite=overwrite)
+        contents = ReportContents(
+            scan=self.volume,
+            labels=self.label_map,
+            measurements=self.measurements,
+            names=names,
+            quality=self.quality,
+            cautions=doubts_of(self.volume),
+            bundle_sha256=self.bundle_sha256,
+        )
+        write_report(contents, path)
 
     def save_dicom_seg(
         self, path: Path, *, segmentation_type: SegmentationType = "binary", overwrite: bool = False
@@ -164,7 +191,7 @@ class Result:
             LabelError: no kidney was found: a DICOM SEG of nothing is none.
         """
         save_dicom_seg(
-            name_structures(self.label_map, self.volume),
+            name_structures(self.anatomy),
             dicom_source_of(self.volume, Path(self.volume.name)),
             path,
             self.bundle_sha256,

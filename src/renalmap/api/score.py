@@ -12,7 +12,7 @@ from renalmap.api.dicom_seg import DICOM_SEG_SUFFIX
 from renalmap.api.outputs import short_name
 from renalmap.dataset.cases import Case, read_mask
 from renalmap.dataset.layouts import KITS_MASKS, kits_folder, nifti_files, read_dataset
-from renalmap.errors import DatasetError, GeometryMismatchError, InputError, PathMissingError
+from renalmap.errors import DatasetError, InputError, PathMissingError
 from renalmap.evaluation import (
     CaseScore,
     Kits23Score,
@@ -25,15 +25,13 @@ from renalmap.imaging import DicomChoice, LabelMap, read_label_map, read_volume
 from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.imaging.nifti import scan_name
+from renalmap.progress import Progress
 from renalmap.report import check_charts_available, draw_dice_against_volume, draw_overview
 
 AnyScore = TypeVar("AnyScore", CaseScore, Kits23Score)
 
 Pair = tuple[str, Case, Case]
 """A case's name, its prediction and its reference."""
-
-EvaluateProgress = Callable[[int, int, str], None]
-"""Told (cases done, cases in all, the case's name)."""
 
 
 def evaluate_predictions(
@@ -42,7 +40,7 @@ def evaluate_predictions(
     surface: bool = True,
     csv: Path | None = None,
     plot: Path | None = None,
-    progress: EvaluateProgress = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> list[CaseScore]:
     """Score label maps against their references, by KiTS19's rules and plainly.
 
@@ -71,7 +69,7 @@ def evaluate_kits23(
     surface: bool = True,
     csv: Path | None = None,
     plot: Path | None = None,
-    progress: EvaluateProgress = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> list[Kits23Score]:
     """Score label maps against their references by KiTS23's rules; otherwise as `evaluate_predictions`."""
     score = partial(score_kits23, surface=surface)
@@ -108,7 +106,7 @@ def _score_all(
     pairs: Sequence[Pair],
     csv: Path | None,
     plot: Path | None,
-    progress: EvaluateProgress,
+    progress: Progress,
 ) -> list[AnyScore]:
     """Score every pair of predictions and reference; outputs that cannot be written are found out first."""
     check_scoring(csv, plot, surface=False)
@@ -123,13 +121,11 @@ def _score_all(
     return scores
 
 
-def _read_pairs(
-    pairs: Sequence[Pair], progress: EvaluateProgress
-) -> Iterator[tuple[str, LabelMap, LabelMap]]:
+def _read_pairs(pairs: Sequence[Pair], progress: Progress) -> Iterator[tuple[str, LabelMap, LabelMap]]:
     """Each pair's label maps; a pair counts as done when the next is asked for."""
     for done, (name, predicted, expected) in enumerate(pairs, start=1):
         yield name, read_mask(predicted), read_mask(expected)
-        progress(done, len(pairs), name)
+        progress(f"scored {name}", done, len(pairs))
 
 
 def find_pairs(predictions: Path, reference: Path) -> list[Pair]:
@@ -244,14 +240,6 @@ def draw_scan_overview(
         scan, series=choice.series, acquisition=choice.acquisition, resample=choice.resample
     )
     labels = read_label_map(segmentation)
-    if not volume.geometry.matches(labels.geometry, tolerance_mm=0.1):
-        raise GeometryMismatchError(
-            "the scan and the segmentation lie on different grids",
-            where=segmentation,
-            got=str(labels.geometry.shape),
-            expected=str(volume.geometry.shape),
-            hint="Give the segmentation of this very scan",
-        )
     draw_overview(volume, labels, out, title=short_name(scan))
 
 

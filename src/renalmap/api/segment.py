@@ -21,14 +21,14 @@ from renalmap.api.result import Result
 from renalmap.api.segmenter import Segmenter
 from renalmap.errors import RenalMapError
 from renalmap.imaging import (
-    describe_hounsfield_doubt,
+    doubt_hounsfield,
     read_volume,
     write_label_map,
     write_probability_map,
 )
 from renalmap.imaging.files import check_writable
 from renalmap.inference.components import DroppedComponent
-from renalmap.inference.quality import QualityReport, describe_flags
+from renalmap.inference.quality import QualityReport, describe_quality
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.measure import Measurements
 from renalmap.report.html import Names
@@ -296,8 +296,9 @@ def _write_labels(result: Result, output: Path, request: SegmentRequest) -> bool
 
 
 def _warnings(scan: Path, result: Result, *, assume_hu: bool) -> list[str]:
-    doubt = None
-    if not assume_hu:
-        doubt = describe_hounsfield_doubt(replace(result.volume, name=str(scan)))
-    cautions = [*result.volume.notes, *(f"{scan}: {text}" for text in describe_flags(result.quality))]
-    return cautions if doubt is None else [f"{doubt}, or --assume-hu to silence this warning", *cautions]
+    doubt = None if assume_hu else doubt_hounsfield(result.volume)
+    told = describe_quality(result.quality, result.anatomy)
+    cautions = [*result.volume.notes, *(f"{scan}: {text}" for text in told)]
+    if doubt is None:
+        return cautions
+    return [f"{doubt.warning(scan)}, or --assume-hu to silence this warning", *cautions]

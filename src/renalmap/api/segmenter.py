@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from renalmap.anatomy import Anatomy
 from renalmap.api.result import AxisOrder, Result
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.errors import ConfigError, UnreadableImageError
@@ -23,9 +24,10 @@ from renalmap.imaging.in_memory import (
     volume_from_nibabel,
     volume_from_sitk,
 )
-from renalmap.inference.cascade import Cascade, Progress, SegmentOptions
+from renalmap.inference.cascade import Cascade, SegmentOptions
 from renalmap.inference.quality import assess_quality
 from renalmap.inference.session import Device, Engine, Runtime
+from renalmap.progress import Progress
 
 KINDS: Final = "a path, a nibabel image, a SimpleITK image, or an array with affine="
 
@@ -72,7 +74,7 @@ class Segmenter:
                 three-dimensional array in HU.
             affine: with an array, and only then: (4, 4), index to world (mm, RAS+ as in NIfTI).
             dicom: what to take of a path that holds several DICOM series or acquisitions.
-            progress: told (what is being done, slices done, slices in all).
+            progress: called after every slice.
 
         Returns:
             Labels, measurements, cautions. Where no kidney was found all labels are 0, and the flags say so.
@@ -90,9 +92,10 @@ class Segmenter:
         """Segment what `renalmap.imaging.read_volume` read; otherwise as `segment`."""
         found = self._cascade.segment(volume, self.options, progress)
         start = time.perf_counter()
-        quality = assess_quality(volume, found, self.bundle.calibration)
+        anatomy = Anatomy.of(found.label_map, volume, body=found.body)
+        quality = assess_quality(anatomy, found, self.bundle.calibration)
         seconds = {**found.seconds, "quality": time.perf_counter() - start}
-        return Result(volume, found, quality, seconds, self.bundle.digest)
+        return Result(volume, found, anatomy, quality, seconds, self.bundle.digest)
 
 
 def segment(

@@ -59,32 +59,25 @@ def progress_bar(*, quiet: bool = False, in_bytes: bool = False) -> Iterator[Pro
 
 
 class ProgressBar:
-    """One bar at a time: a new description starts a new one."""
+    """One bar at a time: work that begins anew starts a new one."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task: Any = None
-        self._key = ""
+        self._done = 0
 
-    def show(self, key: str, done: int, total: int, description: str | None = None) -> None:
-        """Set the bar.
-
-        Args:
-            key: what is being done; another key than last time starts a new bar.
-            done: finished so far.
-            total: in all; 0 where it is not known.
-            description: text beside the bar, by default the key.
-        """
-        if self._task is None or key != self._key:
+    def show(self, what: str, done: int, total: int, description: str | None = None) -> None:
+        """Set the bar, as `renalmap.progress.Progress`; less done than last time starts a new one."""
+        if self._task is None or done < self._done:
             if self._task is not None:
                 self._progress.remove_task(self._task)
-            self._task = self._progress.add_task(key, total=total or None, rate="")
-            self._key = key
+            self._task = self._progress.add_task(what, total=total or None, rate="")
+        self._done = done
         speed = self._progress.tasks[-1].speed
         self._progress.update(
             self._task,
             completed=done,
             total=total or None,
-            description=description or key,
+            description=description or what,
             rate="" if speed is None else f"{speed:.1f}/s",
         )

@@ -95,7 +95,7 @@ def inspect(
             dataset,
             html=html,
             jobs=jobs,
-            progress=lambda done, total, case: bar.show("inspecting", done, total, f"inspected {case}"),
+            progress=bar.show,
         )
     if json:
         typer.echo(report.model_dump_json(indent=2))
@@ -154,7 +154,6 @@ def prepare(
     """
     from renalmap.api.data import PrepareRequest, SplitRequest, prepare_store
     from renalmap.config import load_settings
-    from renalmap.dataset.prepare import STATISTICS_PROGRESS
     from renalmap.errors import CasesFailedError
     from renalmap.preprocess import Plan
     from renalmap.recipes import read_recipe
@@ -169,9 +168,7 @@ def prepare(
                 out,
                 plan,
                 request,
-                lambda done, total, what: bar.show(
-                    "statistics" if what == STATISTICS_PROGRESS else "slices", done, total, what
-                ),
+                bar.show,
             )
     except CasesFailedError as error:
         for failure in error.failures:

@@ -13,7 +13,7 @@ from renalmap.cli.tables import number, table
 
 if TYPE_CHECKING:
     from renalmap.api.inspect import InspectionReport
-    from renalmap.dataset.inspection import CaseInspection
+    from renalmap.inspection import CaseInspection
 
 _COLOURS: Final = {"error": "red", "warning": "yellow", "note": "cyan"}
 

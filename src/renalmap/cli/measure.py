@@ -42,7 +42,7 @@ def measure(
             acquisition=acquisition,
             csv=csv,
             overwrite=overwrite,
-            progress=lambda done, total, case: bar.show("measuring", done, total, f"measured {case}"),
+            progress=bar.show,
         )
     if json:
         typer.echo(report.model_dump_json(indent=2))

@@ -133,18 +133,14 @@ def _score_and_show(pairs: Sequence[Pair], how: _How, failed: Mapping[str, str] 
     tables: Iterable[Table] = ()
     scores: Sequence[Score] = ()
     with progress_bar(quiet=how.quiet or how.json) as bar:
-
-        def told(done: int, total: int, case: str) -> None:
-            bar.show("evaluating", done, total, f"scored {case}")
-
         outputs: dict[str, Path | None] = {"csv": how.csv, "plot": how.plot}
         if not pairs:
             pass
         elif how.protocol == "kits23":
-            found = evaluate_kits23(pairs, surface=how.surface, **outputs, progress=told)
+            found = evaluate_kits23(pairs, surface=how.surface, **outputs, progress=bar.show)
             scores, tables = found, kits23_tables(found)
         else:
-            plain = evaluate_predictions(pairs, surface=how.surface, **outputs, progress=told)
+            plain = evaluate_predictions(pairs, surface=how.surface, **outputs, progress=bar.show)
             scores, tables = plain, score_tables(plain)
     if how.json:
         typer.echo(scores_to_json(scores, failed=failed), nl=False)

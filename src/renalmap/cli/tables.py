@@ -87,17 +87,20 @@ def _quality_table(cases: Sequence[CaseReport]) -> Iterator[Table]:
     title = "Quality" if calibrated else "Quality (confidences are not calibrated)"
     made = table(title, "scan", "phase", "left", "right", "tumours")
     for case, report in reports:
-        kidneys = {
-            kidney.side: f"{kidney.kidney_ml + kidney.tumour_ml:.0f} ml"
-            f"{', cut' if kidney.incomplete else ''}, {_confidence(kidney.confidence)}"
-            for kidney in report.kidneys
-        }
+        sides: dict[str, list[str]] = {"left": [], "right": []}
+        for kidney in report.kidneys:
+            volume = (
+                f"{kidney.kidney_ml + kidney.tumour_ml:.0f} ml{', cut' if kidney.incomplete else ''}"
+            )
+            unknown = "" if kidney.side else "side unknown: "
+            text = f"{unknown}{volume}, {_confidence(kidney.confidence)}"
+            sides[kidney.side or "left"].append(text)
         shown = [_confidence(tumour.confidence) for tumour in report.tumours[:_TUMOURS_SHOWN]]
         more = len(report.tumours) - len(shown)
         made.add_row(
             short_name(Path(case.scan)),
             _PHASES.get(report.contrast.phase, report.contrast.phase),
-            *[kidneys.get(side, "none") for side in ("left", "right")],
+            *["; ".join(texts) or "none" for texts in sides.values()],
             " ".join(shown) + (f" +{more}" if more else "") or "none",
         )
     yield made

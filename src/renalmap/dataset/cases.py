@@ -19,13 +19,17 @@ from renalmap.errors import (
     NoImagesError,
     NonFiniteVoxelsError,
 )
-from renalmap.imaging import Geometry, LabelMap, read_geometry, read_label_map, read_volume
-from renalmap.labels import CYST, KIDNEY, LABEL_NAMES
+from renalmap.imaging import (
+    Geometry,
+    LabelMap,
+    check_same_grid,
+    read_geometry,
+    read_label_map,
+    read_volume,
+)
+from renalmap.labels import CYST, KIDNEY, LABEL_NAMES, UNKNOWN, is_known
 
 __all__ = ["Case", "CasePixels", "find_cases", "open_case", "read_case_geometry", "read_mask"]
-
-GRID_TOLERANCE_MM = 0.1
-"""A mask's voxels may lie this far from its scan's: rounding in headers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +40,7 @@ class CasePixels:
         shape: (rows, columns) of its slices.
         spacing_mm: voxel spacing (z, y, x); None where the slices do not tell it.
         z_indices: the slices there are, ascending.
-        slices: yields (z, HU, labels) in that order, arrays of `shape`; labels 0, 1, 2.
+        slices: yields (z, HU, labels) in that order, arrays of `shape`; labels 0, 1, 2 and `UNKNOWN`.
         cysts: whether the mask of a scan marks cysts, which are kidney here.
     """
 
@@ -96,14 +100,9 @@ def open_case(case: Case) -> CasePixels:
         raise _no_imaging(case)
     volume = read_volume(case.image, acquisition=case.acquisition)
     labels = read_mask(case)
-    if not volume.geometry.matches(labels.geometry, tolerance_mm=GRID_TOLERANCE_MM):
-        raise GeometryMismatchError(
-            "image and mask lie on different grids",
-            where=case.case_id,
-            got=f"mask {labels.geometry.shape} at {labels.geometry.affine[:3, 3].round(1).tolist()} mm",
-            expected=f"{volume.geometry.shape} at {volume.geometry.affine[:3, 3].round(1).tolist()} mm",
-        )
-    cysts = int(labels.labels.max()) == CYST
+    check_same_grid(volume, labels, where=case.case_id, names=("image", "mask"))
+    _check_known(labels.labels, case.mask)
+    cysts = bool((labels.labels == CYST).any())
     for plane in labels.labels if cysts else ():
         plane[plane == CYST] = KIDNEY
     depth, rows, columns = volume.geometry.shape
@@ -130,7 +129,7 @@ def read_mask(case: Case) -> LabelMap:
     if not case.mask_labels:
         _check_labels(label_map.labels, str(case.mask))
         return label_map
-    unnamed = 255
+    unnamed = 254
     ours = np.full(256, unnamed, np.uint8)
     for stored, label in case.mask_labels:
         ours[stored] = label
@@ -138,7 +137,7 @@ def read_mask(case: Case) -> LabelMap:
     for plane in label_map.labels:
         highest = plane.max()
         plane[...] = ours[plane]
-        if plane.max() == unnamed:
+        if (plane == unnamed).any():
             raise LabelError(
                 "a mask holds values that its dataset.json does not name",
                 where=case.mask,
@@ -191,15 +190,31 @@ def _read_slice(path: Path) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     if not np.isfinite(hu).all():
         raise NonFiniteVoxelsError("a slice holds NaN or infinite pixels", where=path)
     _check_labels(labels, str(path))
+    _check_known(labels, path)
     return hu, np.where(labels == CYST, KIDNEY, labels).astype(np.uint8)
 
 
 def _check_labels(labels: NDArray[Any], where: str) -> None:
-    found = np.array([labels.min(), labels.max()])
-    if labels.dtype.kind not in "iub" or not np.isin(found, list(LABEL_NAMES)).all():
+    """Labels are whole numbers from KiTS's 0 to 3, or `UNKNOWN`."""
+    whole = labels.dtype.kind in "iub"
+    named = labels[is_known(labels)] if whole else labels
+    found = np.array([named.min(), named.max()]) if named.size else np.zeros(1, labels.dtype)
+    if not whole or not np.isin(found, list(LABEL_NAMES)).all():
         raise LabelError(
-            "a mask holds unknown labels",
+            "a mask holds labels outside the legal set",
             where=where,
-            got=f"{labels.dtype} from {found[0]} to {found[1]}",
-            expected=", ".join(f"{value} {name}" for value, name in LABEL_NAMES.items()),
+            got=f"{labels.dtype} from {found[0]} to {found[-1]}",
+            expected=", ".join(f"{value} {name}" for value, name in LABEL_NAMES.items())
+            + f", {UNKNOWN} unknown",
+        )
+
+
+def _check_known(labels: NDArray[Any], where: Path | str | None) -> None:
+    if not is_known(labels).any():
+        raise LabelError(
+            "every voxel of a mask is unknown, so nothing can be learnt from it",
+            where=where,
+            got=f"{UNKNOWN} (unknown) everywhere",
+            expected="a region in which background, kidney and tumour are marked",
+            hint="Leave the case out with --exclude, or mark what was looked at",
         )

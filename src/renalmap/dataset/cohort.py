@@ -11,6 +11,7 @@ from typing import Final
 
 from renalmap.dataset.layouts import KITS_IMAGE, KITS_MASKS, kits_folder, nifti_files
 from renalmap.errors import ConfigError, DatasetError, NoImagesError
+from renalmap.imaging.dicom_files.fileset import is_dicom_file
 from renalmap.imaging.nifti import is_nifti_name, scan_name
 
 logger = logging.getLogger(__name__)
@@ -18,9 +19,6 @@ logger = logging.getLogger(__name__)
 _NNUNET_FOLDERS: Final = ("imagesTr", "imagesTs")
 _CHANNEL: Final = "_0000"
 _SEGMENTATION: Final = "_seg"
-_MAGIC_OFFSET: Final = 128
-_MAGIC: Final = b"DICM"
-"""DICOM's part 10, section 7.1; files without it are not read as slices either."""
 
 
 @dataclass(frozen=True)
@@ -191,13 +189,7 @@ def _holds_dicom(folder: Path) -> bool:
 
 def _first_dicom(folder: Path) -> Path | None:
     files = (path for path in sorted(folder.iterdir()) if path.is_file() and not is_nifti_name(path))
-    return next((path for path in files if _is_dicom(path)), None)
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as handle:
-        handle.seek(_MAGIC_OFFSET)
-        return handle.read(len(_MAGIC)) == _MAGIC
+    return next((path for path in files if is_dicom_file(path)), None)
 
 
 def _modality(folder: Path) -> str:

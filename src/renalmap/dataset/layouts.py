@@ -219,10 +219,20 @@ def _slice_cases(root: Path) -> tuple[Case, ...]:
     table = root / "index.csv"
     rows = _read_table(table, ("name", "case", "z"))
     files: dict[str, list[tuple[int, Path]]] = {}
+    patients: dict[str, str] = {}
     for row in rows:
         path = _existing(table, f"{row['name']}.npz")
         files.setdefault(row["case"], []).append((_integer(table, row["z"]), path))
-    return _sorted([Case(case, case, slice_files=tuple(sorted(found))) for case, found in files.items()])
+        patient = row.get("patient") or row["case"]
+        if patients.setdefault(row["case"], patient) != patient:
+            raise DatasetError(
+                "a case has slices of two patients",
+                where=table,
+                got=f"{row['case']}: {patients[row['case']]}, {patient}",
+            )
+    return _sorted(
+        [Case(case, patients[case], slice_files=tuple(sorted(found))) for case, found in files.items()]
+    )
 
 
 def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ import io
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,16 +41,12 @@ from renalmap.dataset.survey import PLAUSIBLE_HU, CaseSurvey
 from renalmap.dataset.workers import ONE_AT_A_TIME, Step, Task, Workload, run_tasks
 from renalmap.errors import CasesFailedError, DiskSpaceError, InputError, RenalMapError, StoreError
 from renalmap.imaging.files import locked_folder, write_text_atomically
+from renalmap.labels import is_known
 from renalmap.preprocess import InPlaneFit, Plan, SliceStatisticsAccumulator
 from renalmap.preprocess.intensity import clip_hu
+from renalmap.progress import Progress
 
 logger = logging.getLogger(__name__)
-
-STATISTICS_PROGRESS = "slice statistics"
-"""What `Progress` is told during the second pass."""
-
-Progress = Callable[[int, int, str], None]
-"""Told (slices done, slices in all, what is being done)."""
 
 _LOCK_NAME: Final = ".prepare.lock"
 
@@ -163,7 +159,7 @@ class _Counter:
 
     def step(self, name: str) -> None:
         self.slices += 1
-        self.progress(self.slices, self.total, f"{name} ({self.done} of {self.cases} cases done)")
+        self.progress(f"{name} ({self.done} of {self.cases} cases done)", self.slices, self.total)
 
 
 @dataclass
@@ -314,7 +310,7 @@ def _on_grid(
     fit = InPlaneFit(*pixels.shape, spacing_mm, plan.grid_size)
     for index, (_, hu, labels) in enumerate(pixels.slices):
         on_grid = fit.labels_to_grid(labels)
-        survey.take(hu, on_grid)
+        survey.take(hu, labels, on_grid)
         yield index, fit.to_grid(hu, plan.outside_hu), on_grid
         step()
 
@@ -334,8 +330,8 @@ def _accumulate_case(work: _StatisticsWork, step: Step) -> SliceStatisticsAccumu
     weight = 1.0 if plan.statistics_weighting == "slice" else 1.0 / work.slices
     accumulator = SliceStatisticsAccumulator(plan.grid_size)
     for index in range(work.slices):
-        hu, _ = slices.read(work.case_id, index)
-        accumulator.add(clip_hu(hu, plan), weight)
+        hu, labels = slices.read(work.case_id, index)
+        accumulator.add(clip_hu(hu, plan), weight * is_known(labels))
         step()
     return accumulator
 
@@ -357,7 +353,7 @@ def _write_statistics(run: _Run, split: Split) -> None:
     def step(_: str) -> None:
         nonlocal done
         done += 1
-        run.progress(done, total, STATISTICS_PROGRESS)
+        run.progress("slice statistics", done, total)
 
     merged = SliceStatisticsAccumulator(run.settings.plan.grid_size)
     early: dict[str, SliceStatisticsAccumulator] = {}

@@ -15,7 +15,6 @@ times faster. A case's slices appear together, when all are on the disk, and it 
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -31,7 +30,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from renalmap.dataset.source import CaseSource
 from renalmap.dataset.split import Part, Split
-from renalmap.errors import MissingDependencyError, StoreError
+from renalmap.errors import StoreError
+from renalmap.extras import import_extra
 from renalmap.imaging.files import write_text_atomically
 from renalmap.preprocess import InPlaneFit, Normalisation, Plan, SliceStatistics
 
@@ -135,13 +135,7 @@ class Blosc2Slices:
     """One int16 and one uint8 array a case, compressed slice by slice."""
 
     def __init__(self, root: Path) -> None:
-        try:
-            self._blosc2 = importlib.import_module("blosc2")
-        except ImportError as error:
-            raise MissingDependencyError(
-                "the blosc2 store needs the package blosc2",
-                hint="pip install 'renalmap[train]', or prepare with --store npz",
-            ) from error
+        self._blosc2 = import_extra("blosc2", "this store", instead="prepare with --store npz")
         self._root = root
         self._open = lru_cache(maxsize=512)(self._open_array)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from renalmap.dataset.cases import Case, CasePixels
 from renalmap.dataset.source import CaseSource
 from renalmap.dataset.store import INT16_RANGE, CaseEntry
-from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.labels import KIDNEY, TUMOUR, is_known
 from renalmap.preprocess import Plan
 from renalmap.preprocess.intensity import clip_hu
 
@@ -31,16 +31,18 @@ class CaseSurvey:
     )
     extremes_hu: tuple[float, float] = (np.inf, -np.inf)
 
-    def take(self, hu: NDArray[Any], labels: NDArray[np.uint8]) -> None:
-        """Take in one slice: its HU as scanned, its labels on the grid."""
-        self.extremes_hu = (
-            min(self.extremes_hu[0], float(hu.min())),
-            max(self.extremes_hu[1], float(hu.max())),
-        )
-        levels = np.clip(np.rint(hu), *INT16_RANGE).astype(np.int64) - INT16_RANGE[0]
+    def take(self, hu: NDArray[Any], labels: NDArray[np.uint8], on_grid: NDArray[np.uint8]) -> None:
+        """Take in one slice: its HU and labels as scanned, and its labels on the grid."""
+        known = hu[is_known(labels)]
+        if known.size:
+            self.extremes_hu = (
+                min(self.extremes_hu[0], float(known.min())),
+                max(self.extremes_hu[1], float(known.max())),
+            )
+        levels = np.clip(np.rint(known), *INT16_RANGE).astype(np.int64) - INT16_RANGE[0]
         self.histogram += np.bincount(levels.ravel(), minlength=self.histogram.size)
-        self.kidney_pixels.append(int((labels == KIDNEY).sum()))
-        self.tumour_pixels.append(int((labels == TUMOUR).sum()))
+        self.kidney_pixels.append(int((on_grid == KIDNEY).sum()))
+        self.tumour_pixels.append(int((on_grid == TUMOUR).sum()))
 
     def entry(self, case: Case, pixels: CasePixels, source: CaseSource) -> CaseEntry:
         """The case's record, once all slices were taken."""

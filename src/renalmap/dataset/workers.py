@@ -21,13 +21,15 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from renalmap.errors import CaseError, DiskSpaceError, RenalMapError
+from renalmap.errors import CaseError, DiskSpaceError, RenalMapError, as_case_error
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Step = Callable[[], None]
 """To be called by the work after every slice."""
 Work = Callable[[Item, Step], Result]
+
+GO_ON: Final = "Lower --jobs or --memory-gb; what is finished stays, and the same command goes on"
 
 _GOODBYE_S: Final = 2.0
 _SIGKILL: Final = 9  # which Windows has no name for
@@ -84,6 +86,7 @@ def run_tasks(
     work: Work[Item, Result],
     workload: Workload,
     step: Callable[[str], None] = lambda _: None,
+    hint: str = GO_ON,
 ) -> Generator[Outcome[Item, Result], None, None]:
     """Do all tasks; outcomes come as tasks end. To be closed (`contextlib.closing`): that ends the processes.
 
@@ -94,6 +97,7 @@ def run_tasks(
         work: a function of a module, which another process can import.
         workload: how much at once.
         step: told the task's name whenever the work calls its own.
+        hint: what to do about a case that died, or that memory did not suffice for.
 
     Raises:
         DiskSpaceError: the disk is full; nothing is begun any more, and what runs is stopped.
@@ -101,9 +105,9 @@ def run_tasks(
     """
     if min(workload.jobs, len(tasks)) == 1:
         for task in tasks:
-            yield _work_here(task, work, step)
+            yield _work_here(task, work, step, hint)
         return
-    pool = _Pool(work, workload, step)
+    pool = _Pool(work, workload, step, hint)
     try:
         yield from pool.run(list(tasks))
     finally:
@@ -111,36 +115,30 @@ def run_tasks(
 
 
 def _work_here(
-    task: Task[Item], work: Work[Item, Result], step: Callable[[str], None]
+    task: Task[Item], work: Work[Item, Result], step: Callable[[str], None], hint: str
 ) -> Outcome[Item, Result]:
     try:
         return Outcome(task, work(task.item, lambda: step(task.name)))
     except (RenalMapError, OSError, MemoryError) as error:
-        return Outcome(task, error=_case_error(task.name, error))
+        return Outcome(task, error=_case_error(task.name, error, hint))
 
 
-def _case_error(name: str, error: RenalMapError | OSError | MemoryError) -> RenalMapError:
+def _case_error(name: str, error: RenalMapError | OSError | MemoryError, hint: str) -> RenalMapError:
     """What is said of a case that failed.
 
     Raises:
         DiskSpaceError: it failed because the disk is full, as every other will.
     """
-    if isinstance(error, RenalMapError):
-        return error
     if isinstance(error, MemoryError):
-        return CaseError(
-            "there was not enough memory for this case",
-            where=name,
-            hint="Lower --jobs or --memory-gb; what is finished stays, and the same command goes on",
-        )
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return CaseError("there was not enough memory for this case", where=name, hint=hint)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         raise DiskSpaceError(
             "the disk is full",
             where=error.filename,
             got=f"while {name} was written",
             hint="Make room; what is finished stays, and the same command goes on",
         ) from error
-    return CaseError(str(error), where=name)
+    return as_case_error(name, error)
 
 
 @dataclass(eq=False)
@@ -154,11 +152,12 @@ class _Worker:
 
 class _Pool(Generic[Item, Result]):
     def __init__(
-        self, work: Work[Item, Result], workload: Workload, step: Callable[[str], None]
+        self, work: Work[Item, Result], workload: Workload, step: Callable[[str], None], hint: str
     ) -> None:
         self._work = work
         self._workload = workload
         self._step = step
+        self._hint = hint
         self._workers: list[_Worker] = []
 
     def run(self, waiting: list[Task[Item]]) -> Iterator[Outcome[Item, Result]]:
@@ -212,7 +211,8 @@ class _Pool(Generic[Item, Result]):
         ours, theirs = context.Pipe()
         level = logging.getLogger().getEffectiveLevel()
         process = context.Process(target=_serve, args=(theirs, self._work, level), daemon=True)
-        process.start()
+        with children_deaf_to_ctrl_c():
+            process.start()
         # With the other end open here too, its death would not close the pipe.
         theirs.close()
         worker = _Worker(process, ours)
@@ -237,7 +237,7 @@ class _Pool(Generic[Item, Result]):
         if kind == "bug":
             raise RuntimeError(f"{task.name}: {content}")
         if kind == "error":
-            return Outcome(task, error=_case_error(task.name, content))
+            return Outcome(task, error=_case_error(task.name, content, self._hint))
         return Outcome(task, result=content)
 
     def _bury(self, worker: _Worker, name: str) -> CaseError:
@@ -250,10 +250,7 @@ class _Pool(Generic[Item, Result]):
         else:
             got = f"signal {-code}" if code < 0 else f"exit code {code}"
         return CaseError(
-            "the process at work on this case was ended",
-            where=name,
-            got=got,
-            hint="Lower --jobs or --memory-gb; what is finished stays, and the same command goes on",
+            "the process at work on this case was ended", where=name, got=got, hint=self._hint
         )
 
 

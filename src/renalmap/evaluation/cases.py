@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from renalmap.errors import GeometryMismatchError, LabelError
+from renalmap.errors import LabelError
 from renalmap.evaluation.metrics import dice, kits19_score, region_mask, volume_ml
 from renalmap.evaluation.surface import KITS_TOLERANCE_MM, surface_distances
+from renalmap.imaging import check_same_grid
 from renalmap.imaging.volume import LabelMap
 from renalmap.labels import LABEL_NAMES, TUMOUR
 
@@ -143,15 +144,8 @@ def check_comparable(prediction: LabelMap, reference: LabelMap, *, highest: int)
         GeometryMismatchError: they lie on different grids.
         LabelError: one holds a higher label.
     """
-    if not prediction.geometry.matches(reference.geometry):
-        raise GeometryMismatchError(
-            f"the prediction {prediction.name!r} and the reference {reference.name!r} "
-            "lie on different grids",
-            where=prediction.name,
-            got=_describe_grid(prediction),
-            expected=_describe_grid(reference),
-            hint="Compare label maps of the same scan, each on the scan's own grid",
-        )
+    names = (f"the reference {reference.name!r}", f"the prediction {prediction.name!r}")
+    check_same_grid(reference, prediction, where=prediction.name, names=names)
     for role, label_map in (("prediction", prediction), ("reference", reference)):
         found = int(label_map.labels.max(initial=0))
         if found > highest:
@@ -164,10 +158,3 @@ def check_comparable(prediction: LabelMap, reference: LabelMap, *, highest: int)
                 hint="KiTS21 and KiTS23 mark cysts as 3, KiTS19 as kidney: score with --protocol kits23, "
                 "or write 1 in place of 3",
             )
-
-
-def _describe_grid(label_map: LabelMap) -> str:
-    geometry = label_map.geometry
-    spacing = " x ".join(f"{step:.4g}" for step in geometry.spacing_mm)
-    origin = ", ".join(f"{position:.2f}" for position in geometry.affine[:3, 3])
-    return f"shape {geometry.shape}, spacing {spacing} mm, origin ({origin}) mm"

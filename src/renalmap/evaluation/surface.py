@@ -17,8 +17,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.errors import MissingDependencyError
 from renalmap.evaluation.metrics import BoolMask
+from renalmap.extras import import_extra
 
 KITS_TOLERANCE_MM: Final[Mapping[str, float]] = MappingProxyType(
     {
@@ -169,11 +169,4 @@ def check_surfaces_available() -> None:
 
 
 def _package() -> Any:
-    try:
-        import surface_distance  # noqa: PLC0415 - optional extra, and it pulls in SciPy
-    except ImportError as error:
-        raise MissingDependencyError(
-            "surface distances need the package surface-distance, which is not installed",
-            hint="Run: pip install 'renalmap[evaluation]'",
-        ) from error
-    return surface_distance
+    return import_extra("surface_distance", "a surface distance")  # which pulls in SciPy

@@ -1,11 +1,13 @@
 """Scans and label maps: read them, canonicalise them once, write them back."""
 
-from renalmap.imaging.dicom import DicomChoice, DicomFile, DicomSource, SourceInstance
-from renalmap.imaging.hounsfield import describe_hounsfield_doubt
+from renalmap.imaging.dicom.choice import DicomChoice
+from renalmap.imaging.dicom_files.files import DicomFile
+from renalmap.imaging.dicom_files.source import DicomSource, SourceInstance
+from renalmap.imaging.hounsfield import HounsfieldDoubt, doubt_hounsfield
 from renalmap.imaging.nifti_writing import write_label_map, write_probability_map, write_volume
 from renalmap.imaging.orientation import build_geometry
 from renalmap.imaging.reading import read_geometry, read_label_map, read_volume
-from renalmap.imaging.volume import Box, Geometry, LabelMap, SourceGrid, Volume
+from renalmap.imaging.volume import Box, Geometry, LabelMap, SourceGrid, Volume, check_same_grid
 
 __all__ = [
     "Box",
@@ -13,12 +15,14 @@ __all__ = [
     "DicomFile",
     "DicomSource",
     "Geometry",
+    "HounsfieldDoubt",
     "LabelMap",
     "SourceGrid",
     "SourceInstance",
     "Volume",
     "build_geometry",
-    "describe_hounsfield_doubt",
+    "check_same_grid",
+    "doubt_hounsfield",
     "read_geometry",
     "read_label_map",
     "read_volume",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from renalmap.imaging.volume import Volume
@@ -10,26 +12,40 @@ HIGHEST_AIR_HU: Final = -200
 """Air in lungs, bowel or around the body reads below this even after blurring; fat does not."""
 
 
-def describe_hounsfield_doubt(volume: Volume) -> str | None:
-    """Say why a scan's values cannot be HU, if they cannot.
+@dataclass(frozen=True)
+class HounsfieldDoubt:
+    """Why a scan's values cannot be Hounsfield units; as text, a clause without the scan's name.
+
+    Attributes:
+        lowest: the lowest value.
+        highest: the highest.
+        looks_like: what such values may be, a clause.
+    """
+
+    lowest: float
+    highest: float
+    looks_like: str
+
+    def __str__(self) -> str:
+        return (
+            f"the values run from {self.lowest:g} to {self.highest:g} and cannot be Hounsfield units: "
+            f"{self.looks_like}"
+        )
+
+    def warning(self, scan: Path | str) -> str:
+        """What the user is told, and how to go on; the scan goes by the name that the caller gives it."""
+        return f"{scan}: {self}. The result is not to be trusted; give the original CT"
+
+
+def doubt_hounsfield(volume: Volume) -> HounsfieldDoubt | None:
+    """Whether a scan's values cannot be HU; None if they can.
 
     Only the lowest and the highest value decide. Padding outside the scanner's circle (-2000, -3024)
     counts as air; bright metal is no ground for doubt.
-
-    Args:
-        volume: the scan.
-
-    Returns:
-        A sentence for the user that says what the values look like and how to go on, or None.
     """
     low, high = float(volume.hu.min()), float(volume.hu.max())
     looks_like = _what_it_looks_like(low, high)
-    if looks_like is None:
-        return None
-    return (
-        f"{volume.name}: the values run from {low:g} to {high:g} and cannot be Hounsfield units: "
-        f"{looks_like}. The result is not to be trusted; give the original CT"
-    )
+    return None if looks_like is None else HounsfieldDoubt(low, high, looks_like)
 
 
 def _what_it_looks_like(low: float, high: float) -> str | None:

@@ -15,8 +15,8 @@ from renalmap.errors import (
     AffineError,
     ColourImageError,
     DimensionError,
-    MissingDependencyError,
 )
+from renalmap.extras import import_extra
 from renalmap.imaging.filling import HuGrid
 from renalmap.imaging.nifti import CHUNK_BYTES, check_voxel_type, mm_per_unit, three_axes
 from renalmap.imaging.nifti_writing import label_map_header
@@ -140,12 +140,7 @@ def label_map_to_sitk(label_map: LabelMap) -> Any:
     Raises:
         MissingDependencyError: SimpleITK is not installed.
     """
-    try:
-        import SimpleITK as sitk  # noqa: N813, PLC0415
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            "a SimpleITK image needs SimpleITK", hint="Run: pip install SimpleITK"
-        ) from error
+    sitk = import_extra("SimpleITK", "a SimpleITK image")
     source = label_map.geometry.source
     stored = source.from_canonical(label_map.labels)
     image: Any = sitk.GetImageFromArray(np.ascontiguousarray(stored.transpose()))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from renalmap.errors import PathMissingError, UnreadableImageError
 from renalmap.imaging.dicom.choice import DicomChoice
-from renalmap.imaging.dicom.fileset import is_archive_name, is_dicom_file, is_directory_name
 from renalmap.imaging.dicom.reading import read_dicom_geometry, read_dicom_volume
+from renalmap.imaging.dicom_files.fileset import is_archive_name, is_dicom_file, is_directory_name
 from renalmap.imaging.dicom_seg.reading import is_dicom_seg, read_dicom_seg
 from renalmap.imaging.nifti import (
     is_nifti_name,
@@ -39,7 +39,7 @@ def read_volume(
 
     Returns:
         The scan, axes (z, y, x); int16 if every voxel is a whole number that int16 holds, else float32.
-        Whether its values can be HU at all is for `describe_hounsfield_doubt` to say.
+        Whether its values can be HU at all is for `doubt_hounsfield` to say.
 
     Raises:
         InputError: its child that names the trouble; see `read_nifti_volume` and `read_dicom_volume`.

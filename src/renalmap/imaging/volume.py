@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.errors import GeometryMismatchError, LabelError
+from renalmap.imaging.dicom_files.source import DicomSource
 
-if TYPE_CHECKING:
-    from renalmap.imaging.dicom.source import DicomSource
+GRID_TOLERANCE_MM: Final = 0.1
+"""Voxels of two images on one grid may lie this far apart: rounding in headers."""
 
 CANONICAL_AXCODES = ("S", "P", "L")
 
@@ -78,7 +80,12 @@ class Geometry:
         """Volume of one voxel in millilitres."""
         return float(np.prod(self.spacing_mm)) / 1000.0
 
-    def matches(self, other: Geometry, *, tolerance_mm: float = 1e-2) -> bool:
+    def __str__(self) -> str:
+        spacing = " x ".join(f"{step:.4g}" for step in self.spacing_mm)
+        origin = ", ".join(f"{position:.2f}" for position in self.affine[:3, 3])
+        return f"shape {self.shape}, spacing {spacing} mm, origin ({origin}) mm"
+
+    def matches(self, other: Geometry, *, tolerance_mm: float = GRID_TOLERANCE_MM) -> bool:
         """Whether both grids have the same shape and every voxel the same place, within a tolerance.
 
         The corners decide: an affine map that agrees on them agrees everywhere.
@@ -141,6 +148,34 @@ class LabelMap:
         # Slice by slice: a mask of the whole would weigh as much as the labels.
         voxels = sum(np.count_nonzero(plane == label) for plane in self.labels for label in set(labels))
         return float(voxels) * self.geometry.voxel_ml
+
+
+def check_same_grid(
+    expected: Volume | LabelMap,
+    found: LabelMap,
+    *,
+    where: Path | str | None,
+    names: tuple[str, str] = ("the scan", "the label map"),
+) -> None:
+    """Refuse two images whose voxels lie at different places.
+
+    Args:
+        expected: the image that gives the grid.
+        found: the image that must lie on it.
+        where: the file or case that the error names.
+        names: what the two are called.
+
+    Raises:
+        GeometryMismatchError: they differ in shape, or by more than `GRID_TOLERANCE_MM`.
+    """
+    if not expected.geometry.matches(found.geometry):
+        raise GeometryMismatchError(
+            f"{names[0]} and {names[1]} lie on different grids",
+            where=where,
+            got=str(found.geometry),
+            expected=str(expected.geometry),
+            hint="Give two images of the same scan, both on the scan's own grid",
+        )
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Final
 
 import numpy as np
 
+from renalmap.anatomy import Voxels
 from renalmap.imaging.volume import Box, Geometry, LabelMap, part_of_grid
 from renalmap.inference.probability import RegionProbability
 from renalmap.labels import BACKGROUND
-from renalmap.measure.anatomy import Part
 
 MARGIN_MM: Final = 10.0
 """So far around a component, doubt of what was left out counts as well."""
@@ -23,7 +23,7 @@ HALF_SIZE_ML: Final = 1.0
 """A tumour of this volume has half the score that its probabilities alone would give."""
 
 
-def expected_dice(probability: RegionProbability, parts: Sequence[Part], label_map: LabelMap) -> float:
+def expected_dice(probability: RegionProbability, parts: Sequence[Voxels], label_map: LabelMap) -> float:
     """Soft Dice of a mask with the probabilities it was made from, 2 sum(p m) / (sum(p) + sum(m)).
 
     If the probabilities were right, it would be about the Dice to be expected against the truth. The
@@ -52,7 +52,7 @@ def expected_dice(probability: RegionProbability, parts: Sequence[Part], label_m
     return 2.0 * overlap / (summed + size) if size else 0.0
 
 
-def tumour_score(probability: RegionProbability, part: Part, voxel_ml: float) -> float:
+def tumour_score(probability: RegionProbability, part: Voxels, voxel_ml: float) -> float:
     """How much speaks for a component being a real tumour: its mean probability, less for a small one.
 
     mean(p) V / (V + 1 ml): small components are mistakes more often than large ones.

@@ -7,10 +7,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.anatomy.body import BodyTrack
 from renalmap.imaging import Volume
 from renalmap.imaging.volume import Box
 from renalmap.labels import BACKGROUND
-from renalmap.measure.midline import BodyTrack
 
 FloatArray = NDArray[np.float64]
 

@@ -8,11 +8,11 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from renalmap.anatomy.body import BodyTrack
 from renalmap.imaging import LabelMap, Volume
 from renalmap.imaging.volume import Box
 from renalmap.inference.enhancement import bright_tissue_share, hollow_ml_above, vessel_hu
 from renalmap.labels import KIDNEY
-from renalmap.measure.midline import BodyTrack
 
 Phase = Literal["unenhanced", "arterial", "portal_or_nephrographic", "excretory", "unknown"]
 Contrast = Literal["enhanced", "unenhanced", "unknown"]

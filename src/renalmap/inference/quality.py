@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from renalmap.anatomy import Anatomy, Border, FlagCode, Kidney, Lesion, raise_flags
 from renalmap.bundle import CalibrationCurve, ConfidenceCalibration
-from renalmap.imaging import LabelMap, Volume
 from renalmap.inference.cascade import Segmentation
 from renalmap.inference.confidence import expected_dice, tumour_score
 from renalmap.inference.phase import ContrastReport, guess_phase
-from renalmap.labels import KIDNEY, TUMOUR
-from renalmap.measure.anatomy import Border, Kidney, Part, Side, borders_of, find_kidneys, find_parts
-from renalmap.measure.midline import BodyTrack
-
-Flag = Literal[
-    "no_contrast_phase_recognised",
-    "no_kidney_found",
-    "only_one_kidney_found",
-    "crosses_midline",
-    "kidney_incomplete",
-]
+from renalmap.labels import Side
 
 NO_CONTRAST: Final = (
     "no contrast phase was recognised: {why}; the model was trained on contrast-enhanced CT; expect "
     "poor results"
 )
-
-LISTED_FROM_ML: Final = 0.1
-"""Tumours from this volume are listed; smaller ones are counted."""
 
 
 class SidesFound(BaseModel):
@@ -43,18 +30,23 @@ class SidesFound(BaseModel):
 
 
 class KidneyReport(BaseModel):
-    """What was found on one side of the patient. Volumes are lower bounds where it is incomplete."""
+    """One kidney. Volumes are lower bounds where it is incomplete."""
 
     model_config = ConfigDict(extra="forbid")
 
-    side: Side
+    id: int
+    """As in the measurements."""
+    side: Side | None
+    """The patient's; None where it cannot be told."""
     kidney_ml: float
     """Kidney without tumour."""
     tumour_ml: float
+    """Of its tumours, whole, also where one reaches across the midline; specks are left out."""
     components: int
     crosses_midline: bool
+    """Whether its own tissue lies on both sides of the midline, by which it was parted."""
     borders: list[Border]
-    """Borders of the scan that it touches; parts below a twentieth of it are not asked."""
+    """Borders of the scan that it or its tumours touch; parts below a twentieth of it are not asked."""
     incomplete: bool
     """Whether it touches any."""
     confidence: float | None
@@ -69,7 +61,12 @@ class TumourReport(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    side: Side
+    id: int
+    """As in the measurements."""
+    kidney: int | None
+    """`id` of the kidney it belongs to; None where no kidney is near it."""
+    side: Side | None
+    crosses_midline: bool
     tumour_ml: float
     slice: int
     """Slice of its centre, counted from 0 at the feet."""
@@ -82,11 +79,12 @@ class TumourReport(BaseModel):
 
 
 class QualityReport(BaseModel):
-    """Everything about a segmentation that is no volume. docs/quality.md explains each field."""
+    """Everything about a segmentation that is no measurement. docs/quality.md explains each field."""
 
     model_config = ConfigDict(extra="forbid")
 
-    flags: list[Flag]
+    flags: list[FlagCode]
+    """Those that are worth a warning."""
     contrast: ContrastReport
     kidneys_found: SidesFound
     kidneys: list[KidneyReport]
@@ -104,38 +102,33 @@ class QualityReport(BaseModel):
 
 
 def assess_quality(
-    volume: Volume, found: Segmentation, calibration: ConfidenceCalibration | None
+    anatomy: Anatomy, found: Segmentation, calibration: ConfidenceCalibration | None
 ) -> QualityReport:
     """Look a segmentation over.
 
     Args:
-        volume: the scan, axes (z, y, x), HU.
-        found: its segmentation; may be empty.
+        anatomy: of its labels, read with the scan.
+        found: the segmentation; may be empty.
         calibration: the bundle's, or None: confidences are raw scores then.
     """
-    track = found.body
-    kidneys = find_kidneys(found.label_map, track)
-    tumours = find_parts(found.label_map, (TUMOUR,))
-    voxel_ml = found.label_map.geometry.voxel_ml
-    boxes = [part.box for kidney in kidneys for part in kidney.parts]
-    contrast = guess_phase(volume, found.label_map, boxes, track)
+    contrast = find_contrast(anatomy)
     judge = _Judge(
+        found=found,
         kidney=None if calibration is None else calibration.kidney,
         tumour=None if calibration is None else calibration.tumour,
         # Networks are as sure of what they take for a kidney there as of a real one elsewhere.
         applies=contrast.contrast != "unenhanced",
     )
-    report = QualityReport(
-        flags=[],
+    no_contrast: list[FlagCode] = ["no_contrast_phase_recognised"]
+    raised = [flag.code for flag in raise_flags(anatomy) if not flag.is_note]
+    sides = {kidney.side for kidney in anatomy.kidneys}
+    return QualityReport(
+        flags=list(dict.fromkeys([*(no_contrast if contrast.contrast != "enhanced" else []), *raised])),
         contrast=contrast,
-        kidneys_found=SidesFound(**{kidney.side: True for kidney in kidneys}),
-        kidneys=[_kidney_report(kidney, found, judge) for kidney in kidneys],
-        tumours=[
-            _tumour_report(part, found, track, judge)
-            for part in tumours
-            if part.size * voxel_ml >= LISTED_FROM_ML
-        ],
-        tumour_specks=sum(part.size * voxel_ml < LISTED_FROM_ML for part in tumours),
+        kidneys_found=SidesFound(left="left" in sides, right="right" in sides),
+        kidneys=[_kidney_report(kidney, anatomy, judge) for kidney in anatomy.kidneys],
+        tumours=[_tumour_report(tumour, anatomy, judge) for tumour in anatomy.tumours],
+        tumour_specks=sum(speck.kind == "tumour" for speck in anatomy.specks),
         kidney_confidence_calibrated=judge.kidney is not None,
         tumour_confidence_calibrated=judge.tumour is not None,
         calibration_patients=None if calibration is None else calibration.patients,
@@ -143,29 +136,25 @@ def assess_quality(
         calibration_tumours=None if judge.tumour is None else judge.tumour.n,
         notes=list(found.notes),
     )
-    return report.model_copy(update={"flags": _flags(report)})
 
 
-def describe_flags(report: QualityReport) -> list[str]:
-    """A sentence for every flag but `no_kidney_found`, which the case's status says, and for every note."""
-    texts = []
+def find_contrast(anatomy: Anatomy) -> ContrastReport:
+    """The contrast phase of an anatomy's scan; it must have one."""
+    if anatomy.scan is None or anatomy.body is None:
+        raise ValueError("the anatomy was read without a scan, which alone shows contrast agent")
+    boxes = [component.box for component in anatomy.components]
+    return guess_phase(anatomy.scan, anatomy.label_map, boxes, anatomy.body)
+
+
+def describe_quality(report: QualityReport, anatomy: Anatomy) -> list[str]:
+    """A sentence for every flag that is worth a warning, and for every note of the cascade.
+
+    That nothing is labelled is no sentence: the case's status says it.
+    """
     no_contrast = describe_contrast(report.contrast)
-    if no_contrast is not None:
-        texts.append(no_contrast)
-    if "only_one_kidney_found" in report.flags:
-        (kidney,) = report.kidneys
-        other = "right" if kidney.side == "left" else "left"
-        texts.append(f"only the {kidney.side} kidney was found, none on the {other}")
-    if "crosses_midline" in report.flags:
-        texts.append(
-            "what was found reaches across the body's midline: a horseshoe kidney, a large tumour, or a "
-            "mistake; its volume is shared out between left and right by the midline"
-        )
-    texts += [
-        f"the {kidney.side} kidney is cut off ({_where(kidney.borders)}): its volumes are lower bounds"
-        for kidney in report.kidneys
-        if kidney.incomplete
-    ]
+    texts = [] if no_contrast is None else [no_contrast]
+    if anatomy.components:
+        texts += [flag.text for flag in raise_flags(anatomy) if not flag.is_note]
     return [*texts, *report.notes]
 
 
@@ -181,10 +170,12 @@ class _Judge:
     """What turns raw scores into confidences.
 
     Attributes:
+        found: has the networks' probabilities.
         kidney, tumour: the calibration's curves, None where there is none.
         applies: whether the scan is of a kind that confidences were ever measured on.
     """
 
+    found: Segmentation
     kidney: CalibrationCurve | None
     tumour: CalibrationCurve | None
     applies: bool
@@ -195,16 +186,17 @@ class _Judge:
         return round(score if curve is None else curve(score), 3)
 
 
-def _kidney_report(kidney: Kidney, found: Segmentation, judge: _Judge) -> KidneyReport:
-    label_map = found.label_map
-    voxel_ml, shape = label_map.geometry.voxel_ml, label_map.geometry.shape
-    score = expected_dice(found.probabilities["kidney"], kidney.parts, label_map)
-    borders = borders_of(kidney.parts, shape)
+def _kidney_report(kidney: Kidney, anatomy: Anatomy, judge: _Judge) -> KidneyReport:
+    score = expected_dice(
+        judge.found.probabilities["kidney"], anatomy.with_lesions(kidney), anatomy.label_map
+    )
+    borders = anatomy.borders_of(kidney)
     return KidneyReport(
+        id=kidney.number,
         side=kidney.side,
-        kidney_ml=_ml(kidney, label_map, KIDNEY, voxel_ml),
-        tumour_ml=_ml(kidney, label_map, TUMOUR, voxel_ml),
-        components=len(kidney.parts),
+        kidney_ml=round(anatomy.ml(kidney.own), 2),
+        tumour_ml=round(anatomy.lesions_ml(kidney, "tumour"), 2),
+        components=len(kidney.pieces),
         crosses_midline=kidney.crosses_midline,
         borders=borders,
         incomplete=bool(borders),
@@ -213,28 +205,20 @@ def _kidney_report(kidney: Kidney, found: Segmentation, judge: _Judge) -> Kidney
     )
 
 
-def _tumour_report(part: Part, found: Segmentation, track: BodyTrack, judge: _Judge) -> TumourReport:
-    geometry = found.label_map.geometry
-    score = tumour_score(found.probabilities["tumour"], part, geometry.voxel_ml)
+def _tumour_report(tumour: Lesion, anatomy: Anatomy, judge: _Judge) -> TumourReport:
+    probability, kidney = judge.found.probabilities["tumour"], anatomy.kidney_of(tumour)
+    score = tumour_score(probability, tumour.voxels, anatomy.label_map.geometry.voxel_ml)
     return TumourReport(
-        side=part.side(track),
-        tumour_ml=round(part.size * geometry.voxel_ml, 2),
-        slice=round(part.centre_z),
-        borders=borders_of([part], geometry.shape),
+        id=tumour.number,
+        kidney=None if kidney is None else kidney.number,
+        side=tumour.side,
+        crosses_midline=tumour.crosses_midline,
+        tumour_ml=round(anatomy.ml([tumour.voxels]), 2),
+        slice=round(tumour.voxels.centre_zyx[0]),
+        borders=tumour.borders,
         confidence=judge.confidence(score, judge.tumour),
         raw_score=round(score, 3),
     )
-
-
-def _flags(report: QualityReport) -> list[Flag]:
-    raised: dict[Flag, bool] = {
-        "no_contrast_phase_recognised": report.contrast.contrast != "enhanced",
-        "no_kidney_found": not report.kidneys,
-        "only_one_kidney_found": len(report.kidneys) == 1,
-        "crosses_midline": any(kidney.crosses_midline for kidney in report.kidneys),
-        "kidney_incomplete": any(kidney.incomplete for kidney in report.kidneys),
-    }
-    return [flag for flag, up in raised.items() if up]
 
 
 def _why_no_contrast(contrast: ContrastReport) -> str:
@@ -242,12 +226,3 @@ def _why_no_contrast(contrast: ContrastReport) -> str:
         vessel = "" if contrast.vessel_hu is None else f" (blood about {contrast.vessel_hu:.0f} HU)"
         return f"the scan looks unenhanced{vessel}"
     return "it cannot be told from what the scan shows"
-
-
-def _where(borders: list[Border]) -> str:
-    names = {"feet": "first slice", "head": "last slice"}
-    return ", ".join(names.get(border, f"{border} edge") for border in borders)
-
-
-def _ml(kidney: Kidney, label_map: LabelMap, label: int, voxel_ml: float) -> float:
-    return round(sum(part.voxels(label_map, label) for part in kidney.parts) * voxel_ml, 2)

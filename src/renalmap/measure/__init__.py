@@ -1,11 +1,10 @@
 """Numbers a surgeon reads: volumes, diameters, intensities, sides."""
 
-from renalmap.measure.label_map import measure_label_map
+from renalmap.measure.label_map import measure_anatomy, measure_label_map
 from renalmap.measure.results import (
     Diameter,
     KidneyMeasurement,
     LesionMeasurement,
-    MeasurementFlag,
     Measurements,
     Point,
     Speck,
@@ -15,9 +14,9 @@ __all__ = [
     "Diameter",
     "KidneyMeasurement",
     "LesionMeasurement",
-    "MeasurementFlag",
     "Measurements",
     "Point",
     "Speck",
+    "measure_anatomy",
     "measure_label_map",
 ]

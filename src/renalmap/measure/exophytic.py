@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.measure.anatomy import Part
+from renalmap.anatomy import Voxels
 from renalmap.measure.diameters import directions, outermost
 from renalmap.measure.lines import Spacing, border_mm
 
@@ -17,7 +18,7 @@ MOST_VOXELS: Final = 5000
 """So many voxels of a lesion, evenly picked, tell the share to one per cent."""
 
 
-def exophytic_share(lesion: Part, kidney: list[Part], spacing_mm: Spacing) -> float:
+def exophytic_share(lesion: Voxels, kidney: Sequence[Voxels], spacing_mm: Spacing) -> float:
     """The share of a lesion's voxels outside the convex closing of its kidney's own tissue.
 
     Args:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.anatomy import Voxels
 from renalmap.imaging.connected import connected_blobs
 from renalmap.imaging.masks import bounding_slices
-from renalmap.measure.anatomy import Part
 from renalmap.measure.diameters import (
     Chord,
     convex_hull,
@@ -41,7 +42,7 @@ class AxialLines:
     short: Chord
 
 
-def axial_lines(part: Part, spacing_mm: Spacing, border_voxels: float = BORDER_VOXELS) -> AxialLines:
+def axial_lines(part: Voxels, spacing_mm: Spacing, border_voxels: float = BORDER_VOXELS) -> AxialLines:
     """Measure a part in every slice and take the longest.
 
     A line joins two places of one connected section (8 neighbours): across a gap between two sections of
@@ -83,7 +84,7 @@ def _sections(plane: BoolArray) -> list[BoolArray]:
 
 
 def border_mm(
-    part: Part, spacing_mm: Spacing, border_voxels: float = BORDER_IN_SPACE_VOXELS
+    part: Voxels, spacing_mm: Spacing, border_voxels: float = BORDER_IN_SPACE_VOXELS
 ) -> FloatArray:
     """(n, 3) corners of a part's convex outline and some more, mm from the scan's voxel (0, 0, 0)."""
     points: FloatArray = border_points(part.inside, border_voxels) + np.array(part.box.start)
@@ -92,20 +93,16 @@ def border_mm(
 
 
 def longest_line(
-    parts: list[Part], spacing_mm: Spacing, border_voxels: float = BORDER_IN_SPACE_VOXELS
+    parts: Sequence[Voxels], spacing_mm: Spacing, border_voxels: float = BORDER_IN_SPACE_VOXELS
 ) -> Chord:
     """The longest line between any two places of some parts."""
     points = np.concatenate([border_mm(part, spacing_mm, border_voxels) for part in parts])
     return longest_chord_in_space(points)
 
 
-def centroid_mm(parts: list[Part], spacing_mm: Spacing) -> FloatArray:
+def centroid_mm(parts: Sequence[Voxels], spacing_mm: Spacing) -> FloatArray:
     """The centroid of some parts together, mm from the scan's voxel (0, 0, 0)."""
-    total = np.zeros(3)
-    for part in parts:
-        for axis in range(3):
-            others = tuple(other for other in range(3) if other != axis)
-            counts = np.count_nonzero(part.inside, axis=others)
-            total[axis] += float(counts @ (np.arange(counts.size) + part.box.start[axis]))
-    total *= np.array(spacing_mm) / sum(part.size for part in parts)
-    return total
+    sizes = np.array([part.size for part in parts])
+    centres = np.array([part.centre_zyx for part in parts])
+    centre: FloatArray = sizes @ centres / sizes.sum() * np.array(spacing_mm)
+    return centre

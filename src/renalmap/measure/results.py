@@ -6,14 +6,9 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from renalmap.measure.anatomy import Border, Side
+from renalmap.anatomy import Border, Flag, LesionKind, SideBasis, SpeckKind
+from renalmap.labels import Side
 
-SideBasis = Literal["scan", "both_kidneys", "field_of_view"]
-"""What told left from right: the body in the scan; the middle between two kidneys of the label map; or
-only the middle of the field of view."""
-
-LesionKind = Literal["tumour", "cyst"]
-SpeckKind = Literal["kidney", "tumour", "cyst"]
 PolarPosition = Literal["upper", "middle", "lower"]
 
 SizeClass = Literal["up to 4 cm", "over 4 to 7 cm", "over 7 to 10 cm", "over 10 cm"]
@@ -22,20 +17,6 @@ SIZE_CLASS_NOTE: Final = (
     "size_class uses the size limits of the TNM's T1a, T1b, T2a and T2b, and size alone: it is no T stage, "
     "which also depends on what a tumour grows into"
 )
-
-FlagCode = Literal[
-    "no_kidney_found",
-    "only_one_kidney_found",
-    "more_than_two_kidneys",
-    "crosses_midline",
-    "side_uncertain",
-    "side_from_field_of_view",
-    "kidney_incomplete",
-    "lesion_incomplete",
-    "lesion_without_kidney",
-    "thick_slices",
-    "specks_left_out",
-]
 
 
 class _Model(BaseModel):
@@ -83,6 +64,7 @@ class LesionMeasurement(_Model):
             the convex closing of the kidney's own tissue. None without a whole kidney.
         mean_hu, sd_hu: of its voxels; None without a scan.
         size_class: of a tumour's longest axial diameter; None for cysts. See `SIZE_CLASS_NOTE`.
+        crosses_midline: whether at least 5 ml and a tenth of it lie on either side; it is measured whole.
         borders: of the scan that it touches.
         incomplete: whether it touches any.
     """
@@ -106,6 +88,7 @@ class LesionMeasurement(_Model):
     mean_hu: float | None = None
     sd_hu: float | None = None
     size_class: SizeClass | None
+    crosses_midline: bool
     borders: list[Border]
     incomplete: bool
 
@@ -153,13 +136,6 @@ class Speck(_Model):
     centroid: Point
 
 
-class MeasurementFlag(_Model):
-    """What a reader should know first."""
-
-    code: FlagCode
-    text: str
-
-
 class Measurements(_Model):
     """Everything measured on one label map.
 
@@ -177,7 +153,7 @@ class Measurements(_Model):
     spacing_mm: tuple[float, float, float]
     side_basis: SideBasis
     with_scan: bool
-    flags: list[MeasurementFlag]
+    flags: list[Flag]
     kidneys: list[KidneyMeasurement]
     lesions: list[LesionMeasurement]
     specks: list[Speck]

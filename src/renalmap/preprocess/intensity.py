@@ -87,19 +87,20 @@ class SliceStatisticsAccumulator:
     """Weighted running mean and variance per pixel, in float64.
 
     West's update (1979, doi:10.1145/359146.359153), Welford's generalised to weights: stable where
-    the textbook sum of squares cancels. One slice in memory at a time.
+    the textbook sum of squares cancels. One slice in memory at a time. Every pixel has a weight of its
+    own: what a slice leaves unknown weighs nothing.
     """
 
     def __init__(self, grid_size: int) -> None:
-        self._weight = 0.0
+        self._weight = np.zeros((grid_size, grid_size))
         self._mean = np.zeros((grid_size, grid_size))
         self._squares = np.zeros((grid_size, grid_size))
 
-    def add(self, clipped_hu: NDArray[Any], weight: float = 1.0) -> None:
-        """Take in one slice, (grid, grid), already clipped."""
+    def add(self, clipped_hu: NDArray[Any], weight: float | NDArray[Any] = 1.0) -> None:
+        """Take in one slice, (grid, grid), already clipped; its weight, of all or of every pixel."""
         self._weight += weight
         delta = clipped_hu - self._mean
-        self._mean += delta * (weight / self._weight)
+        self._mean += delta * _share(np.broadcast_to(weight, delta.shape), self._weight)
         self._squares += weight * delta * (clipped_hu - self._mean)
 
     def merge(self, other: SliceStatisticsAccumulator) -> None:
@@ -108,10 +109,8 @@ class SliceStatisticsAccumulator:
         Chan, Golub and LeVeque's update (1979, Stanford STAN-CS-79-773), with weights for counts. Rounding
         depends on the order of merges, so equal orders give equal bits.
         """
-        if other._weight == 0:
-            return
         weight = self._weight + other._weight
-        share = other._weight / weight
+        share = _share(other._weight, weight)
         delta = other._mean - self._mean
         self._mean += delta * share
         self._squares += other._squares + delta**2 * (self._weight * share)
@@ -121,19 +120,26 @@ class SliceStatisticsAccumulator:
         """The statistics of what was added (population variance).
 
         Raises:
-            StoreError: nothing was added.
+            StoreError: nothing was added, or nothing of it was known.
         """
-        if self._weight == 0:
-            raise StoreError("slice statistics need at least one training slice")
-        variance = np.maximum(self._squares / self._weight, 0.0)
-        mean = self._mean.mean()
-        total_variance = variance.mean() + ((self._mean - mean) ** 2).mean()
+        if not self._weight.any():
+            raise StoreError("slice statistics need at least one training slice with a known pixel")
+        variance = np.maximum(_share(self._squares, self._weight), 0.0)
+        counts = self._weight / self._weight.mean()
+        mean = (self._mean * counts).mean()
+        total_variance = (variance * counts).mean() + ((self._mean - mean) ** 2 * counts).mean()
+        never = self._weight == 0  # of no case known: as everywhere else
         return SliceStatistics(
-            mean_hu=self._mean.astype(np.float32),
-            deviation_hu=np.sqrt(variance).astype(np.float32),
+            mean_hu=np.where(never, mean, self._mean).astype(np.float32),
+            deviation_hu=np.sqrt(np.where(never, total_variance, variance)).astype(np.float32),
             global_mean_hu=float(mean),
             global_deviation_hu=float(np.sqrt(total_variance)),
         )
+
+
+def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[Any]:
+    """Part / whole, and 0 where there is nothing."""
+    return np.divide(part, whole, out=np.zeros(whole.shape), where=whole > 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,6 +87,28 @@ class Plan(BaseModel):
     smoothing_sigma_mm: float = Field(0.0, ge=0)
     """Stage 2's probabilities are smoothed across slices by a Gaussian of this standard deviation."""
 
+    follow_gap_mm: float = Field(0.0, ge=0)
+    """Stage 2 follows every kidney up and down beyond the slices in which stage 1 saw it, crop by crop, over
+    gaps up to this long; 0: it does not."""
+
+    follow_unsupported_mm: float = Field(20.0, ge=0)
+    """It is followed this far through slices in which stage 1 does not agree."""
+
+    follow_agreement: float = Field(0.05, ge=0, le=1)
+    """Stage 1 agrees where its mean probability in what stage 2 found is at least this."""
+
+    follow_min_probability: float = Field(0.7, ge=0, le=1)
+    """Mean probability, by stage 2, below which a section is not taken for the kidney's."""
+
+    follow_min_overlap: float = Field(0.4, ge=0, le=1)
+    """Of a section and the one before it, the smaller must lie over the other by this share."""
+
+    follow_growth_per_mm: float = Field(0.06, ge=0)
+    """A section may be larger than the one before it by this share for every millimetre between them."""
+
+    follow_hu: float = Field(40.0, gt=0)
+    """How far a section's median HU may lie from the kidney's."""
+
     peel_fat_mm: float = Field(0.0, ge=0)
     """Fat at the border of kidney and tumour becomes background to this depth, slice by slice. Networks
     whose `clip_hu` starts at 0 cannot tell it from fluid."""

@@ -142,7 +142,7 @@ def crop_boxes(foreground: BoolArray, plan: Plan) -> tuple[Box, ...]:
     if plan.crop == "slice":
         rows, columns = np.nonzero(foreground)
         centre = float(rows.mean()), float(columns.mean())
-        return (_crop_about(centre, bounding_slices(foreground), plan),)
+        return (crop_about(centre, bounding_slices(foreground), plan),)
     around = bounding_slices(foreground)
     top, left = (span.start for span in around)
     blobs, count = connected_blobs(foreground[around])
@@ -157,11 +157,18 @@ def crop_boxes(foreground: BoolArray, plan: Plan) -> tuple[Box, ...]:
         )
         if not any(_holds(box, extent, plan) for box in boxes):
             y, x = statistics["centroids"][blob] + (top, left)
-            boxes.append(_crop_about((float(y), float(x)), extent, plan))
+            boxes.append(crop_about((float(y), float(x)), extent, plan))
     return tuple(boxes)
 
 
-def _crop_about(centre: tuple[float, float], extent: tuple[slice, ...], plan: Plan) -> Box:
+def crop_about(centre: tuple[float, float], extent: tuple[slice, ...], plan: Plan) -> Box:
+    """The crop about a blob: narrow where that holds it with the Plan's margin.
+
+    Args:
+        centre: its centroid (y, x), in pixels of the grid.
+        extent: the smallest slices (y, x) that hold it.
+        plan: the crops' sizes.
+    """
     if plan.narrow_crop_size is not None:
         narrow = crop_box(centre, plan, plan.narrow_crop_size)
         if _holds(narrow, extent, plan):

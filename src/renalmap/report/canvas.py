@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from renalmap.errors import MissingDependencyError
+from renalmap.extras import import_extra
 from renalmap.imaging.files import replace_atomically
 
 if TYPE_CHECKING:
@@ -22,14 +22,7 @@ def check_charts_available() -> None:
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    try:
-        import matplotlib  # noqa: ICN001, PLC0415 - optional, and slow to import
-    except ImportError as error:
-        raise MissingDependencyError(
-            "charts need the package matplotlib, which is not installed",
-            hint="Run: pip install 'renalmap[charts]'",
-        ) from error
-    del matplotlib
+    import_extra("matplotlib", "a chart")
 
 
 def new_figure(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
 
-from renalmap.dataset.inspection import SEVERITIES, CaseInspection, Finding
+from renalmap.inspection import SEVERITIES, CaseInspection, Finding
 
 _STYLE: Final = """
 :root{color-scheme:light dark;--line:#8884;--soft:#8881;--error:#D55E00;--warning:#E69F00;--note:#56B4E9}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from renalmap.errors import GeometryMismatchError
+from renalmap.imaging import check_same_grid
 from renalmap.imaging.volume import LabelMap, Volume
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.report.page import Ink, Page, fit, text_width_px
@@ -65,14 +65,7 @@ def draw_overview(scan: Volume, labels: LabelMap, path: Path, *, title: str | No
         GeometryMismatchError: labels and scan lie on different grids.
         OSError: the file cannot be written.
     """
-    if not scan.geometry.matches(labels.geometry):
-        raise GeometryMismatchError(
-            f"the labels {labels.name!r} lie on another grid than the scan {scan.name!r}",
-            where=labels.name,
-            got=f"shape {labels.geometry.shape}, spacing {labels.geometry.spacing_mm} mm",
-            expected=f"shape {scan.geometry.shape}, spacing {scan.geometry.spacing_mm} mm",
-            hint="Give the label map that was made from this scan",
-        )
+    check_same_grid(scan, labels, where=labels.name)
     views = cut_views(scan, labels, choose_planes(labels))
     layout = _lay_out(views)
     page = Page(_WIDTH_PX, layout.height_px, _BACKGROUND)

@@ -14,7 +14,8 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.errors import MissingDependencyError, RenalMapError
+from renalmap.errors import RenalMapError
+from renalmap.extras import import_extra
 from renalmap.imaging.volume import Geometry
 from renalmap.report.structures import Structure
 
@@ -63,15 +64,8 @@ def check_meshes_available() -> None:
     Raises:
         MissingDependencyError: scikit-image or trimesh is not installed.
     """
-    try:
-        import skimage.measure  # noqa: PLC0415 - optional, and slow to import
-        import trimesh  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"surfaces need the package {error.name}, which is not installed",
-            hint="Run: pip install 'renalmap[mesh]'",
-        ) from error
-    del skimage, trimesh
+    for module in ("skimage.measure", "trimesh"):
+        import_extra(module, "a surface")
 
 
 def make_surface(structure: Structure, geometry: Geometry) -> Surface:
@@ -91,10 +85,10 @@ def make_surface(structure: Structure, geometry: Geometry) -> Surface:
         RenalMapError: no level encloses the volume; not seen on any mask so far.
     """
     check_meshes_available()
-    field, to_voxel = _smooth_field(structure.inside, geometry.spacing_mm)
-    to_world = geometry.affine @ _shift(structure.box.start) @ to_voxel
-    voxels_ml = float(np.count_nonzero(structure.inside)) * geometry.voxel_ml
-    points = round(np.count_nonzero(structure.inside) / float(np.prod(np.diag(to_voxel))))
+    field, to_voxel = _smooth_field(structure.voxels.inside, geometry.spacing_mm)
+    to_world = geometry.affine @ _shift(structure.voxels.box.start) @ to_voxel
+    voxels_ml = structure.voxels.size * geometry.voxel_ml
+    points = round(structure.voxels.size / float(np.prod(np.diag(to_voxel))))
     fewest = min(points // 10, round(_LEAST_SHELL_ML / voxels_ml * points))
     low, high, level = 0.0, float(field.max()), _level_of(field, points)
     for _ in range(_MOST_TRIES):

@@ -31,6 +31,7 @@ class Warp:
         noise_hu: standard deviation of added white noise.
         blur: whether to blur.
         coarseness: how many times wider the image was sampled; 1 leaves it.
+        levels_hu: HU are rounded to steps of this; 0 leaves them.
         soft_window: whether to clip to 0..255 HU in whole numbers.
         noise_seed: seeds the noise.
     """
@@ -41,6 +42,7 @@ class Warp:
     noise_hu: float = 0.0
     blur: bool = False
     coarseness: float = 1.0
+    levels_hu: float = 0.0
     soft_window: bool = False
     noise_seed: int = 0
 
@@ -65,6 +67,8 @@ def draw_warp(settings: AugmentSettings, generator: np.random.Generator) -> Warp
         ),
         soft_window=bool(generator.random() < settings.soft_window),
         noise_seed=int(generator.integers(2**31)),
+        # Drawn only where asked for, so that settings without it draw what they always drew.
+        levels_hu=generator.uniform(0, settings.levels_hu) if settings.levels_hu > 0 else 0.0,
     )
 
 
@@ -72,6 +76,8 @@ def warp_batch(
     hu: Tensor, labels: Tensor, boxes: Sequence[Box], warps: Sequence[Warp], outside_hu: float
 ) -> tuple[Tensor, Tensor]:
     """Cut each sample's box out of its slice, warped about the box's centre.
+
+    What comes from beyond the slice is background.
 
     Args:
         hu: (N, grid, grid) float.
@@ -135,6 +141,8 @@ def _change_intensity(hu: Tensor, warps: Sequence[Warp]) -> Tensor:
             generator = torch.Generator(hu.device).manual_seed(warp.noise_seed)
             noise = torch.randn(hu[number].shape, generator=generator, device=hu.device)
             hu[number].add_(noise, alpha=warp.noise_hu)
+        if warp.levels_hu > 0:
+            hu[number].div_(warp.levels_hu).round_().mul_(warp.levels_hu)
     soft = [number for number, warp in enumerate(warps) if warp.soft_window]
     if soft:
         hu[soft] = hu[soft].clamp(*SOFT_WINDOW_HU).round()

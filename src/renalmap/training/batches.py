@@ -7,7 +7,7 @@ lets any number of processes share one batch out among them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -18,9 +18,10 @@ from torch import Tensor
 
 from renalmap.dataset.store import CaseEntry, Store
 from renalmap.errors import StoreError
+from renalmap.imaging.masks import bounding_slices
 from renalmap.imaging.volume import Box
 from renalmap.inference.ahead import map_ahead
-from renalmap.labels import TUMOUR
+from renalmap.labels import TUMOUR, UNKNOWN, is_foreground, is_known
 from renalmap.preprocess import crop_boxes
 from renalmap.preprocess.spatial import crop_box
 from renalmap.training.augment import Warp, draw_warp, warp_batch
@@ -127,7 +128,8 @@ class BatchMaker:
             wants_tumour, case_number, index = self._draw(generator, number)
             entries.append(self._entries[case_number])
             hu, labels = self._read(entries[-1], index, generator)
-            boxes.append(self._place(labels, size, generator, wants_tumour=wants_tumour))
+            wanted = self._wanted(labels, entries[-1], index)
+            boxes.append(self._place(labels, wanted, size, generator, wants_tumour=wants_tumour))
             warps.append(draw_warp(settings.augment, generator))
             slices.append(torch.from_numpy(hu))
             masks.append(torch.from_numpy(labels))
@@ -144,7 +146,7 @@ class BatchMaker:
         )
         images = self._normaliser(images, draw.boxes, draw.entries)
         if self._settings.stage == "localize":
-            targets = (targets > 0).long()
+            targets = torch.where(targets == UNKNOWN, targets, (targets > 0).long())
         return Batch(images, targets)
 
     def _read(
@@ -153,16 +155,36 @@ class BatchMaker:
         """A slice as the stage sees it: perhaps with synthetic lesions, perhaps reduced."""
         stored, labels = self._store.slices.read(entry.case_id, index)
         hu = stored.astype(np.float32)
+        known = is_known(labels)
         if self._synthesiser is not None:
             spacing_mm = entry.grid_spacing_mm(self._store.plan.grid_size)
-            hu, labels = self._synthesiser.apply(hu, labels, spacing_mm or ASSUMED_SPACING_MM, generator)
+            hu, labels = self._synthesiser.apply(
+                hu, np.where(known, labels, 0), spacing_mm or ASSUMED_SPACING_MM, generator
+            )
+        if not known.all():
+            labels = np.where(known, labels, UNKNOWN)
+            if generator.random() < self._settings.augment.mirror_unknown:
+                hu = mirrored_beyond(hu, known)
         return reduce_slice(hu, labels, self._store.plan, self._reduction)
+
+    def _wanted(self, labels: NDArray[np.uint8], entry: CaseEntry, index: int) -> NDArray[np.bool_]:
+        """What the patch or crop is to lie about: the foreground.
+
+        In stage 2, where a slice has none and `near_mm` is set, that of the nearest slice with some. Where
+        there is nothing, it may lie anywhere.
+        """
+        foreground = is_foreground(labels)
+        if self._settings.near_mm is not None and not foreground.any():
+            shown = np.flatnonzero(np.add(entry.kidney_pixels, entry.tumour_pixels))
+            if shown.size:
+                nearest = int(shown[np.abs(shown - index).argmin()])
+                return is_foreground(self._store.slices.read(entry.case_id, nearest)[1])
+        return foreground
 
     def _edge(self, step: int) -> int:
         settings = self._settings
         whole = self._plan.crop_size if settings.stage == "segment" else self._plan.grid_size
-        finishing = step >= settings.steps - settings.whole_slice_steps
-        if settings.patch_size is None or finishing:
+        if settings.patch_size is None or settings.is_finishing(step):
             return whole
         return min(settings.patch_size, whole)
 
@@ -184,13 +206,13 @@ class BatchMaker:
     def _place(
         self,
         labels: NDArray[np.uint8],
+        foreground: NDArray[np.bool_],
         size: int,
         generator: np.random.Generator,
         *,
         wants_tumour: bool,
     ) -> Box:
         plan, settings = self._plan, self._settings
-        foreground = labels > 0
         if size == plan.grid_size:
             return Box((0, 0), (size, size))
         local = plan.model_copy(update={"crop_size": size})
@@ -209,12 +231,35 @@ class BatchMaker:
             chosen = int(generator.integers(rows.size))
             centre = [float(rows[chosen]), float(columns[chosen])]
         jitter = generator.integers(-settings.centre_jitter, settings.centre_jitter + 1, 2)
-        return crop_box((centre[0] + jitter[0], centre[1] + jitter[1]), local)
+        box = crop_box((centre[0] + jitter[0], centre[1] + jitter[1]), local)
+        known = is_known(labels)
+        return box if known.all() else moved_into(box, bounding_slices(known))
 
 
 def stream_ahead(make: Callable[[int], Made], start: int, stop: int, ahead: int) -> Iterator[Made]:
     """What `make` makes of the steps from `start` to `stop`, ahead of their use by threads."""
     return (made for _, made in map_ahead(make, range(start, stop), threads=ahead, ahead=ahead))
+
+
+def moved_into(box: Box, known: tuple[slice, ...]) -> Box:
+    """A box moved so that it lies in what is known of a slice, or holds it where that is smaller."""
+    start = []
+    for low, high, span in zip(box.start, box.stop, known, strict=True):
+        ends = sorted((span.start, span.stop - (high - low)))
+        start.append(min(max(low, ends[0]), ends[1]))
+    return Box(tuple(start), tuple(low + edge for low, edge in zip(start, box.shape, strict=True)))
+
+
+def mirrored_beyond(hu: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """A slice that goes on in its mirror image beyond the rectangle that is known of it."""
+    rectangle = bounding_slices(known)
+    index = []
+    for span, size in zip(rectangle, hu.shape, strict=True):
+        length = span.stop - span.start
+        steps = np.abs((np.arange(size) - span.start) % (2 * length))
+        index.append(span.start + np.minimum(steps, 2 * length - 1 - steps))
+    mirrored: NDArray[np.float32] = hu[np.ix_(*index)]
+    return mirrored
 
 
 def _make_pools(entries: Sequence[CaseEntry], settings: TrainSettings) -> dict[str, _Pool]:
@@ -223,13 +268,44 @@ def _make_pools(entries: Sequence[CaseEntry], settings: TrainSettings) -> dict[s
     for number, entry in enumerate(entries):
         if factors[number] == 0:
             continue
+        near = _near_kidney(entry, settings.near_mm)
         pixels = zip(entry.kidney_pixels, entry.tumour_pixels, strict=True)
         for index, (kidney, tumour) in enumerate(pixels):
-            members["foreground" if kidney + tumour else "empty"].append((number, index))
+            if kidney + tumour or near[index]:
+                members["foreground" if kidney + tumour else "empty"].append((number, index))
             if tumour:
                 members["tumour"].append((number, index))
     balance = settings.case_balance
-    return {kind: _make_pool(found, balance, factors) for kind, found in members.items() if found}
+    pools = {kind: _make_pool(found, balance, factors) for kind, found in members.items() if found}
+    if settings.tumour_bins_mm and "tumour" in pools:
+        pools["tumour"] = _share_out(pools["tumour"], entries, settings.tumour_bins_mm)
+    return pools
+
+
+def _near_kidney(entry: CaseEntry, near_mm: float | None) -> NDArray[np.bool_]:
+    """Which slices lie at most this far from one with kidney; all where the distance is not known."""
+    positions = np.array(entry.z_indices)
+    shown = positions[np.add(entry.kidney_pixels, entry.tumour_pixels) > 0]
+    if near_mm is None or entry.spacing_mm is None or not shown.size:
+        return np.ones(positions.size, np.bool_)
+    gaps = np.abs(positions[:, None] - shown[None]).min(axis=1)
+    near: NDArray[np.bool_] = gaps * entry.spacing_mm[0] <= near_mm
+    return near
+
+
+def _share_out(pool: _Pool, entries: Sequence[CaseEntry], limits_mm: tuple[float, ...]) -> _Pool:
+    """The same slices, drawn equally often from every bin of tumour sizes that has some."""
+    diameters = np.array([_tumour_diameter_mm(entry) for entry in entries])
+    bins = np.digitize(diameters[pool.case_numbers], limits_mm)
+    totals = np.bincount(bins, weights=pool.probabilities)
+    shared = pool.probabilities / totals[bins]
+    return replace(pool, probabilities=shared / shared.sum())
+
+
+def _tumour_diameter_mm(entry: CaseEntry) -> float:
+    """Equivalent diameter of a case's largest tumour section."""
+    y_mm, x_mm = ASSUMED_SPACING_MM if entry.spacing_mm is None else entry.spacing_mm[1:]
+    return 2.0 * float(np.sqrt(max(entry.tumour_pixels) * y_mm * x_mm / np.pi))
 
 
 def _make_pool(members: list[tuple[int, int]], balance: float, factors: NDArray[np.float64]) -> _Pool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -48,13 +49,29 @@ class Progress(BaseModel):
     scaler: ScalerState | None = None
 
 
+class TrainingState(NamedTuple):
+    """What a run needs to go on.
+
+    Attributes:
+        network: with the weights that are trained; with weight averaging not those that are exported.
+        optimizer: of these weights.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+
+
 def save_checkpoint(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer | None, progress: Progress
+    path: Path, network: nn.Module, progress: Progress, training: TrainingState | None = None
 ) -> None:
-    """Write a checkpoint, atomically; without an optimizer it serves export only."""
+    """Write a checkpoint, atomically; without a training state it serves export only."""
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-    if optimizer is not None:
-        for number, state in optimizer.state_dict()["state"].items():
+    if training is not None:
+        if training.network is not network:
+            tensors |= {
+                f"trained.{name}": value for name, value in training.network.state_dict().items()
+            }
+        for number, state in training.optimizer.state_dict()["state"].items():
             for name, value in state.items():
                 tensors[f"optimizer.{number}.{name}"] = value
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -68,10 +85,8 @@ def remove_unfinished(run: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def load_checkpoint(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer | None = None
-) -> Progress:
-    """Restore what `save_checkpoint` wrote into a network and, if given, its optimizer.
+def load_checkpoint(path: Path, network: nn.Module, training: TrainingState | None = None) -> Progress:
+    """Restore what `save_checkpoint` wrote into a network and, if given, its training state.
 
     Raises:
         StoreError: the file is missing, damaged, or of another network.
@@ -80,15 +95,17 @@ def load_checkpoint(
     weights = _below(tensors, "network.")
     try:
         network.load_state_dict(weights)
+        if training is not None and training.network is not network:
+            training.network.load_state_dict(_below(tensors, "trained.") or weights)
     except RuntimeError as error:
         raise StoreError("the checkpoint is of another network", where=path, got=str(error)) from error
-    if optimizer is not None:
+    if training is not None:
         states: dict[int, dict[str, Tensor]] = {}
         for name, value in _below(tensors, "optimizer.").items():
             number, leaf = name.split(".", 1)
             states.setdefault(int(number), {})[leaf] = value
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": states, "param_groups": groups})
+        groups = training.optimizer.state_dict()["param_groups"]
+        training.optimizer.load_state_dict({"state": states, "param_groups": groups})
     return progress
 
 

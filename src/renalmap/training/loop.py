@@ -21,6 +21,7 @@ from renalmap.training.batches import Batch, BatchMaker, Draw, stream_ahead
 from renalmap.training.checkpoint import (
     Progress,
     ScalerState,
+    TrainingState,
     load_checkpoint,
     load_initial_weights,
     remove_unfinished,
@@ -106,7 +107,7 @@ def train(
     progress = _restore(run / LAST, initial, trainer, store)
     _agree_on_step(run, progress, trainer)
     # Validation's single slices would have to be compiled again; the weights are the same.
-    judged = on_grid(trainer.network, store.plan, settings.stage)
+    judged = on_grid(trainer.averaged, store.plan, settings.stage)
     with closing(_Records(run, settings, progress.step) if launch.leads else _NoRecords()) as records:
         for done, made in _batches(maker, settings, progress):
             rate = _learning_rate(settings, done - 1)
@@ -114,6 +115,8 @@ def train(
             result = None
             if done % settings.validate_every == 0 or done == settings.steps:
                 share_buffers(trainer.network)
+                if trainer.averaged is not trainer.network:
+                    share_buffers(trainer.averaged)
                 stride = settings.validation_stride
                 result = validate(judged.eval(), store, settings.stage, stride, trainer.device, launch)
                 progress = _advance(progress, done, result.score, save_scaler(trainer.fabric))
@@ -219,8 +222,9 @@ class _Records:
     def keep(self, trainer: Trainer, progress: Progress) -> None:
         """The best before the last: killed between them, the run goes on from the last one before."""
         if progress.stale == 0:
-            save_checkpoint(self._run / BEST, trainer.network, None, progress)
-        save_checkpoint(self._run / LAST, trainer.network, trainer.optimizer, progress)
+            save_checkpoint(self._run / BEST, trainer.averaged, progress)
+        training = TrainingState(trainer.network, trainer.optimizer)
+        save_checkpoint(self._run / LAST, trainer.averaged, progress, training)
 
     def close(self) -> None:
         self._log.close()
@@ -265,7 +269,8 @@ def _restore(last: Path, initial: Path | None, trainer: Trainer, store: Store) -
     """Put a run where it stopped, or a new one where `initial` says."""
     network = trainer.network
     if last.is_file():
-        progress = load_checkpoint(last, network, trainer.optimizer)
+        training = TrainingState(network, trainer.optimizer)
+        progress = load_checkpoint(last, trainer.averaged, training)
         if progress.plan != store.plan:
             raise StoreError(
                 "the run was started on a store with another Plan",
@@ -279,6 +284,7 @@ def _restore(last: Path, initial: Path | None, trainer: Trainer, store: Store) -
         return progress
     if initial is not None:
         skipped = load_initial_weights(initial, network)
+        trainer.averaged.load_state_dict(network.state_dict())
         logger.info("starting from %s, but for %s", initial, ", ".join(skipped) or "nothing")
     return Progress(
         step=0,

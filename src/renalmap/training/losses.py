@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from renalmap.labels import UNKNOWN
 from renalmap.training.pooling import count_processes, sum_over_processes
 from renalmap.training.settings import TrainSettings
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""A function of logits (N, C, H, W) and classes (N, 1, H, W)."""
+"""A function of logits (N, C, H, W) and classes (N, 1, H, W). Pixels of class `UNKNOWN` count nowhere."""
 
 _SMOOTHING = 1e-5
 """Added above and below the line, as MONAI does: a class that nobody has and nobody sees costs nothing."""
@@ -55,15 +56,16 @@ def dice_ce_loss() -> Loss:
     def loss(logits: Tensor, classes: Tensor) -> Tensor:
         hits, predicted, actual = _pooled_counts(logits, classes)
         dice: Tensor = 1 - (2 * hits + _SMOOTHING) / (predicted + actual + _SMOOTHING)
-        entropy: Tensor = functional.cross_entropy(logits, classes[:, 0])
-        return dice.mean() + sum_over_processes(entropy) / count_processes()
+        known = (classes != UNKNOWN).sum().clamp(min=1)  # a batch may hold nothing that is known
+        summed = functional.cross_entropy(logits, classes[:, 0], ignore_index=UNKNOWN, reduction="sum")
+        return dice.mean() + sum_over_processes(summed / known) / count_processes()
 
     return loss
 
 
 def _pooled_counts(logits: Tensor, classes: Tensor) -> Tensor:
     """Soft true positives, predicted and actual pixels of every foreground class: (3, C - 1)."""
-    probabilities = torch.softmax(logits, dim=1)[:, 1:]
+    probabilities = torch.softmax(logits, dim=1)[:, 1:] * (classes != UNKNOWN)
     foreground = torch.arange(1, logits.shape[1], device=logits.device).view(1, -1, 1, 1)
     actual = (classes == foreground).to(logits.dtype)
     counts = [(probabilities * actual), probabilities, actual]

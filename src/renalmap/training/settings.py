@@ -40,6 +40,11 @@ class AugmentSettings(BaseModel):
     """Probability of a 3x3 binomial blur: softer kernels and JPEG'd slices."""
     resolution: float = Field(0.0, ge=0, le=1)
     """Probability of a coarser reconstruction: sampled 1.2 to 2.5 times wider and interpolated back."""
+    levels_hu: float = Field(0.0, ge=0)
+    """HU are rounded to steps drawn evenly from 0 to this: slices that were kept in few greys."""
+    mirror_unknown: float = Field(0.0, ge=0, le=1)
+    """Probability that unknown margins of a slice show the mirror image of what is known; otherwise they
+    stay as the store has them. Their labels stay unknown."""
     soft_window: float = Field(0.0, ge=0, le=1)
     """Probability of clipping to 0..255 HU in whole numbers, as the KiTS19 and CURVAS slices at hand
     are: where the Plan's range is wider, clipped and full slices become the same to the network."""
@@ -85,6 +90,16 @@ class TrainSettings(BaseModel):
     """Share of a batch drawn from slices with tumour (part of `foreground_share`)."""
     case_balance: float = Field(0.0, ge=0, le=1)
     """0: every slice is as likely; 1: every case is as likely, however many slices it has."""
+    tumour_bins_mm: tuple[float, ...] = ()
+    """Slices with tumour are drawn equally often from cases whose largest tumour section has an equivalent
+    diameter below the first limit, between the first two, ..., above the last: small tumours are few
+    pixels. Empty: no such shares."""
+    near_mm: float | None = Field(None, gt=0)
+    """Stage 2: crops without kidney come from slices at most this far from the kidney's end, and lie where
+    it would be: what stage 2 meets when it follows a kidney too far. None: from anywhere."""
+    weight_averaging: float = Field(0.0, ge=0, lt=1)
+    """Decay of an exponential moving average of the weights, which is what is validated and exported; 0
+    has none (Polyak & Juditsky 1992; Tarvainen & Valpola 2017, arXiv:1703.01780)."""
     case_weights: dict[str, Annotated[float, Field(ge=0)]] = {}
     """Factors on how often cases are drawn, by a pattern of their ids (`phantom_*`); the first that
     matches counts, 1 without a match."""
@@ -131,6 +146,10 @@ class TrainSettings(BaseModel):
             raise ValueError("whole_slice_steps exceeds steps")
         if self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} of {self.folds}: folds are counted from 0")
+        if list(self.tumour_bins_mm) != sorted(set(self.tumour_bins_mm)):
+            raise ValueError("tumour_bins_mm must rise")
+        if self.stage == "localize" and self.near_mm is not None:
+            raise ValueError("near_mm is for stage 2")
         if self.tumour_share > self.drawn_foreground_share:
             raise ValueError("tumour_share is a part of the foreground's share and cannot exceed it")
         return self
@@ -143,6 +162,10 @@ class TrainSettings(BaseModel):
             "localizer_reduction": self.localizer_reduction,
         }
         return plan.model_copy(update={name: new for name, new in changes.items() if new is not None})
+
+    def is_finishing(self, step: int) -> bool:
+        """Whether a step is one of the last, on whole slices or crops."""
+        return step >= self.steps - self.whole_slice_steps
 
     @property
     def drawn_foreground_share(self) -> float:

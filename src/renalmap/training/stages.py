@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.labels import KIDNEY, TUMOUR, UNKNOWN, is_known
 from renalmap.networks.enet import ENet, ReducedNetwork
 from renalmap.preprocess import Plan
 from renalmap.preprocess.intensity import average_squares, clip_hu
@@ -33,13 +33,15 @@ def reduce_slice(
 
     Returns:
         HU, and the labels that hold at least half of their square: 1 for kidney or tumour together
-        unless tumour alone does.
+        unless tumour alone does. A square with an unknown pixel is unknown.
     """
     if factor == 1:
         return hu, labels
-    halves = [average_squares(labels >= label, factor) >= 0.5 for label in (KIDNEY, TUMOUR)]
-    reduced = sum(half.astype(np.uint8) for half in halves)
-    return average_squares(clip_hu(hu, plan), factor), np.asarray(reduced, np.uint8)
+    known = is_known(labels)
+    halves = [average_squares((labels >= label) & known, factor) >= 0.5 for label in (KIDNEY, TUMOUR)]
+    reduced = np.asarray(sum(half.astype(np.uint8) for half in halves), np.uint8)
+    reduced[average_squares(known, factor) < 1] = UNKNOWN
+    return average_squares(clip_hu(hu, plan), factor), reduced
 
 
 def on_grid(network: ENet, plan: Plan, stage: Stage) -> nn.Module:

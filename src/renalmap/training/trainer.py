@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ class Trainer:
 
     Attributes:
         fabric: devices and precision.
-        network: as checkpoints hold it, with the weights that are trained.
+        network: with the weights that are trained.
+        averaged: with those that are validated and exported: their moving average, or `network` itself.
         optimizer: as checkpoints hold it.
 
     Args:
@@ -42,6 +44,7 @@ class Trainer:
         self.network = self.network.to(self.fabric.device)
         pool_over_processes(self.network, launch, batch_norm=settings.sync_batch_norm)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
+        self.averaged = copy.deepcopy(self.network) if settings.weight_averaging else self.network
         self._settings, self._maker = settings, maker
         self._loss = make_loss(settings)
         self._wrapped: tuple[Any, Any] | None = None
@@ -66,10 +69,29 @@ class Trainer:
         batch = self._maker.finish(made, self.device) if isinstance(made, Draw) else made
         images = batch.images.to(self.device, memory_format=torch.channels_last)
         optimizer.zero_grad()
-        loss = self._loss(network(images), batch.targets.to(self.device))
+        if self._settings.compile and self._settings.is_finishing(step):
+            # Few steps on slices of another size: compiling for them would take longer.
+            with self.fabric.autocast():
+                logits = self.network(images)
+        else:
+            logits = network(images)
+        loss = self._loss(logits.float(), batch.targets.to(self.device))
         self.fabric.backward(loss)
         optimizer.step()
+        if self.averaged is not self.network:
+            self._average(step)
         return float(loss.detach())
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        """Move the averaged weights a step towards the trained ones; batch norm's statistics are theirs."""
+        decay = min(
+            self._settings.weight_averaging, (1 + step) / (10 + step)
+        )  # early weights are random
+        for average, trained in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+            average.lerp_(trained, 1 - decay)
+        for average, trained in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
+            average.copy_(trained)
 
     def _wrap(self) -> tuple[Any, Any]:
         """Not before the first step: weights and optimizer state are restored into what is inside."""

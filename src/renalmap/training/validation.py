@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from renalmap.dataset.store import CaseEntry, Store
-from renalmap.labels import REGIONS
+from renalmap.labels import REGIONS, UNKNOWN, is_foreground, is_known
 from renalmap.preprocess import crop_boxes, cut_crop
 from renalmap.training.launch import ALONE, Launch
 from renalmap.training.pooling import sum_over_processes
@@ -95,8 +95,9 @@ def _count_pixels(
         with torch.inference_mode():
             logits = network(torch.from_numpy(images)[None, None].to(device))
         predicted = logits[0].argmax(dim=0).cpu().numpy()
+        known = is_known(targets)
         for number, labels in enumerate(regions.values()):
-            ours, theirs = np.isin(predicted, list(labels)), np.isin(targets, list(labels))
+            ours, theirs = np.isin(predicted, list(labels)) & known, np.isin(targets, list(labels))
             counts[number] += ((ours & theirs).sum(), ours.sum(), theirs.sum())
     return torch.from_numpy(counts)
 
@@ -109,7 +110,7 @@ def _inputs(
         hu, labels = store.slices.read(entry.case_id, index)
         normalised = normalisation(hu)
         if stage == "localize":
-            yield normalised, (labels > 0).astype(np.uint8)
+            yield normalised, np.where(is_known(labels), labels > 0, UNKNOWN).astype(np.uint8)
         else:
-            for box in crop_boxes(labels > 0, store.plan):
+            for box in crop_boxes(is_foreground(labels), store.plan):
                 yield np.ascontiguousarray(cut_crop(normalised, box)), cut_crop(labels, box)

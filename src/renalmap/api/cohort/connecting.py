@@ -9,12 +9,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
 from renalmap.dataset.workers import children_deaf_to_ctrl_c
-from renalmap.errors import ClusterError, ConfigError, MissingDependencyError
+from renalmap.errors import ClusterError, ConfigError
+from renalmap.extras import import_extra
 from renalmap.inference.session import available_cores
 
 logger = logging.getLogger(__name__)
@@ -220,12 +220,7 @@ def _start_slurm(request: ClusterRequest, scans: int, threads: int | None) -> An
 
 
 def _import(name: str) -> Any:
-    try:
-        module = import_module(name)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"a cluster needs the package {name}", got=str(error), hint="pip install 'renalmap[cluster]'"
-        ) from error
+    module = import_extra(name, "a cluster")
     if not logger.isEnabledFor(logging.INFO):  # importing Dask sets these levels to INFO and WARNING
         for each in ("distributed", "distributed.client"):
             logging.getLogger(each).setLevel(logging.CRITICAL)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from renalmap.api.cohort.jobs import CohortCase
-from renalmap.errors import InputError, MissingDependencyError
+from renalmap.errors import InputError
+from renalmap.extras import import_extra
 from renalmap.imaging.files import check_writable, replace_atomically, write_text_atomically
+from renalmap.inference.quality import QualityReport
+from renalmap.labels import SIDES, Side
 
 _TEXT: Final = "string"
 _NUMBER: Final = "double"
@@ -62,11 +64,8 @@ def check_table(path: Path, *, overwrite: bool) -> None:
             got=path.suffix or "no suffix",
             expected="a name that ends in .csv or .parquet",
         )
-    if path.suffix == ".parquet" and find_spec("pyarrow") is None:
-        raise MissingDependencyError(
-            "a Parquet table needs the package pyarrow",
-            hint="pip install 'renalmap[cluster]', or name the table .csv",
-        )
+    if path.suffix == ".parquet":
+        import_extra("pyarrow", "a Parquet table", instead="name the table .csv")
     check_writable(path, overwrite=overwrite)
 
 
@@ -109,9 +108,17 @@ def _row(case: CohortCase) -> dict[str, Any]:
             "flags": _SEPARATOR.join(quality.flags),
             "tumours": len(quality.tumours),
         }
-        for kidney in quality.kidneys:
-            row |= {
-                f"{kidney.side}_{name}": getattr(kidney, name)
-                for name in ("kidney_ml", "tumour_ml", "confidence")
-            }
+        for side in SIDES:
+            row |= {f"{side}_{name}": value for name, value in _of_side(quality, side).items()}
     return row
+
+
+def _of_side(quality: QualityReport, side: Side) -> dict[str, float | None]:
+    """What lies on a side: of two kidneys there the sum, and the larger one's confidence."""
+    kidneys = [kidney for kidney in quality.kidneys if kidney.side == side]
+    tumours = [tumour.tumour_ml for tumour in quality.tumours if tumour.side == side]
+    return {
+        "kidney_ml": round(sum(kidney.kidney_ml for kidney in kidneys), 2) if kidneys else None,
+        "tumour_ml": round(sum(tumours), 2) if kidneys or tumours else None,
+        "confidence": kidneys[0].confidence if kidneys else None,
+    }

@@ -27,10 +27,9 @@ from renalmap.dataset.fetch.transfer import (
     make_client,
 )
 from renalmap.errors import ContentError, DiskSpaceError, NetworkError
+from renalmap.progress import Progress
 
 Status = Literal["kept", "fetched", "refetched", "failed", "not tried"]
-FetchProgress = Callable[[str, int, int], None]
-"""Told (what is being done, bytes done, bytes in all; 0 where it is not known)."""
 
 CHECKING: Final = "checking what is there"
 ASKING: Final = "asking for sizes"
@@ -74,7 +73,7 @@ class Run:
 
 
 def fetch_files(
-    files: Sequence[RemoteFile], run: Run, progress: FetchProgress = lambda *_: None
+    files: Sequence[RemoteFile], run: Run, progress: Progress = lambda *_: None
 ) -> list[Outcome]:
     """Bring files into a folder, except those that are there and whole.
 
@@ -221,7 +220,7 @@ def _done(wanted: Outcome) -> Outcome:
 class _Tally:
     """Sums what many transfers moved into one bar."""
 
-    def __init__(self, progress: FetchProgress) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._lock = threading.Lock()
         self._what = ""

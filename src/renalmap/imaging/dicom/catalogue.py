@@ -13,7 +13,6 @@ from typing import Final
 import numpy as np
 
 from renalmap.errors import NoImagesError
-from renalmap.imaging.dicom.fileset import FileSet, find_files
 from renalmap.imaging.dicom.headers import FileHeader, SkippedImage, SliceHeader, read_headers
 from renalmap.imaging.dicom.kinds import (
     Kernel,
@@ -21,6 +20,7 @@ from renalmap.imaging.dicom.kinds import (
     kernel_kind,
     phase_from_words,
 )
+from renalmap.imaging.dicom_files.fileset import FileSet, find_files
 from renalmap.imaging.orientation import MAX_OBLIQUE_DEGREES
 
 REFORMAT: Final = "reformat"

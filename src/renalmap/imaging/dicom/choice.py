@@ -63,7 +63,7 @@ class Chosen:
 def choose(catalogue: Catalogue, choice: DicomChoice) -> Chosen:
     """Find the one volume to segment.
 
-    Among axial CT series that are no localizers or reformats: originals before derived ones, then
+    Among axial CT series that are no scouts or reformats: originals before derived ones, then
     soft-tissue kernels before unknown ones before sharp ones, then most slices. Series of several
     studies, and series alike in all of this, have to be chosen by hand. Several acquisitions are one
     volume if the stretches of the body that they cover do not overlap (some scanners count up with each
@@ -134,7 +134,7 @@ def _nothing(catalogue: Catalogue) -> InputError:
         "no series can be segmented",
         where=catalogue.where,
         got="; ".join(str(each) for each in catalogue.series),
-        expected="an axial CT series that is no localizer, report or reformat",
+        expected="an axial CT series that is no scout, report or reformat",
         hint="A reformat can be asked for by --series",
     )
 
@@ -196,7 +196,7 @@ def _ambiguous(
 def _why_only(catalogue: Catalogue) -> str:
     if len(catalogue.series) == 1:
         return "the only series"
-    return "the only axial CT series that is no localizer, report or reformat"
+    return "the only axial CT series that is no scout, report or reformat"
 
 
 def _why_best(best: Series, ranked: Sequence[Series]) -> str:

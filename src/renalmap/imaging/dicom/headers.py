@@ -7,15 +7,15 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.errors import TruncatedFileError
-from renalmap.imaging.dicom.archive import check_deflated
-from renalmap.imaging.dicom.files import DicomFile
 from renalmap.imaging.dicom.kinds import CT_CLASSES, why_no_ct_image, why_no_ct_slice
+from renalmap.imaging.dicom_files.archive import check_deflated
+from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -226,7 +226,7 @@ def _read_tags(file: DicomFile) -> Dataset | None:
         try:
             dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
         except (InvalidDicomError, EOFError):
-            if not _is_dicom(stream):
+            if not begins_as_dicom(stream):
                 logger.debug("%s: skipped, no DICOM file", file)
                 return None
             raise _cut_short(file) from None
@@ -240,11 +240,6 @@ def _read_tags(file: DicomFile) -> Dataset | None:
 def _is_directory(dataset: Dataset) -> bool:
     """Whether this is a DICOMDIR, under whatever name."""
     return str(dataset.file_meta.get("MediaStorageSOPClassUID") or "") == _DIRECTORY_CLASS
-
-
-def _is_dicom(stream: IO[bytes]) -> bool:
-    stream.seek(0)
-    return stream.read(132)[128:] == b"DICM"
 
 
 def _cut_short(file: DicomFile) -> TruncatedFileError:

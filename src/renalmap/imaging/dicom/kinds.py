@@ -16,7 +16,7 @@ CT_CLASSES: Final = {
 _REPORT_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.88."
 _DOSE_REPORT_CLASS: Final = "1.2.840.10008.5.1.4.1.1.88.67"
 _SECONDARY_CAPTURE_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.7"
-_LOCALIZERS: Final = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"}
+_SCOUTS: Final = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"}
 _REFORMATS: Final = {
     *("REFORMATTED", "MPR", "CPR", "CSA MPR", "MIP", "MINIP", "MIN_IP", "MAX_IP", "AVERAGE", "AVG"),
     *("PROJECTION IMAGE", "RESAMPLED", "VOLUME_RENDERED", "VOLUME RENDERING", "VRT", "CSA 3D EDITOR"),
@@ -55,8 +55,8 @@ def why_no_ct_slice(tags: dict[str, Any], image_type: tuple[str, ...]) -> str | 
         tags: ImagePositionPatient, ImageOrientationPatient and PixelSpacing, any of them None.
         image_type: ImageType's or FrameType's values, upper case.
     """
-    if _LOCALIZERS & set(image_type):
-        return "localizer"
+    if _SCOUTS & set(image_type):
+        return "scout"
     lengths = (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2))
     if any(len(tags[name] or ()) != length for name, length in lengths):
         return "no place in the patient (a screenshot)"

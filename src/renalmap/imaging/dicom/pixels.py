@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from numpy.typing import NDArray
 
 from renalmap.errors import DimensionError, TruncatedFileError, UnreadableImageError
-from renalmap.imaging.dicom.files import DicomFile
 from renalmap.imaging.dicom.headers import SliceHeader
+from renalmap.imaging.dicom_files.files import DicomFile
 
 if TYPE_CHECKING:
     from pydicom import Dataset

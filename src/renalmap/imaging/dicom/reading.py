@@ -11,11 +11,11 @@ import numpy as np
 
 from renalmap.imaging.dicom.catalogue import read_catalogue
 from renalmap.imaging.dicom.choice import Chosen, DicomChoice, choose
-from renalmap.imaging.dicom.fileset import check_complete
 from renalmap.imaging.dicom.pixels import decode_slices
 from renalmap.imaging.dicom.resampling import read_resampled, resampled_geometry
-from renalmap.imaging.dicom.source import DicomSource, SourceInstance
 from renalmap.imaging.dicom.stack import Stack, build_stack, check_regular
+from renalmap.imaging.dicom_files.fileset import check_complete
+from renalmap.imaging.dicom_files.source import DicomSource, SourceInstance
 from renalmap.imaging.filling import HuGrid
 from renalmap.imaging.nifti import scan_name
 from renalmap.imaging.orientation import LPS_TO_RAS, build_geometry

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
-from renalmap.labels import CYST, KIDNEY, TUMOUR
-
-Side = Literal["left", "right"]
+from renalmap.labels import CYST, KIDNEY, TUMOUR, Side
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from renalmap.errors import DicomReferenceError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-    from renalmap.imaging.dicom.source import DicomSource
+    from renalmap.imaging.dicom_files.source import DicomSource
 
 _PATIENT_AND_STUDY: Final = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),

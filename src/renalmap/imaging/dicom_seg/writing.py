@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.errors import GeometryMismatchError, LabelError, MissingDependencyError
+from renalmap.errors import GeometryMismatchError, LabelError
+from renalmap.extras import import_extra
+from renalmap.imaging.dicom.placing import labels_on_instances
 from renalmap.imaging.dicom_seg.codes import (
     ABNORMAL_STRUCTURE,
     ANATOMICAL_STRUCTURE,
@@ -33,7 +35,7 @@ from renalmap.labels import KIDNEY
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-    from renalmap.imaging.dicom.source import DicomSource
+    from renalmap.imaging.dicom_files.source import DicomSource
 
 SegmentationType = Literal["binary", "labelmap"]
 
@@ -82,7 +84,8 @@ def build_dicom_seg(
     """
     check_source(source, structures.name)
     found = _structures_in(structures)
-    highdicom = _import_highdicom()
+    highdicom = import_extra("highdicom", "writing a DICOM SEG")
+    import_extra("highdicom.seg", "writing a DICOM SEG")
     datasets = source_datasets(source)
     binary = segmentation_type == "binary"
     numbers = np.zeros(256, np.uint8)
@@ -134,7 +137,7 @@ def write_dicom_seg(dataset: Dataset, path: Path, *, overwrite: bool = False) ->
 
 def _pixels(structures: LabelMap, source: DicomSource) -> NDArray[np.uint8]:
     """(instances, rows, columns): the structures on every source slice."""
-    placed = source.labels_on_instances(structures)
+    placed = labels_on_instances(structures, source)
     if not source.resampled:
         voxels, found = _counts(structures.labels), _counts(placed)
         if not np.array_equal(voxels, found):
@@ -223,15 +226,3 @@ def _transfer_syntax(segmentation_type: SegmentationType) -> str:
     from pydicom.uid import ExplicitVRLittleEndian, RLELossless  # noqa: PLC0415  (slow import)
 
     return RLELossless if segmentation_type == "labelmap" else ExplicitVRLittleEndian
-
-
-def _import_highdicom() -> Any:
-    try:
-        import highdicom  # noqa: PLC0415  (slow import)
-        import highdicom.seg  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependencyError(
-            "writing a DICOM SEG needs highdicom, which is not installed",
-            hint="pip install highdicom",
-        ) from error
-    return highdicom

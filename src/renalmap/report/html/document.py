@@ -9,7 +9,7 @@ from string import Template
 from typing import Final
 
 from renalmap import __version__
-from renalmap.errors import GeometryMismatchError
+from renalmap.imaging import check_same_grid
 from renalmap.report.html.assets import read_asset
 from renalmap.report.html.contents import ReportContents
 from renalmap.report.html.flags import flags_section
@@ -33,14 +33,7 @@ def report_page(contents: ReportContents) -> str:
         GeometryMismatchError: labels and scan lie on different grids.
     """
     scan, labels, names = contents.scan, contents.labels, contents.names
-    if not scan.geometry.matches(labels.geometry):
-        raise GeometryMismatchError(
-            "the labels lie on another grid than the scan",
-            where=None if names is None else names.labels,
-            got=f"shape {labels.geometry.shape}, spacing {labels.geometry.spacing_mm} mm",
-            expected=f"shape {scan.geometry.shape}, spacing {scan.geometry.spacing_mm} mm",
-            hint="Give the label map that was made from this scan",
-        )
+    check_same_grid(scan, labels, where=None if names is None else names.labels)
     packing = choose_packing(scan, labels)
     style, script = read_asset("report.css"), read_asset("viewer.js")
     return Template(read_asset("report.html")).substitute(

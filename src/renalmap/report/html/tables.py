@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Final
 
+from renalmap.inference.quality import KidneyReport, TumourReport
 from renalmap.measure.results import KidneyMeasurement, LesionMeasurement
 from renalmap.report.html.contents import ReportContents
 
@@ -60,7 +61,7 @@ def _kidney_table(contents: ReportContents) -> str:
         cells = [_ml(kidney.parenchyma_ml, kidney), _ml(kidney.tumour_ml, kidney)]
         cells += [_ml(kidney.cyst_ml, kidney)] if with_cysts else []
         cells += [_number(kidney.length_mm, kidney.incomplete, 0), _hu(kidney.mean_hu, kidney.sd_hu)]
-        cells += [_share(confidences.get(kidney.side or "")) for _ in confidence_title]
+        cells += [_share(confidences.get(kidney.id)) for _ in confidence_title]
         cells.append(_CUT if kidney.incomplete else "whole")
         name = f'<span class="dot"></span>{escape(side_of(kidney.side)).capitalize()}'
         rows.append(_row(name, cells, big=0))
@@ -129,36 +130,29 @@ def _remarks(contents: ReportContents) -> str:
     return f'<p class="small">{" ".join(remarks)}</p>'
 
 
-def _kidney_confidences(contents: ReportContents) -> tuple[list[str], dict[str, float]]:
-    """Its column's title, if it has any entry, and by side what it says."""
+def _kidney_confidences(contents: ReportContents) -> tuple[list[str], dict[int, float]]:
+    """Its column's title, if it has any entry, and by kidney what it says."""
     quality = contents.quality
     if quality is None:
         return [], {}
-    found = {one.side: one.confidence for one in quality.kidneys if one.confidence is not None}
-    title = "Expected<br>Dice" if quality.kidney_confidence_calibrated else "Score, not<br>calibrated"
-    return [title] if found else [], {str(side): value for side, value in found.items()}
+    calibrated = "Expected<br>Dice" if quality.kidney_confidence_calibrated else None
+    return _confidences(quality.kidneys, calibrated)
 
 
 def _tumour_confidences(contents: ReportContents) -> tuple[list[str], dict[int, float]]:
-    """The same by lesion. A lesion is the tumour of the same side whose volume agrees and no other's does."""
+    """The same by lesion."""
     quality = contents.quality
     if quality is None:
         return [], {}
-    found = {}
-    for lesion in contents.measurements.tumours:
-        same = [
-            tumour.confidence
-            for tumour in quality.tumours
-            if tumour.side == lesion.side and abs(tumour.tumour_ml - lesion.volume_ml) <= 0.011
-        ]
-        if len(same) == 1 and same[0] is not None:
-            found[lesion.id] = same[0]
-    title = (
-        "Probability<br>it is real"
-        if quality.tumour_confidence_calibrated
-        else "Score, not<br>calibrated"
-    )
-    return [title] if found else [], found
+    calibrated = "Probability<br>it is real" if quality.tumour_confidence_calibrated else None
+    return _confidences(quality.tumours, calibrated)
+
+
+def _confidences(
+    judged: Sequence[KidneyReport] | Sequence[TumourReport], calibrated: str | None
+) -> tuple[list[str], dict[int, float]]:
+    found = {one.id: one.confidence for one in judged if one.confidence is not None}
+    return [calibrated or "Score, not<br>calibrated"] if found else [], found
 
 
 def _table(caption: str, head: Sequence[str], rows: Iterable[str]) -> str:

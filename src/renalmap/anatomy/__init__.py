@@ -1,0 +1,29 @@
+"""One reading of a label map, which every output reads: kidneys, lesions, sides, borders, flags."""
+
+from renalmap.anatomy.body import BodyTrack, track_body
+from renalmap.anatomy.flags import Flag, FlagCode, raise_flags
+from renalmap.anatomy.kidneys import SPECK_BELOW_ML, Kidney
+from renalmap.anatomy.lesions import LESION_LABELS, Lesion, LesionKind, Speck, SpeckKind
+from renalmap.anatomy.midline import Midline, SideBasis
+from renalmap.anatomy.reading import Anatomy
+from renalmap.anatomy.voxels import Border, Voxels
+
+__all__ = [
+    "LESION_LABELS",
+    "SPECK_BELOW_ML",
+    "Anatomy",
+    "BodyTrack",
+    "Border",
+    "Flag",
+    "FlagCode",
+    "Kidney",
+    "Lesion",
+    "LesionKind",
+    "Midline",
+    "SideBasis",
+    "Speck",
+    "SpeckKind",
+    "Voxels",
+    "raise_flags",
+    "track_body",
+]

@@ -1,0 +1,141 @@
+"""What a reader of an anatomy should know first, each in a sentence: the one vocabulary of flags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from renalmap.anatomy.kidneys import SPECK_BELOW_ML
+from renalmap.anatomy.reading import Anatomy
+from renalmap.anatomy.voxels import Border
+
+FlagCode = Literal[
+    "no_contrast_phase_recognised",
+    "no_kidney_found",
+    "only_one_kidney_found",
+    "more_than_two_kidneys",
+    "crosses_midline",
+    "lesion_crosses_midline",
+    "side_uncertain",
+    "side_from_field_of_view",
+    "kidney_incomplete",
+    "lesion_incomplete",
+    "lesion_without_kidney",
+    "thick_slices",
+    "specks_left_out",
+]
+"""The first is the quality report's, which looks at the scan; all others are raised here."""
+
+NOTES: Final = frozenset({"specks_left_out", "side_from_field_of_view"})
+"""Flags that are worth a note, and no warning."""
+
+NOTHING_LABELLED: Final = "no kidney was found: nothing is labelled in this scan"
+THICK_SLICES_MM: Final = 5.0
+
+_BORDER_NAMES: Final = {"feet": "first slice", "head": "last slice"}
+_Raised = Iterator[tuple[FlagCode, str]]
+
+
+class Flag(BaseModel):
+    """What a reader should know first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    code: FlagCode
+    text: str
+
+    @property
+    def is_note(self) -> bool:
+        """Whether it is worth a note, and no warning."""
+        return self.code in NOTES
+
+
+def raise_flags(anatomy: Anatomy) -> list[Flag]:
+    """The flags of an anatomy, the gravest first."""
+    kinds = (_kidney_flags, _side_flags, _cut_flags, _other_flags)
+    return [Flag(code=code, text=text) for raised in kinds for code, text in raised(anatomy)]
+
+
+def _kidney_flags(anatomy: Anatomy) -> _Raised:
+    kidneys = anatomy.kidneys
+    if not kidneys:
+        yield "no_kidney_found", "no kidney was found" if anatomy.components else NOTHING_LABELLED
+    if len(kidneys) == 1:
+        side = kidneys[0].side
+        other = "right" if side == "left" else "left"
+        known = f"only the {side} kidney was found, none on the {other}"
+        yield "only_one_kidney_found", "only one kidney was found" if side is None else known
+    if len(kidneys) > 2:
+        yield (
+            "more_than_two_kidneys",
+            f"{len(kidneys)} kidneys were found: a transplant, or pieces of one far apart",
+        )
+
+
+def _side_flags(anatomy: Anatomy) -> _Raised:
+    if any(kidney.crosses_midline for kidney in anatomy.kidneys):
+        yield (
+            "crosses_midline",
+            "kidney tissue crosses the midline (a horseshoe kidney, or a mistake), which parts it into left and right",
+        )
+    for lesion in anatomy.lesions:
+        if lesion.crosses_midline:
+            side = lesion.side
+            owner = f"on the {side}" if lesion.kidney is None else f"with the {side} kidney"
+            yield (
+                "lesion_crosses_midline",
+                f"{lesion.kind} {lesion.number} reaches across the midline: all of it is counted {owner}",
+            )
+    if anatomy.kidneys and anatomy.midline.basis == "field_of_view":
+        why = "without the scan" if anatomy.scan is None else "the scan shows no body, so"
+        if any(kidney.side is None for kidney in anatomy.kidneys):
+            yield (
+                "side_uncertain",
+                f"the kidney lies near the middle of the field of view: {why} its side cannot be told",
+            )
+        else:
+            advice = "; give the scan to make sure" if anatomy.scan is None else ""
+            yield (
+                "side_from_field_of_view",
+                f"left and right were told by the middle of the field of view alone{advice}",
+            )
+
+
+def _cut_flags(anatomy: Anatomy) -> _Raised:
+    for kidney in anatomy.kidneys:
+        if borders := anatomy.borders_of(kidney):
+            name = "a kidney" if kidney.side is None else f"the {kidney.side} kidney"
+            yield (
+                "kidney_incomplete",
+                f"{name} is cut off ({_where(borders)}): its measures are lower bounds",
+            )
+    for lesion in anatomy.lesions:
+        if lesion.borders:
+            yield (
+                "lesion_incomplete",
+                f"{lesion.kind} {lesion.number} is cut off ({_where(lesion.borders)}): its measures are lower bounds",
+            )
+
+
+def _other_flags(anatomy: Anatomy) -> _Raised:
+    for lesion in anatomy.lesions:
+        if lesion.kidney is None and anatomy.kidneys:
+            yield "lesion_without_kidney", f"{lesion.kind} {lesion.number} is near no kidney"
+    pitch_mm = anatomy.label_map.geometry.spacing_mm[0]
+    if pitch_mm > THICK_SLICES_MM:
+        yield (
+            "thick_slices",
+            f"slices are {pitch_mm:.1f} mm apart: small lesions and lengths across slices are coarse",
+        )
+    if anatomy.specks:
+        total_ml = anatomy.ml([speck.voxels for speck in anatomy.specks])
+        yield (
+            "specks_left_out",
+            f"{len(anatomy.specks)} specks below {SPECK_BELOW_ML:g} ml ({total_ml:.3f} ml in all) are in no measure",
+        )
+
+
+def _where(borders: Sequence[Border]) -> str:
+    return ", ".join(_BORDER_NAMES.get(border, f"{border} edge") for border in borders)

@@ -1,0 +1,146 @@
+"""One reading of a label map: its kidneys and lesions, numbered, with sides and borders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from renalmap.anatomy.body import BodyTrack, track_body
+from renalmap.anatomy.kidneys import SPECK_BELOW_ML, Kidney, assemble_kidneys
+from renalmap.anatomy.lesions import Lesion, LesionKind, Speck, find_lesions
+from renalmap.anatomy.midline import Midline, locate_midline
+from renalmap.anatomy.voxels import Border, Voxels, find_components, in_order, joined
+from renalmap.errors import GeometryMismatchError, LabelError
+from renalmap.imaging import LabelMap, Volume
+from renalmap.labels import CYST, KIDNEY, LABEL_NAMES, TUMOUR
+
+GRID_TOLERANCE_MM: Final = 0.1
+"""Headers round; voxels that lie this near to each other are the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """What a label map shows, read once and read by every output.
+
+    A tumour belongs to its kidney, whole, also where it reaches across the midline; that it does is a fact
+    about the tumour (docs/decisions/0037-one-reading-of-the-anatomy.md).
+
+    Attributes:
+        label_map: labels 0 background, 1 kidney, 2 tumour, 3 cyst, on the scan's canonical grid.
+        scan: on the same grid; None where there is none.
+        body: where the scan shows the trunk; None without a scan.
+        midline: the mid-sagittal plane, and how it was found.
+        components: the connected components of kidney, tumour and cyst together, largest first.
+        kidneys: left before right, largest first.
+        lesions: tumours before cysts, largest first.
+        specks: what is smaller than `SPECK_BELOW_ML`, largest first: in no volume, neither here nor elsewhere.
+    """
+
+    label_map: LabelMap
+    scan: Volume | None
+    body: BodyTrack | None
+    midline: Midline
+    components: tuple[Voxels, ...] = field(repr=False)
+    kidneys: tuple[Kidney, ...]
+    lesions: tuple[Lesion, ...]
+    specks: tuple[Speck, ...]
+
+    @classmethod
+    def of(
+        cls, label_map: LabelMap, scan: Volume | None = None, *, body: BodyTrack | None = None
+    ) -> Anatomy:
+        """Read a label map.
+
+        Args:
+            label_map: on the scan's canonical grid; it may be empty.
+            scan: gives the body, by which left is told from right more surely.
+            body: where the scan's body lies, if that was found before: finding it takes a while.
+
+        Raises:
+            LabelError: the map holds a value that is no label.
+            GeometryMismatchError: the scan lies on another grid.
+        """
+        _check(label_map, scan)
+        if body is None and scan is not None:
+            body = track_body(scan)
+        geometry = label_map.geometry
+        components = find_components(label_map, (KIDNEY, TUMOUR, CYST))
+        own = [component.only(label_map, KIDNEY) for component in components]
+        midline = locate_midline(own, geometry, body)
+        kidneys = assemble_kidneys(own, geometry, midline)
+        lesions, specks = find_lesions(label_map, components, kidneys, midline)
+        specks += [
+            Speck("kidney", tissue, tissue.side(midline.track))
+            for tissue in own
+            if 0 < tissue.size * geometry.voxel_ml < SPECK_BELOW_ML
+        ]
+        specks.sort(key=lambda speck: -speck.voxels.size)
+        read = (tuple(components), kidneys, tuple(lesions), tuple(specks))
+        return cls(label_map, scan, body, midline, *read)
+
+    @property
+    def tumours(self) -> tuple[Lesion, ...]:
+        """The lesions that are tumours, largest first."""
+        return tuple(lesion for lesion in self.lesions if lesion.kind == "tumour")
+
+    def kidney_of(self, lesion: Lesion) -> Kidney | None:
+        """The kidney that a lesion belongs to."""
+        return next((kidney for kidney in self.kidneys if kidney.id == lesion.kidney), None)
+
+    def lesions_of(self, kidney: Kidney) -> list[Lesion]:
+        """The lesions that belong to a kidney."""
+        return [lesion for lesion in self.lesions if lesion.kidney == kidney.id]
+
+    def borders_of(self, kidney: Kidney) -> list[Border]:
+        """Borders of the scan that a kidney or a lesion of it touches."""
+        lesions = self.lesions_of(kidney)
+        return in_order([*kidney.borders, *(border for one in lesions for border in one.borders)])
+
+    def with_lesions(self, kidney: Kidney) -> list[Voxels]:
+        """A kidney's own tissue with its lesions; what touches is one."""
+        lesions = self.lesions_of(kidney)
+        parts = [
+            joined([piece.own, *(one.voxels for one in lesions if one.component == piece.component)])
+            if piece.is_half
+            else self.components[piece.component]
+            for piece in kidney.pieces
+        ]
+        own = {piece.component for piece in kidney.pieces}
+        return [*parts, *(lesion.voxels for lesion in lesions if lesion.component not in own)]
+
+    def ml(self, parts: Sequence[Voxels]) -> float:
+        """The volume of some parts that do not overlap."""
+        return sum(part.size for part in parts) * self.label_map.geometry.voxel_ml
+
+    def lesions_ml(self, kidney: Kidney, kind: LesionKind) -> float:
+        """The volume of a kidney's tumours or cysts."""
+        return self.ml([one.voxels for one in self.lesions_of(kidney) if one.kind == kind])
+
+
+def _check(label_map: LabelMap, scan: Volume | None) -> None:
+    if int(label_map.labels.max(initial=0)) > max(LABEL_NAMES):
+        strange = [value for value in np.unique(label_map.labels).tolist() if value not in LABEL_NAMES]
+        raise LabelError(
+            "the map holds values that are no labels",
+            where=label_map.name,
+            got=", ".join(map(str, strange[:5])),
+            expected="0 background, 1 kidney, 2 tumour, 3 cyst",
+            hint="Give a label map of kidneys, not the scan or another organ's map",
+        )
+    if scan is not None and not scan.geometry.matches(
+        label_map.geometry, tolerance_mm=GRID_TOLERANCE_MM
+    ):
+        raise GeometryMismatchError(
+            "the scan and the label map lie on different grids",
+            where=label_map.name,
+            got=f"a scan of shape {scan.geometry.shape}, spacing {_spacing(scan)} mm",
+            expected=f"shape {label_map.geometry.shape}, spacing {_spacing(label_map)} mm, the same place",
+            hint="Give the scan that the labels were drawn on",
+        )
+
+
+def _spacing(image: Volume | LabelMap) -> str:
+    return " x ".join(f"{value:.3g}" for value in image.geometry.spacing_mm)

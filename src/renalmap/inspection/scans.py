@@ -1,0 +1,119 @@
+"""Checks of a scan by itself and with its mask: intensities, second phases, what lies under the labels."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalmap.dataset.survey import PLAUSIBLE_HU
+from renalmap.imaging import Volume, doubt_hounsfield
+from renalmap.inspection.findings import CaseInspection, IntensityRange
+from renalmap.inspection.masks import Labelled, hash_voxels
+from renalmap.inspection.phases import SecondPhase, find_second_phase, silhouette
+from renalmap.labels import KIDNEY
+
+KIDNEY_HU: Final = (-20.0, 400.0)
+"""Median of a kidney: 14 to 40 without contrast agent, below 300 at its brightest; fat has -100."""
+
+PADDING_HU: Final = -3100.0
+"""Scanners write -2000, -2048, -3024 or -3071 outside their circle; resampling overshoots a little."""
+
+_INT16: Final = np.iinfo(np.int16)
+_PERCENTILES: Final = (0.01, 0.5, 0.99)
+
+
+def inspect_scan(volume: Volume, labelled: Labelled | None, found: CaseInspection) -> None:
+    """Check a scan and note measures and findings.
+
+    Args:
+        volume: the scan.
+        labelled: the labelled box of a mask on the same grid; None without.
+        found: the case's inspection, which is added to.
+    """
+    found.image_sha256 = hash_voxels(volume.hu)
+    silhouettes, levels, extremes_hu = _walk(volume)
+    found.intensity = _intensity(levels, extremes_hu, _kidney_median_hu(volume, labelled))
+    _check_intensity(volume, found)
+    phase = find_second_phase(silhouettes, volume.geometry.spacing_mm[0])
+    if phase is not None:
+        _tell_second_phase(phase, found)
+
+
+def _walk(
+    volume: Volume,
+) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[float, float]]:
+    """Every slice's silhouette, the histogram of rounded HU within int16, the extremes."""
+    levels = np.zeros(_INT16.max - _INT16.min + 1, np.int64)
+    silhouettes, lows, highs = [], [], []
+    for plane in volume.hu:
+        silhouettes.append(silhouette(plane))
+        lows.append(float(plane.min()))
+        highs.append(float(plane.max()))
+        whole = plane if plane.dtype == np.int16 else np.rint(plane).clip(_INT16.min, _INT16.max)
+        rounded = whole.astype(np.int32)
+        levels += np.bincount(rounded.ravel() - int(_INT16.min), minlength=levels.size)
+    return np.stack(silhouettes), levels, (min(lows), max(highs))
+
+
+def _intensity(
+    levels: NDArray[np.int64], extremes_hu: tuple[float, float], kidney_p50_hu: float | None
+) -> IntensityRange:
+    share = np.cumsum(levels) / levels.sum()
+    p01, p50, p99 = (float(np.searchsorted(share, part) + int(_INT16.min)) for part in _PERCENTILES)
+    return IntensityRange(
+        min_hu=extremes_hu[0],
+        p01_hu=p01,
+        p50_hu=p50,
+        p99_hu=p99,
+        max_hu=extremes_hu[1],
+        kidney_p50_hu=kidney_p50_hu,
+    )
+
+
+def _kidney_median_hu(volume: Volume, labelled: Labelled | None) -> float | None:
+    if labelled is None:
+        return None
+    kidney: NDArray[Any] = volume.hu[labelled.box][labelled.labels == KIDNEY]
+    return float(np.median(kidney)) if kidney.size else None
+
+
+def _check_intensity(volume: Volume, found: CaseInspection) -> None:
+    intensity = found.intensity
+    if intensity is None:
+        return
+    doubt = doubt_hounsfield(volume)
+    if doubt is not None:
+        found.add("intensity", "error", str(doubt))
+    elif intensity.min_hu < PADDING_HU or intensity.max_hu > PLAUSIBLE_HU[1]:
+        found.add(
+            "intensity",
+            "warning",
+            f"intensities from {intensity.min_hu:g} to {intensity.max_hu:g} HU, "
+            f"outside {PLAUSIBLE_HU[0]:g} to {PLAUSIBLE_HU[1]:g}",
+        )
+    elif intensity.min_hu < PLAUSIBLE_HU[0]:
+        found.add("intensity", "note", f"values down to {intensity.min_hu:g} HU: padding, or overshoot")
+    kidney_hu = intensity.kidney_p50_hu
+    if doubt is None and kidney_hu is not None and not KIDNEY_HU[0] <= kidney_hu <= KIDNEY_HU[1]:
+        found.add(
+            "kidney_hu",
+            "error",
+            f"the voxels labelled kidney have a median of {kidney_hu:g} HU: "
+            "the mask lies elsewhere, or is flipped",
+        )
+
+
+def _tell_second_phase(phase: SecondPhase, found: CaseInspection) -> None:
+    """An error where only one of the two is labelled: it teaches that kidneys are background."""
+    labelled = found.labelled_slices
+    on_both = labelled is not None and labelled[0] < phase.first_slice <= labelled[1]
+    one_only = labelled is not None and not on_both
+    found.add(
+        "second_phase",
+        "error" if one_only else "warning",
+        f"slices {phase.repeated_by[0]} to {phase.repeated_by[1]} repeat the anatomy of "
+        f"{phase.repeats[0]} to {phase.repeats[1]} (correlation {phase.correlation:.2f}): a second series"
+        + (", and only one of the two is labelled" if one_only else ""),
+    )
