@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 
@@ -13,12 +12,9 @@ from renalmap.anatomy.kidneys import SPECK_BELOW_ML, Kidney, assemble_kidneys
 from renalmap.anatomy.lesions import Lesion, LesionKind, Speck, find_lesions
 from renalmap.anatomy.midline import Midline, locate_midline
 from renalmap.anatomy.voxels import Border, Voxels, find_components, in_order, joined
-from renalmap.errors import GeometryMismatchError, LabelError
-from renalmap.imaging import LabelMap, Volume
+from renalmap.errors import LabelError
+from renalmap.imaging import LabelMap, Volume, check_same_grid
 from renalmap.labels import CYST, KIDNEY, LABEL_NAMES, TUMOUR
-
-GRID_TOLERANCE_MM: Final = 0.1
-"""Headers round; voxels that lie this near to each other are the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,17 +126,5 @@ def _check(label_map: LabelMap, scan: Volume | None) -> None:
             expected="0 background, 1 kidney, 2 tumour, 3 cyst",
             hint="Give a label map of kidneys, not the scan or another organ's map",
         )
-    if scan is not None and not scan.geometry.matches(
-        label_map.geometry, tolerance_mm=GRID_TOLERANCE_MM
-    ):
-        raise GeometryMismatchError(
-            "the scan and the label map lie on different grids",
-            where=label_map.name,
-            got=f"a scan of shape {scan.geometry.shape}, spacing {_spacing(scan)} mm",
-            expected=f"shape {label_map.geometry.shape}, spacing {_spacing(label_map)} mm, the same place",
-            hint="Give the scan that the labels were drawn on",
-        )
-
-
-def _spacing(image: Volume | LabelMap) -> str:
-    return " x ".join(f"{value:.3g}" for value in image.geometry.spacing_mm)
+    if scan is not None:
+        check_same_grid(scan, label_map, where=label_map.name)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.dataset.survey import PLAUSIBLE_HU
-from renalmap.imaging import Volume, doubt_hounsfield
+from renalmap.imaging import LabelMap, Volume, doubt_hounsfield
 from renalmap.inspection.findings import CaseInspection, IntensityRange
-from renalmap.inspection.masks import Labelled, hash_voxels
+from renalmap.inspection.masks import hash_voxels
 from renalmap.inspection.phases import SecondPhase, find_second_phase, silhouette
 from renalmap.labels import KIDNEY
 
@@ -24,17 +24,17 @@ _INT16: Final = np.iinfo(np.int16)
 _PERCENTILES: Final = (0.01, 0.5, 0.99)
 
 
-def inspect_scan(volume: Volume, labelled: Labelled | None, found: CaseInspection) -> None:
+def inspect_scan(volume: Volume, mask: LabelMap | None, found: CaseInspection) -> None:
     """Check a scan and note measures and findings.
 
     Args:
         volume: the scan.
-        labelled: the labelled box of a mask on the same grid; None without.
+        mask: on the same grid; None without.
         found: the case's inspection, which is added to.
     """
     found.image_sha256 = hash_voxels(volume.hu)
     silhouettes, levels, extremes_hu = _walk(volume)
-    found.intensity = _intensity(levels, extremes_hu, _kidney_median_hu(volume, labelled))
+    found.intensity = _intensity(levels, extremes_hu, _kidney_median_hu(volume, mask))
     _check_intensity(volume, found)
     phase = find_second_phase(silhouettes, volume.geometry.spacing_mm[0])
     if phase is not None:
@@ -72,10 +72,10 @@ def _intensity(
     )
 
 
-def _kidney_median_hu(volume: Volume, labelled: Labelled | None) -> float | None:
-    if labelled is None:
+def _kidney_median_hu(volume: Volume, mask: LabelMap | None) -> float | None:
+    if mask is None:
         return None
-    kidney: NDArray[Any] = volume.hu[labelled.box][labelled.labels == KIDNEY]
+    kidney: NDArray[Any] = volume.hu[mask.labels == KIDNEY]
     return float(np.median(kidney)) if kidney.size else None
 
 
