@@ -24,8 +24,8 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from renalmap.api.data import PrepareRequest, SplitRequest, prepare_store
-from renalmap.api.model import load_train_settings
+from renalmap.api.prepare import PrepareRequest, SplitRequest, prepare
+from renalmap.api.train import load_train_settings
 from renalmap.dataset.store import Store
 from renalmap.phantom import PhantomConfig, write_kits_layout
 from renalmap.preprocess import Plan
@@ -155,7 +155,7 @@ def make_store(root: Path, recipe: RecipeName, cases: int) -> Store:
     plan = Plan.model_validate(read_recipe(recipe, "plan"))
     split = SplitRequest(n_test=0, n_validation=1)
     request = PrepareRequest(store_format="blosc2", split=split)
-    return Store.open(Path(prepare_store([root / "set"], root / recipe, plan, request).store))
+    return Store.open(Path(prepare([root / "set"], root / recipe, plan, request).store))
 
 
 def main(

@@ -110,6 +110,14 @@ class Material:
             write_slabs(self.data / self.cohort.slabs, root)
         return find_cases(root)
 
+    def slab_spacing_mm(self, case_id: str) -> tuple[float, float, float]:
+        """Spacing (z, y, x) of a slab's slices: along z the median of the gaps between them."""
+        path = self.data / self.cohort.slabs / f"{case_id.removeprefix('slab_')}.npz"
+        with np.load(path, allow_pickle=False) as slab:
+            z_mm, y_mm, x_mm = (float(each) for each in slab["spacing_mm"])
+            gap = float(np.median(np.diff(slab["z"]))) if slab["z"].size > 1 else 1.0
+        return z_mm * gap, y_mm, x_mm
+
     def folds(self) -> dict[str, int]:
         """Every real patient's fold.
 

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from experiments.cohort import DATA, HERE, PHANTOMS, Material, Part, load_material
-from experiments.scoring import FoldScores, arms_rows, arms_table, score_bundle, score_one_stage
+from experiments.scoring import FoldScores, arms_rows, arms_table, score_bundle
 from renalmap.bundle import Bundle
 from renalmap.config import lay_over, parse_settings, read_toml
 from renalmap.dataset.store import Store
@@ -40,7 +40,7 @@ from renalmap.training.settings import Stage, TrainSettings
 
 WORK = Path("runs/crossval")
 ROOT_ARM = "base"
-JUDGED_ARM = "large_tumours"
+JUDGED_ARM = "base"
 """The arm whose folds give the bundle's figures, rules and calibration."""
 CHECKPOINT = "last.safetensors"
 RESULTS = HERE / "results"
@@ -63,8 +63,6 @@ class Arm(BaseModel):
     parent: str = ROOT_ARM
     recipe: RecipeName | None = None
     """The root's: what of the package lies below everything."""
-    one_stage: bool = False
-    """A single network with three classes on whole slices, trained as `segment` says."""
     start: str | None = None
     """The arm, trained on phantoms alone, whose networks this one starts from; by default the parent's."""
     plan: dict[str, Any] = {}
@@ -78,7 +76,6 @@ class Recipe:
 
     name: str
     title: str
-    one_stage: bool
     plan: Plan
     localize: TrainSettings
     segment: TrainSettings
@@ -87,7 +84,7 @@ class Recipe:
     @property
     def stages(self) -> tuple[Stage, ...]:
         """What is trained."""
-        return ("segment",) if self.one_stage else get_args(Stage)
+        return get_args(Stage)
 
     def settings(self, stage: Stage) -> TrainSettings:
         """Of a stage."""
@@ -117,7 +114,6 @@ def load_recipe(name: str, shapes: Path) -> Recipe:
     return Recipe(
         name=name,
         title=arm.title,
-        one_stage=arm.one_stage,
         plan=parse_settings(Plan, merged["plan"], where=where),
         localize=parse_settings(TrainSettings, merged["localize"], where=where),
         segment=parse_settings(TrainSettings, merged["segment"], where=where),
@@ -207,10 +203,7 @@ def score(material: Material, recipe: Recipe, fold: int) -> FoldScores:
         if known.fingerprint == fingerprint:
             return known
     store = store_of(material, recipe.plan, part)
-    if recipe.one_stage:
-        scores = score_one_stage(material, store, folders["segment"] / CHECKPOINT, fold)
-    else:
-        scores = score_bundle(material, store, bundle_of(material, recipe, part), fold)
+    scores = score_bundle(material, store, bundle_of(material, recipe, part), fold)
     scores = scores.model_copy(update={"fingerprint": fingerprint})
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomically(path, scores.model_dump_json(indent=1) + "\n")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from renalmap.api.request import SegmentRequest
-from renalmap.api.segment import segment_scans
+from renalmap.api.segment import segment
 from renalmap.bundle import Bundle
 from renalmap.cli import main
 from renalmap.evaluation import dice
@@ -143,8 +143,6 @@ def test_trained_networks_do_not_care_for_batches_and_threads(work, unseen, tmp_
     written = set()
     for number, options in enumerate(((1, 1), (2, 3), (4, 5))):
         out = tmp_path / f"{number}.nii.gz"
-        segment_scans(
-            [scan], out, SegmentRequest(work / "run" / "bundle", options=SegmentOptions(*options))
-        )
+        segment([scan], out, SegmentRequest(work / "run" / "bundle", options=SegmentOptions(*options)))
         written.add(out.read_bytes())
     assert len(written) == 1

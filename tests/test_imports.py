@@ -63,7 +63,7 @@ except SystemExit as ended:
         assert loaded_by(program, *arguments, "--help") <= {"rich", "typer", "pydantic"}
 
 
-@pytest.mark.parametrize("module", ["renalmap.api.segment", "renalmap.api.model"])
+@pytest.mark.parametrize("module", ["renalmap.api.segment", "renalmap.api.train"])
 def test_the_api_loads_no_heavy_library(module):
     assert loaded_by(f"import {module}") == {"numpy", "pydantic"}
 
@@ -80,9 +80,9 @@ def test_segmenting_needs_no_heavy_library(tmp_path, make_bundle, write_scan, en
 from pathlib import Path
 sys.modules.update(dict.fromkeys({HEAVY}))
 from renalmap.api.request import SegmentRequest
-from renalmap.api.segment import segment_scans
+from renalmap.api.segment import segment
 scan, out, model = map(Path, sys.argv[1:])
-assert segment_scans([scan], out, SegmentRequest(model, engine="{engine}")).cases[0].status == "ok"
+assert segment([scan], out, SegmentRequest(model, engine="{engine}")).cases[0].status == "ok"
 """
     loaded = loaded_by(program, scan, tmp_path / "out.nii.gz", make_bundle())
     assert loaded <= {"numpy", "pydantic", engine, "nibabel", "pydicom"}

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from renalmap.api.model import load_train_settings
+from renalmap.api.train import load_train_settings
 from renalmap.preprocess import Plan
 from renalmap.recipes import RecipeName, read_recipe
 from renalmap.training.settings import TrainSettings

@@ -17,8 +17,8 @@ from tests.api.series import write_series
 from tests.measure.scene import Scene
 
 from renalmap.anatomy import Anatomy
-from renalmap.api.cohort.jobs import CohortCase
 from renalmap.api.cohort.results import write_table
+from renalmap.api.cohort.scan import CaseReport
 from renalmap.api.mesh import write_meshes
 from renalmap.api.result import Result
 from renalmap.imaging import LabelMap, read_volume
@@ -297,7 +297,7 @@ def test_the_pages_tables_tell_it(told_of, tmp_path):
 
 def test_the_cohorts_row_tells_it(told_of, tmp_path):
     result, told = told_of
-    case = CohortCase(scan="scan", status="ok", name="scene", quality=result.quality)
+    case = CaseReport(scan="scan", status="ok", name="scene", quality=result.quality)
     write_table([case], tmp_path / "table.csv")
     with (tmp_path / "table.csv").open(newline="") as handle:
         (row,) = csv.DictReader(handle)

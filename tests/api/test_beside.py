@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from renalmap.api.beside import Beside
-from renalmap.api.mesh import mesh_file, parse_formats
-from renalmap.api.report import report_files
+from renalmap.api.mesh import mesh, parse_formats
+from renalmap.api.report import report
 from renalmap.api.request import SegmentRequest
-from renalmap.api.segment import segment_scans
+from renalmap.api.segment import segment
 from renalmap.errors import (
     ConfigError,
     GeometryMismatchError,
@@ -20,7 +20,6 @@ from renalmap.errors import (
     OutputExistsError,
     PathMissingError,
 )
-from renalmap.report.html import Names
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +47,7 @@ def names_in(folder):
 
 def test_one_call_writes_labels_report_and_surfaces(tmp_path, scan, model):
     folders = {"report": tmp_path / "reports", "mesh": tmp_path / "meshes"}
-    (case,) = segment_scans([scan], tmp_path / "out.nii.gz", request(model, **folders)).cases
+    (case,) = segment([scan], tmp_path / "out.nii.gz", request(model, **folders)).cases
     assert names_in(tmp_path / "reports") == ["secret_name_report.html"]
     assert case.report == str(tmp_path / "reports" / "secret_name_report.html")
     assert case.meshes is not None
@@ -67,7 +66,7 @@ def test_one_call_writes_labels_report_and_surfaces(tmp_path, scan, model):
 
 def test_without_names_neither_files_nor_pages_tell_the_scans(tmp_path, scan, model):
     beside = {"report": tmp_path / "reports", "mesh": tmp_path / "meshes", "anonymize": True}
-    segment_scans([scan], tmp_path / "out.nii.gz", request(model, **beside))
+    segment([scan], tmp_path / "out.nii.gz", request(model, **beside))
     assert names_in(tmp_path / "reports") == ["scan_1_report.html"]
     text = (tmp_path / "reports" / "scan_1_report.html").read_text()
     assert "secret" not in text
@@ -80,7 +79,7 @@ def test_without_names_neither_files_nor_pages_tell_the_scans(tmp_path, scan, mo
 def test_a_scan_without_kidney_has_a_report_and_no_surface(tmp_path, write_scan, hu, model):
     empty = write_scan(tmp_path / "empty.nii.gz", np.minimum(hu, 40))
     beside = {"report": tmp_path / "reports", "mesh": tmp_path / "meshes"}
-    (case,) = segment_scans([empty], tmp_path / "out.nii.gz", request(model, **beside)).cases
+    (case,) = segment([empty], tmp_path / "out.nii.gz", request(model, **beside)).cases
     assert case.status == "no_kidney_found"
     assert "no kidney was found" in (tmp_path / "reports" / "empty_report.html").read_text()
     assert names_in(tmp_path / "meshes") == []
@@ -91,7 +90,7 @@ def test_a_report_that_exists_stops_the_work_before_it_begins(tmp_path, scan, mo
     old = tmp_path / "reports" / "secret_name_report.html"
     old.write_text("mine")
     with pytest.raises(OutputExistsError, match=r"secret_name_report\.html"):
-        segment_scans([scan], tmp_path / "out.nii.gz", request(model, report=tmp_path / "reports"))
+        segment([scan], tmp_path / "out.nii.gz", request(model, report=tmp_path / "reports"))
     assert old.read_text() == "mine"
     assert not (tmp_path / "out.nii.gz").exists()
 
@@ -99,37 +98,36 @@ def test_a_report_that_exists_stops_the_work_before_it_begins(tmp_path, scan, mo
 def test_faults_of_the_request_are_named_at_once(tmp_path, scan, model, monkeypatch):
     out = tmp_path / "out.nii.gz"
     with pytest.raises(ConfigError, match="--report DIR"):
-        segment_scans([scan], out, request(model, anonymize=True))
+        segment([scan], out, request(model, anonymize=True))
     with pytest.raises(ConfigError, match="--report needs a folder"):
-        segment_scans([scan], out, request(model, report=scan))
+        segment([scan], out, request(model, report=scan))
     monkeypatch.setitem(sys.modules, "trimesh", None)
     with pytest.raises(MissingDependencyError, match=r"trimesh.*renalmap\[mesh\]"):
-        segment_scans([scan], out, request(model, mesh=tmp_path))
+        segment([scan], out, request(model, mesh=tmp_path))
     assert not out.exists()
 
 
 def test_labels_that_are_there_become_a_report(tmp_path, scan, seg):
     out = tmp_path / "report.html"
-    names = Names("secret_name", scan, seg)
-    report_files(names, out)
+    report(seg, scan, out)
     text = out.read_text()
     assert "Tumour 1, right" in text
     assert "given as a file" in text
     assert str(seg) in text
     with pytest.raises(OutputExistsError):
-        report_files(names, out)
-    report_files(names, out, anonymize=True, overwrite=True)
+        report(seg, scan, out)
+    report(seg, scan, out, anonymize=True, overwrite=True)
     assert "secret" not in out.read_text()
 
 
 def test_doubtful_scans_are_flagged_in_their_report(tmp_path, write_scan, hu, seg):
     scan = write_scan(tmp_path / "secret.nii.gz", np.clip(hu, 0, 255).astype(np.uint8))
-    report_files(Names("x", scan, seg), tmp_path / "report.html", anonymize=True)
+    report(seg, scan, tmp_path / "report.html", anonymize=True)
     text = (tmp_path / "report.html").read_text()
     assert "cannot be Hounsfield units" in text
     assert "secret" not in text
     dull = write_scan(tmp_path / "dull.nii.gz", np.minimum(hu, 40))
-    report_files(Names("x", dull, seg), tmp_path / "dull.html")
+    report(seg, dull, tmp_path / "dull.html")
     assert "no contrast phase was recognised" in (tmp_path / "dull.html").read_text()
 
 
@@ -137,26 +135,26 @@ def test_what_a_report_cannot_be_made_of_is_refused(tmp_path, write_scan, scan, 
     out = tmp_path / "report.html"
     other = write_scan(tmp_path / "other.nii.gz", labels[1:])
     with pytest.raises(GeometryMismatchError, match="grid"):
-        report_files(Names("x", scan, other), out)
+        report(other, scan, out)
     with pytest.raises(PathMissingError, match="folder does not exist"):
-        report_files(Names("x", scan, seg), tmp_path / "nowhere" / "report.html")
+        report(seg, scan, tmp_path / "nowhere" / "report.html")
     assert not out.exists()
 
 
 def test_surfaces_of_labels_that_are_there(tmp_path, scan, seg, write_scan, labels):
-    made = mesh_file(seg, tmp_path / "meshes", scan=scan, formats=("stl",))
+    made = mesh(seg, tmp_path / "meshes", scan=scan, formats=("stl",))
     assert names_in(tmp_path / "meshes") == ["left_kidney.stl", "right_kidney.stl", "tumour_1.stl"]
     assert made.all_together is None
     before = (tmp_path / "meshes" / "tumour_1.stl").read_bytes()
     (tmp_path / "meshes" / "left_kidney.stl").unlink()
     with pytest.raises(OutputExistsError, match=r"right_kidney\.stl"):
-        mesh_file(seg, tmp_path / "meshes", scan=scan, formats=("stl",))
+        mesh(seg, tmp_path / "meshes", scan=scan, formats=("stl",))
     assert not (tmp_path / "meshes" / "left_kidney.stl").exists()
-    mesh_file(seg, tmp_path / "meshes", scan=scan, formats=("stl",), overwrite=True)
+    mesh(seg, tmp_path / "meshes", scan=scan, formats=("stl",), overwrite=True)
     assert (tmp_path / "meshes" / "tumour_1.stl").read_bytes() == before
     empty = write_scan(tmp_path / "empty.nii.gz", np.zeros_like(labels))
     with pytest.raises(LabelError, match=r"empty.nii.gz: nothing is labelled"):
-        mesh_file(empty, tmp_path / "none")
+        mesh(empty, tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 

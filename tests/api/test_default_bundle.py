@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from renalmap.api.demo import DEMO_PHANTOM, run_demo
-from renalmap.api.segment import segment_scans
+from renalmap.api.demo import DEMO_PHANTOM, demo
+from renalmap.api.segment import segment
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.evaluation import evaluate_case
 from renalmap.imaging import Volume, read_geometry, read_label_map, read_volume
@@ -24,7 +24,7 @@ def test_the_default_bundle_is_whole():
 
 
 def test_the_demonstration_finds_kidneys_and_tumour(tmp_path):
-    result = run_demo(tmp_path / "demo")
+    result = demo(tmp_path / "demo")
     for path in (result.scan, result.segmentation, result.overview):
         assert path.stat().st_size > 1000
     assert result.overview.read_bytes().startswith(b"\x89PNG")
@@ -39,14 +39,14 @@ def test_the_demonstration_finds_kidneys_and_tumour(tmp_path):
 def test_a_scan_comes_out_whole(tmp_path, shared_data):
     scan = shared_data / "scans" / "HCC_009.nii.gz"
     reference = read_label_map(shared_data / "scans" / "HCC_009_kidney.nii.gz")
-    segment_scans([scan], tmp_path / "out.nii.gz")
+    segment([scan], tmp_path / "out.nii.gz")
     score = evaluate_case(read_label_map(tmp_path / "out.nii.gz"), reference, surface=False)
     assert score.kidney_dice >= 0.88
 
 
 def test_a_dicom_series_comes_out_on_its_own_grid(tmp_path, shared_data):
     folder = shared_data / "dicom" / "HCC_006"
-    (case,) = segment_scans([folder], tmp_path / "out.nii.gz").cases
+    (case,) = segment([folder], tmp_path / "out.nii.gz").cases
     found = read_label_map(tmp_path / "out.nii.gz")
     assert case.kidney_ml == pytest.approx(found.volume_ml(1), abs=0.01)
     assert found.geometry.matches(read_geometry(folder), tolerance_mm=1e-3)

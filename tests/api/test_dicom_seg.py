@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from tests.api.series import write_series
+from tests.api.test_evaluate import scored
 
 from renalmap.anatomy import Anatomy
 from renalmap.api.dicom_seg import name_structures
+from renalmap.api.listener import Listener
+from renalmap.api.overview import overview
 from renalmap.api.request import SegmentRequest
-from renalmap.api.score import draw_scan_overview, evaluate_predictions, find_pairs
-from renalmap.api.segment import segment_scans
+from renalmap.api.segment import segment
 from renalmap.errors import ConfigError, DicomReferenceError, InputError, OutputExistsError
 from renalmap.imaging import LabelMap, Volume, build_geometry, read_label_map
 from renalmap.measure import measure_label_map
@@ -92,8 +94,8 @@ def test_nothing_stays_nothing():
 
 def test_a_series_becomes_a_dicom_seg_of_the_same_labels(series, make_bundle, tmp_path, labels):
     model = make_bundle()
-    segment_scans([series], tmp_path / "labels.nii.gz", SegmentRequest(model))
-    report = segment_scans([series], tmp_path / "seg.dcm", SegmentRequest(model))
+    segment([series], tmp_path / "labels.nii.gz", SegmentRequest(model))
+    report = segment([series], tmp_path / "seg.dcm", SegmentRequest(model))
     assert report.cases[0].output == str(tmp_path / "seg.dcm")
     seg = dcmread(tmp_path / "seg.dcm")
     assert [each.SegmentLabel for each in seg.SegmentSequence] == [
@@ -108,38 +110,36 @@ def test_a_series_becomes_a_dicom_seg_of_the_same_labels(series, make_bundle, tm
     np.testing.assert_array_equal(found.labels, expected.labels)
     assert np.count_nonzero(found.labels) > 0.9 * np.count_nonzero(labels)
 
-    (score,) = evaluate_predictions(
-        find_pairs(tmp_path / "seg.dcm", tmp_path / "labels.nii.gz"), surface=False
-    )
+    (score,) = scored(tmp_path / "seg.dcm", tmp_path / "labels.nii.gz")
     assert (score.kidney_dice, score.tumour_dice) == (1.0, 1.0)
-    draw_scan_overview(series, tmp_path / "seg.dcm", tmp_path / "overview.png")
+    overview(series, tmp_path / "seg.dcm", tmp_path / "overview.png")
     assert (tmp_path / "overview.png").stat().st_size > 1000
 
 
 def test_into_a_folder_by_format(series, make_bundle, tmp_path):
     request = SegmentRequest(make_bundle(), format="dicom-seg", segmentation_type="labelmap")
     (tmp_path / "out").mkdir()
-    report = segment_scans([series], tmp_path / "out", request)
+    report = segment([series], tmp_path / "out", request)
     assert report.cases[0].output == str(tmp_path / "out" / "series_seg.dcm")
     assert dcmread(tmp_path / "out" / "series_seg.dcm").SegmentationType == "LABELMAP"
     with pytest.raises(OutputExistsError, match="--overwrite"):
-        segment_scans([series], tmp_path / "out", request)
+        segment([series], tmp_path / "out", request)
 
     (tmp_path / "reference").mkdir()
-    segment_scans([series], tmp_path / "reference", SegmentRequest(request.model))
-    (score,) = evaluate_predictions(find_pairs(tmp_path / "out", tmp_path / "reference"), surface=False)
+    segment([series], tmp_path / "reference", SegmentRequest(request.model))
+    (score,) = scored(tmp_path / "out", tmp_path / "reference")
     assert (score.case, score.kidney_dice) == ("series", 1.0)
 
 
 def test_probability_maps_lie_beside_a_dicom_seg(series, make_bundle, tmp_path):
     request = SegmentRequest(make_bundle(), save_probabilities=True)
-    segment_scans([series], tmp_path / "seg.dcm", request)
+    segment([series], tmp_path / "seg.dcm", request)
     assert (tmp_path / "seg_kidney_probability.nii.gz").is_file()
 
 
 def test_no_kidney_is_no_file_and_is_told(series, make_bundle, tmp_path, hu):
     empty = write_series(tmp_path / "empty", np.minimum(hu, 40))
-    report = segment_scans([empty], tmp_path / "seg.dcm", SegmentRequest(make_bundle()))
+    report = segment([empty], tmp_path / "seg.dcm", SegmentRequest(make_bundle()))
     (case,) = report.cases
     assert (case.status, case.output) == ("no_kidney_found", None)
     assert json.loads(report.model_dump_json())["cases"][0]["output"] is None
@@ -147,7 +147,7 @@ def test_no_kidney_is_no_file_and_is_told(series, make_bundle, tmp_path, hu):
 
 
 def test_no_patient_is_in_the_report(series, make_bundle, tmp_path):
-    report = segment_scans([series], tmp_path / "seg.dcm", SegmentRequest(make_bundle()))
+    report = segment([series], tmp_path / "seg.dcm", SegmentRequest(make_bundle()))
     text = report.model_dump_json()
     assert "Doe" not in text
     assert "4711" not in text
@@ -159,7 +159,7 @@ def test_no_patient_is_in_the_report(series, make_bundle, tmp_path):
 def test_a_nifti_scan_has_no_slices_to_refer_to(write_scan, hu, make_bundle, tmp_path):
     scan = write_scan(tmp_path / "scan.nii.gz", hu)
     with pytest.raises(InputError, match=r"this scan is no DICOM.*write NIfTI"):
-        segment_scans([scan], tmp_path / "seg.dcm", SegmentRequest(make_bundle()))
+        segment([scan], tmp_path / "seg.dcm", SegmentRequest(make_bundle()))
     assert not (tmp_path / "seg.dcm").exists()
 
 
@@ -168,7 +168,7 @@ def test_one_nifti_scan_of_several_does_not_stop_the_others(
 ):
     scan = write_scan(tmp_path / "scan.nii.gz", hu)
     request = SegmentRequest(make_bundle(), format="dicom-seg")
-    report = segment_scans([scan, series], tmp_path / "out", request)
+    report = segment([scan, series], tmp_path / "out", request)
     assert [case.status for case in report.cases] == ["failed", "ok"]
     assert "this scan is no DICOM" in str(report.cases[0].error)
 
@@ -177,12 +177,11 @@ def test_a_series_without_uids_is_refused_and_can_be_written_as_nifti(make_bundl
     stripped = write_series(tmp_path / "stripped", hu, StudyInstanceUID="", SOPInstanceUID="")
     model = make_bundle()
     seen = []
+    listener = Listener(progress=lambda *what: seen.append(what))
     with pytest.raises(DicomReferenceError, match="got no StudyInstanceUID, SOPInstanceUID;"):
-        segment_scans(
-            [stripped], tmp_path / "seg.dcm", SegmentRequest(model), lambda *what: seen.append(what)
-        )
+        segment([stripped], tmp_path / "seg.dcm", SegmentRequest(model), listener=listener)
     assert seen == []
-    segment_scans([stripped], tmp_path / "labels.nii.gz", SegmentRequest(model))
+    segment([stripped], tmp_path / "labels.nii.gz", SegmentRequest(model))
     assert read_label_map(tmp_path / "labels.nii.gz").labels.any()
 
 
@@ -197,10 +196,10 @@ def test_a_series_without_uids_is_refused_and_can_be_written_as_nifti(make_bundl
 )
 def test_names_and_formats_must_agree(series, make_bundle, tmp_path, settings, out, message):
     with pytest.raises(InputError, match=message):
-        segment_scans([series], tmp_path / out, SegmentRequest(make_bundle(), **settings))
+        segment([series], tmp_path / out, SegmentRequest(make_bundle(), **settings))
 
 
 def test_kits_wants_nifti(series, make_bundle, tmp_path):
     request = SegmentRequest(make_bundle(), format="dicom-seg", names="kits-submission")
     with pytest.raises(ConfigError, match="KiTS takes submissions as NIfTI"):
-        segment_scans([series], tmp_path, request)
+        segment([series], tmp_path, request)

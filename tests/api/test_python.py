@@ -17,7 +17,7 @@ from tests.imaging.conftest import _write_slice
 
 import renalmap
 from renalmap.api.request import SegmentRequest
-from renalmap.api.segment import segment_scans
+from renalmap.api.segment import segment
 from renalmap.api.segmenter import read_scan
 from renalmap.errors import (
     AffineError,
@@ -240,7 +240,7 @@ def test_other_formats_of_nibabel(segmenter, hu, labels):
 
 def test_the_command_and_the_function_agree(tmp_path, make_bundle, write_scan, hu):
     model, scan = make_bundle(), write_scan(tmp_path / "scan.nii.gz", hu, axcodes="PIR")
-    (case,) = segment_scans([scan], tmp_path / "command.nii.gz", SegmentRequest(model=model)).cases
+    (case,) = segment([scan], tmp_path / "command.nii.gz", SegmentRequest(model=model)).cases
     result = renalmap.segment(scan, model=model)
     assert result.save(tmp_path / "function.nii.gz") == tmp_path / "function.nii.gz"
     assert (tmp_path / "function.nii.gz").read_bytes() == (tmp_path / "command.nii.gz").read_bytes()
@@ -439,8 +439,8 @@ def test_the_function_and_the_module_of_its_name_live_together():
 import renalmap.api.segment
 assert callable(renalmap.segment), renalmap.segment
 from renalmap import segment
-from renalmap.api.segment import segment_scans
-assert segment is renalmap.segment and renalmap.api.segment.segment_scans is segment_scans
+from renalmap.api.segment import segment as segment_files
+assert segment is renalmap.segment and renalmap.api.segment.segment is segment_files is not segment
 """
     subprocess.run([sys.executable, "-c", program], check=True)
 

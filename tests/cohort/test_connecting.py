@@ -10,14 +10,12 @@ import sys
 import pytest
 from tests.processes import segment
 
-from renalmap.api.cohort import ClusterRequest
-from renalmap.api.cohort.connecting import check_request, slurm_settings
+from renalmap.api.cohort.connecting import ClusterRequest, check_request, slurm_settings
 from renalmap.errors import ClusterError, ConfigError, MissingDependencyError
 
 SCRIPT = """
 import sys
-from renalmap.api.cohort import ClusterRequest
-from renalmap.api.cohort.connecting import slurm_cluster
+from renalmap.api.cohort.connecting import ClusterRequest, slurm_cluster
 pairs = tuple(tuple(text.split("=", 1)) for text in sys.argv[1:])
 with slurm_cluster(ClusterRequest("slurm", slurm=pairs)) as cluster:
     print(cluster.job_script())

@@ -14,12 +14,13 @@ from dataclasses import replace
 import pytest
 from tests.processes import DaskProcesses, finish, read_json, segment, start_segment, wait_until
 
-from renalmap.api.cohort import ClusterRequest, CohortCase
 from renalmap.api.cohort.cluster import run_on_cluster
+from renalmap.api.cohort.connecting import ClusterRequest
 from renalmap.api.cohort.jobs import Order
+from renalmap.api.cohort.scan import CaseReport
 from renalmap.api.outputs import Target
 from renalmap.api.request import SegmentRequest
-from renalmap.api.segment import segment_scans
+from renalmap.api.segment import segment as segment_files
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.errors import ClusterError
 from renalmap.imaging import read_label_map
@@ -78,7 +79,7 @@ def test_a_worker_killed_in_the_middle_of_a_scan_neither_loses_nor_doubles_it(tm
     assert f"{victim['host']}:{victim['pid']}" not in by_worker
 
     alone = tmp_path / "alone.nii.gz"
-    segment_scans([phantom], alone, SegmentRequest(options=SegmentOptions(threads=1)))
+    segment_files([phantom], alone, SegmentRequest(options=SegmentOptions(threads=1)))
     for name in "abc":
         assert (out / f"{name}_seg.nii.gz").read_bytes() == alone.read_bytes()
 
@@ -235,7 +236,7 @@ def test_a_worker_that_cannot_serve_the_run_is_refused_with_the_reason(tmp_path,
     assert refusal(order, replace(job, scan=missing)) == f"it does not see {missing}"
 
     # A single scan that the worker does not see does not stop the others.
-    cases: list[CohortCase] = []
+    cases: list[CaseReport] = []
     unseen = Target("b", tmp_path / "gone.nii.gz", out / "b_seg.nii.gz", "b")
     run_on_cluster([job, unseen], order, request, cases.append, lambda _: None)
     good, bad = sorted(cases, key=lambda case: case.name)

@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 from tests.processes import finish, segment, start_segment, wait_until
 
-from renalmap.api.cohort import CohortRequest, Listener, segment_cohort
-from renalmap.api.cohort.run import _locked
+from renalmap.api.listener import Listener
 from renalmap.api.request import SegmentRequest
-from renalmap.api.segment import segment_scans
-from renalmap.dataset.cohort import find_cohort
+from renalmap.api.segment import CohortRequest
+from renalmap.api.segment import segment as segment_files
 from renalmap.errors import (
     ConfigError,
     FolderInUseError,
@@ -26,6 +25,7 @@ from renalmap.errors import (
     OutputExistsError,
 )
 from renalmap.imaging import read_label_map
+from renalmap.imaging.files import hold_lock
 from renalmap.inference.cascade import SegmentOptions
 
 SILENT = Listener()
@@ -38,7 +38,7 @@ def run(cohort, model, tmp_path):
     def run(resume=False, table=None, paths=(cohort,), listener=SILENT, **request):
         settings = SegmentRequest(**{"model": model, "engine": "onnxruntime"} | request)
         how = CohortRequest(resume=resume, table=table)
-        return segment_cohort(find_cohort(paths), tmp_path / "out", settings, how, listener)
+        return segment_files(paths, tmp_path / "out", settings, how, listener)
 
     return run
 
@@ -61,7 +61,7 @@ def test_outputs_are_those_of_single_scans_and_have_sidecars(tmp_path, run, coho
     out = tmp_path / "out"
     assert names(out) == [f"{n}_seg.{end}" for n in "abc" for end in ("nii.gz", "sidecar.json")]
     alone = tmp_path / "alone.nii.gz"
-    segment_scans([cohort / "a.nii.gz"], alone, SegmentRequest(model, engine="onnxruntime"))
+    segment_files([cohort / "a.nii.gz"], alone, SegmentRequest(model, engine="onnxruntime"))
     assert (out / "a_seg.nii.gz").read_bytes() == alone.read_bytes()
     written = sidecar(out, "a")
     assert written["bundle_sha256"] == report.bundle_sha256
@@ -218,7 +218,7 @@ def test_a_case_without_its_scan_is_reported_as_failed(tmp_path, run, cohort):
 
 def test_results_never_lie_among_the_scans(run, cohort, model):
     with pytest.raises(ConfigError, match="the results would lie among the scans"):
-        segment_cohort(find_cohort([cohort]), cohort, SegmentRequest(model))
+        segment_files([cohort], cohort, SegmentRequest(model))
 
 
 def test_a_cohort_of_one_gets_a_folder_too(tmp_path, run, cohort):
@@ -242,7 +242,7 @@ def test_a_single_scan_can_be_resumed_too(tmp_path, cohort, model):
 def test_two_runs_never_share_a_folder(tmp_path, run):
     (tmp_path / "out").mkdir()
     with (
-        _locked(tmp_path / "out"),
+        hold_lock(tmp_path / "out", FolderInUseError("held by the test")),
         pytest.raises(FolderInUseError, match="another process segments into this folder"),
     ):
         run()

@@ -198,9 +198,9 @@ SEGMENT = """
 sys.modules["requests"] = None
 from pathlib import Path
 from renalmap.api.request import SegmentRequest
-from renalmap.api.segment import segment_scans
+from renalmap.api.segment import segment
 scan, out, model = map(Path, sys.argv[1:4])
-assert segment_scans([scan], out, SegmentRequest(model, engine=sys.argv[4])).cases[0].status == "ok"
+assert segment([scan], out, SegmentRequest(model, engine=sys.argv[4])).cases[0].status == "ok"
 assert sys.argv[4] in sys.modules
 assert not sys.modules.get("openvino_telemetry")
 """

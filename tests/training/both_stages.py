@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from renalmap.api.model import STAGES, load_train_settings, train_stages
+from renalmap.api.train import STAGES, load_train_settings, train_stages
 
 if __name__ == "__main__":
     store, config, run = map(Path, sys.argv[1:])

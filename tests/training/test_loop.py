@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from renalmap.api.model import STAGES, train_stages
+from renalmap.api.train import STAGES, train_stages
 from renalmap.dataset.store import Store
 from renalmap.errors import DatasetError, FolderInUseError, StoreError
 from renalmap.imaging.files import hold_lock

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from renalmap.api.cohort.scan import CaseReport
+from renalmap.api.listener import Listener
+from renalmap.api.overview import overview
 from renalmap.api.request import SegmentRequest
-from renalmap.api.score import draw_scan_overview
-from renalmap.api.segment import CaseReport, ScanProgress, segment_scans
+from renalmap.api.segment import segment
 from renalmap.evaluation import CaseScore, evaluate_case
 from renalmap.imaging import read_label_map, write_volume
 from renalmap.phantom import Lesion, PhantomConfig, make_phantom
@@ -43,23 +45,22 @@ class DemoResult:
     score: CaseScore
 
 
-def run_demo(
-    out: Path, *, seed: int = DEMO_SEED, progress: ScanProgress = lambda *_: None
-) -> DemoResult:
+def demo(out: Path, *, seed: int = DEMO_SEED, listener: Listener = Listener()) -> DemoResult:
     """Make a phantom, segment it, score it, draw it; files that an earlier demo left are replaced.
 
     Args:
         out: a folder, made if it is missing.
         seed: of the phantom.
-        progress: called after every slice.
+        listener: who is told.
     """
     out.mkdir(parents=True, exist_ok=True)
-    scan, segmentation, overview = (
+    scan, segmentation, picture = (
         out / name for name in ("scan.nii.gz", "segmentation.nii.gz", "overview.png")
     )
     phantom = make_phantom(DEMO_PHANTOM, np.random.default_rng(seed))
     write_volume(phantom.scan, scan, overwrite=True)
-    report = segment_scans([scan], segmentation, SegmentRequest(overwrite=True), progress).cases[0]
-    draw_scan_overview(scan, segmentation, overview)
+    request = SegmentRequest(overwrite=True)
+    report = segment([scan], segmentation, request, listener=listener).cases[0]
+    overview(scan, segmentation, picture)
     score = evaluate_case(read_label_map(segmentation), phantom.labels, surface=False, case="phantom")
-    return DemoResult(scan, segmentation, overview, report, score)
+    return DemoResult(scan, segmentation, picture, report, score)

@@ -72,7 +72,7 @@ class FetchReport(BaseModel):
     files: list[FileReport]
 
 
-def fetch_dataset(request: FetchRequest, out: Path, progress: Progress = lambda *_: None) -> FetchReport:
+def fetch(request: FetchRequest, out: Path, progress: Progress = lambda *_: None) -> FetchReport:
     """Fetch a data set into KiTS19's layout, or what is missing of it.
 
     Args:

@@ -116,12 +116,12 @@ class NiftiInfo(_Info):
     """Why the values cannot be HU, if they cannot."""
 
 
-def describe_scan(path: Path, choice: DicomChoice = DicomChoice()) -> DicomInfo | NiftiInfo:
+def info(path: Path, dicom: DicomChoice = DicomChoice()) -> DicomInfo | NiftiInfo:
     """Say what a path holds.
 
     Args:
         path: as `read_volume` takes it.
-        choice: as for `segment`; says which series it would take.
+        dicom: as for `segment`; says which series it would take.
 
     Raises:
         InputError: the path is missing, unreadable or unsafe, or holds no image. That `segment` would
@@ -141,7 +141,7 @@ def describe_scan(path: Path, choice: DicomChoice = DicomChoice()) -> DicomInfo 
             doubt=None if doubt is None else doubt.warning(volume.name),
         )
     catalogue = read_catalogue(path)
-    chosen, refusal = _try(catalogue, choice)
+    chosen, refusal = _try(catalogue, dicom)
     taken = chosen if refusal is None else None
     return DicomInfo(
         path=str(path),

@@ -10,10 +10,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from renalmap import __version__
-from renalmap.api.score import case_name, find_label_maps
+from renalmap.api.evaluate import case_name, find_label_maps
 from renalmap.dataset.cases import Case, read_mask
 from renalmap.errors import ConfigError, DatasetError, LabelError, PathMissingError, describe_failure
-from renalmap.imaging import LabelMap, read_volume
+from renalmap.imaging import DicomChoice, LabelMap, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.measure import Measurements, measure_label_map
 from renalmap.measure.table import measurements_to_csv
@@ -42,11 +42,11 @@ class MeasureReport(BaseModel):
     cases: list[MeasuredCase]
 
 
-def measure_files(
+def measure(
     label_maps: Sequence[Path],
     *,
     scan: Path | None = None,
-    acquisition: int | None = None,
+    dicom: DicomChoice = DicomChoice(),
     csv: Path | None = None,
     overwrite: bool = False,
     progress: Progress = lambda *_: None,
@@ -54,10 +54,10 @@ def measure_files(
     """Measure label maps, one after the other.
 
     Args:
-        label_maps: files, or folders of them: named after their cases as for `evaluate_predictions`, or in
+        label_maps: files, or folders of them: named after their cases as for `evaluate`, or in
             the layout of KiTS19, KiTS21, KiTS23 or nnU-Net.
         scan: the scan of a single label map: gives HU, and the body by which left is told from right.
-        acquisition: which acquisition of a DICOM series.
+        dicom: what to take of a path that holds several DICOM series or acquisitions.
         csv: write a row a kidney and lesion here.
         overwrite: replace the CSV if it exists.
         progress: called after every label map.
@@ -81,7 +81,7 @@ def measure_files(
         )
     measured = []
     for done, case in enumerate(cases, start=1):
-        measured.append(_measure(case, scan, acquisition, alone=len(cases) == 1))
+        measured.append(_measure(case, scan, dicom, alone=len(cases) == 1))
         progress(f"measured {case.case_id}", done, len(cases))
     if csv is not None:
         rows = [(one.case, one.measurements, one.error) for one in measured]
@@ -120,12 +120,12 @@ def _check_not_empty(label_map: LabelMap) -> None:
         )
 
 
-def _measure(case: Case, scan: Path | None, acquisition: int | None, *, alone: bool) -> MeasuredCase:
+def _measure(case: Case, scan: Path | None, dicom: DicomChoice, *, alone: bool) -> MeasuredCase:
     told = {"case": case.case_id, "label_map": str(case.mask)}
     try:
         label_map = replace(read_mask(case), name=str(case.mask))
         _check_not_empty(label_map)
-        volume = None if scan is None else read_volume(scan, acquisition=acquisition)
+        volume = None if scan is None else read_volume(scan, dicom)
         measurements = measure_label_map(label_map, volume).model_copy(update={"name": case.case_id})
     except Exception as error:  # whatever is wrong with one label map, the others are still to be done
         if alone:

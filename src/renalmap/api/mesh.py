@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from renalmap.anatomy import SPECK_BELOW_ML, Anatomy
 from renalmap.errors import ConfigError, LabelError
-from renalmap.imaging import read_label_map, read_volume
+from renalmap.imaging import DicomChoice, read_label_map, read_volume
 from renalmap.imaging.files import check_writable
 from renalmap.report.mesh_files import write_glb, write_stl
 from renalmap.report.structures import find_structures
@@ -56,12 +56,12 @@ class MeshReport(BaseModel):
         return (*together, *(name for each in self.structures for name in each.files.values()))
 
 
-def mesh_file(
+def mesh(
     labels: Path,
     out: Path,
     *,
     scan: Path | None = None,
-    acquisition: int | None = None,
+    dicom: DicomChoice = DicomChoice(),
     formats: Sequence[MeshFormat] = MESH_FORMATS,
     overwrite: bool = False,
 ) -> MeshReport:
@@ -71,7 +71,7 @@ def mesh_file(
         labels: 0 background, 1 kidney, 2 tumour, 3 cyst.
         out: a folder, made if it is missing.
         scan: the scan, which tells left from right more surely.
-        acquisition: which acquisition of a DICOM series that holds several.
+        dicom: what to take of a path that holds several DICOM series or acquisitions.
         formats: what to write.
         overwrite: replace files that exist.
 
@@ -82,7 +82,7 @@ def mesh_file(
     """
     check_meshes_available()
     label_map = read_label_map(labels)
-    volume = None if scan is None else read_volume(scan, acquisition=acquisition)
+    volume = None if scan is None else read_volume(scan, dicom)
     if not label_map.labels.any():
         raise LabelError("nothing is labelled, so there is no surface", where=labels)
     return write_meshes(Anatomy.of(label_map, volume), out, formats=formats, overwrite=overwrite)

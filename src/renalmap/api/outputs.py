@@ -10,11 +10,12 @@ from typing import Final
 
 from renalmap.api.dicom_seg import DICOM_SEG_SUFFIX
 from renalmap.api.request import OutputFormat, OutputNames, SegmentRequest
+from renalmap.dataset.cohort import Cohort, CohortScan, short_name
 from renalmap.errors import ConfigError, InputError
+from renalmap.imaging import DicomChoice
 from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX
 from renalmap.imaging.nifti import is_nifti_name, scan_name
 
-KITS_IMAGE_NAME: Final = "imaging"
 SEGMENTATION_SUFFIX: Final = "_seg.nii.gz"
 
 _KITS_NUMBER: Final = re.compile(r"(?:case|master|prediction)_(\d{5})(?:_0000)?")
@@ -35,14 +36,14 @@ class Target:
         scan: its file or folder.
         output: where its labels go.
         stem: how the names of files in other folders begin.
-        acquisition: which acquisition of a DICOM series; None leaves it to the request.
+        dicom: what to take of a path that holds several DICOM series or acquisitions.
     """
 
     name: str
     scan: Path
     output: Path
     stem: str
-    acquisition: int | None = None
+    dicom: DicomChoice = DicomChoice()
 
     @property
     def absolute(self) -> Target:
@@ -50,29 +51,27 @@ class Target:
         return replace(self, scan=self.scan.absolute(), output=self.output.absolute())
 
 
-def short_name(scan: Path) -> str:
-    """A scan's name: the file's without suffix, the DICOM folder's, or a KiTS19 case's."""
-    name = scan_name(scan)
-    return scan.absolute().parent.name if name == KITS_IMAGE_NAME else name
-
-
-def plan_targets(
-    scans: Sequence[Path], out: Path, request: SegmentRequest, called: Sequence[str] | None = None
-) -> list[Target]:
+def plan_targets(cohort: Cohort, out: Path, request: SegmentRequest) -> list[Target]:
     """What becomes of each scan; refuses what would fail after the work is done.
 
     Args:
-        scans: as in `segment_scans`.
-        out: as in `segment_scans`.
+        cohort: the scans; of several, and of those that have names, outputs go into a folder.
+        out: as in `segment`.
         request: says what is written, in which format, and what outputs in a folder are called.
-        called: the scans' names, of which outputs in a folder take theirs; by default their short ones.
-            With names `out` is a folder, even for one scan.
 
     Raises:
-        ConfigError: two outputs would have one name, or one would replace its scan.
+        ConfigError: two outputs would have one name, one would replace its scan, or they would lie among the
+            scans.
         InputError: an output's name says no format.
         MissingDependencyError: what would write it is not installed.
     """
+    scans = [scan.path for scan in cohort.scans]
+    target, folders = out.resolve(), [folder.resolve() for folder in cohort.folders]
+    inside = any(target.is_relative_to(folder) for folder in folders)
+    if target in folders or (inside and holds_any(out, scans)):
+        raise ConfigError(
+            "the results would lie among the scans", where=out, hint="Give another folder as --out"
+        )
     request.beside.check()
     names, form = request.names, request.format_of(out)
     if not scans:
@@ -85,8 +84,8 @@ def plan_targets(
             got=f"{request.segmentation_type} for NIfTI",
             hint="Give --format dicom-seg, or an --out that ends in .dcm",
         )
-    own = called or [short_name(scan) for scan in scans]
-    if len(scans) == 1 and not out.is_dir() and names == "scan" and called is None:
+    own = [scan.name or short_name(scan.path) for scan in cohort.scans]
+    if not cohort.is_several and not out.is_dir() and names == "scan":
         outputs = [out]
     else:
         if out.exists() and not out.is_dir():
@@ -105,9 +104,21 @@ def plan_targets(
     for output in outputs:
         _check_output(output, scans, request, form)
     return [
-        Target(name, scan, output, request.beside.stem(name, number))
-        for number, (name, scan, output) in enumerate(zip(own, scans, outputs, strict=True), 1)
+        Target(name, scan.path, output, request.beside.stem(name, number), _choice(request.dicom, scan))
+        for number, (name, scan, output) in enumerate(zip(own, cohort.scans, outputs, strict=True), 1)
     ]
+
+
+def _choice(dicom: DicomChoice, scan: CohortScan) -> DicomChoice:
+    return dicom if scan.acquisition is None else replace(dicom, acquisition=scan.acquisition)
+
+
+def holds_any(folder: Path, paths: Sequence[Path]) -> bool:
+    """Whether any of some files lies in a folder or below it, by its own name or where links lead."""
+    here, there = folder.absolute(), folder.resolve()
+    return any(
+        path.absolute().is_relative_to(here) or path.resolve().is_relative_to(there) for path in paths
+    )
 
 
 def _check_output(

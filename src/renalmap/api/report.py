@@ -5,18 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from renalmap.anatomy import Anatomy
-from renalmap.imaging import Volume, doubt_hounsfield, read_label_map, read_volume
+from renalmap.dataset.cohort import short_name
+from renalmap.imaging import DicomChoice, Volume, doubt_hounsfield, read_label_map, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.inference.quality import describe_contrast, find_contrast
 from renalmap.measure import measure_anatomy
 from renalmap.report.html import Names, ReportContents, report_page
 
 
-def report_files(
-    names: Names,
+def report(
+    segmentation: Path,
+    scan: Path,
     out: Path,
     *,
-    acquisition: int | None = None,
+    dicom: DicomChoice = DicomChoice(),
     anonymize: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -25,9 +27,10 @@ def report_files(
     Contrast phase and units are judged on the scan; confidences need the networks, so there are none.
 
     Args:
-        names: a label map (0 background, 1 kidney, 2 tumour, 3 cyst) and the scan it was made from.
+        segmentation: 0 background, 1 kidney, 2 tumour, 3 cyst.
+        scan: the scan it was made from.
         out: the HTML file to write.
-        acquisition: which acquisition of a DICOM series that holds several.
+        dicom: what to take of a path that holds several DICOM series or acquisitions.
         anonymize: neither names nor paths in the report.
         overwrite: replace an existing file.
 
@@ -38,14 +41,14 @@ def report_files(
         PathMissingError: its folder does not, or an input does not.
     """
     check_writable(out, overwrite=overwrite)
-    volume, label_map = read_volume(names.scan, acquisition=acquisition), read_label_map(names.labels)
+    volume, label_map = read_volume(scan, dicom), read_label_map(segmentation)
     anatomy = Anatomy.of(label_map, volume)
     no_contrast = describe_contrast(find_contrast(anatomy))
     contents = ReportContents(
         scan=volume,
         labels=label_map,
         measurements=measure_anatomy(anatomy),
-        names=None if anonymize else names,
+        names=None if anonymize else Names(short_name(scan), scan, segmentation),
         cautions=(*doubts_of(volume), *(() if no_contrast is None else (no_contrast,))),
     )
     write_report(contents, out)

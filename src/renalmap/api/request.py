@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from renalmap.api.beside import Beside
+from renalmap.imaging import DicomChoice
 from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX, SegmentationType
 from renalmap.inference.cascade import SegmentOptions
 from renalmap.inference.session import Device, Engine
@@ -25,9 +26,7 @@ class SegmentRequest:
         engine: `onnxruntime`, or `openvino`, which is an extra.
         options: how to run.
         save_probabilities: write maps of kidney and tumour probability beside the labels.
-        series: which series of a DICOM study: its SeriesInstanceUID or SeriesNumber.
-        acquisition: which acquisition of a DICOM series.
-        resample: correct a tilted gantry or a varying slice distance instead of refusing it.
+        dicom: what to take of a path that holds several DICOM series or acquisitions.
         assume_hu: do not warn of values that cannot be HU.
         measure: also measure kidneys and lesions.
         overwrite: replace outputs that exist.
@@ -43,9 +42,7 @@ class SegmentRequest:
     engine: Engine = "onnxruntime"
     options: SegmentOptions = field(default_factory=SegmentOptions)
     save_probabilities: bool = False
-    series: str | None = None
-    acquisition: int | None = None
-    resample: bool = False
+    dicom: DicomChoice = DicomChoice()
     assume_hu: bool = False
     measure: bool = False
     overwrite: bool = False

@@ -1,104 +1,41 @@
-"""Scans to segmentations."""
+"""Scans to segmentations: one, several or a cohort; what is to be done, who does it, what became of it."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+import secrets
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
 from renalmap import __version__
-from renalmap.api.dicom_seg import check_can_be_dicom_seg, dicom_source_of
-from renalmap.api.mesh import MeshReport
-from renalmap.api.outputs import Target, plan_targets, planned_files, probability_paths
+from renalmap.api.cohort.cluster import run_on_cluster
+from renalmap.api.cohort.connecting import ClusterRequest, check_request
+from renalmap.api.cohort.jobs import Order, Standing, failed, judge, run_job
+from renalmap.api.cohort.results import check_table, write_table
+from renalmap.api.cohort.scan import CaseReport, load_model, segment_scan
+from renalmap.api.cohort.sidecar import remove_temporary_files
+from renalmap.api.listener import Listener
+from renalmap.api.outputs import Target, plan_targets
 from renalmap.api.request import SegmentRequest
-from renalmap.api.result import Result
-from renalmap.api.segmenter import Segmenter
-from renalmap.errors import RenalMapError
-from renalmap.imaging import (
-    doubt_hounsfield,
-    read_volume,
-    write_label_map,
-    write_probability_map,
-)
-from renalmap.imaging.files import check_writable
-from renalmap.inference.components import DroppedComponent
-from renalmap.inference.quality import QualityReport, describe_quality
-from renalmap.labels import KIDNEY, TUMOUR
-from renalmap.measure import Measurements
-from renalmap.report.html import Names
+from renalmap.bundle import Bundle, default_bundle_path
+from renalmap.dataset.cohort import Cohort, find_cohort
+from renalmap.errors import FolderInUseError, OutputExistsError
+from renalmap.imaging.files import check_writable, hold_lock
+from renalmap.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-REPORTED_FROM_ML = 0.5
-"""Dropped components from this volume are listed; smaller ones are counted."""
-
-Status = Literal["ok", "no_kidney_found", "failed"]
-
-
-class DroppedReport(BaseModel):
-    """A component of the network's foreground that was taken for a mistake."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    volume_ml: float
-    slice: int
-    reason: str
-
-    @classmethod
-    def of(cls, component: DroppedComponent) -> DroppedReport:
-        """What is told of a component."""
-        return cls(
-            volume_ml=round(component.volume_ml, 2),
-            slice=round(component.centre_zyx[0]),
-            reason=component.reason,
-        )
-
-
-class CaseReport(BaseModel):
-    """What became of one scan. Volumes are on the scan's own grid; seconds by part."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    scan: str
-    status: Status
-    output: str | None = None
-    """None if it failed, or if nothing was found and the format cannot hold nothing (DICOM SEG)."""
-    probability_maps: dict[str, str] = {}
-    kidney_ml: float | None = None
-    """Kidney without tumour."""
-    tumour_ml: float | None = None
-    slices: int | None = None
-    seconds: dict[str, float] = {}
-    warnings: list[str] = []
-    dropped_components: list[DroppedReport] = []
-    dropped_specks: int = 0
-    """Dropped components too small to be listed one by one."""
-    quality: QualityReport | None = None
-    """What to know before trusting it; None where the scan failed."""
-    report: str | None = None
-    """The HTML report, if one was asked for."""
-    meshes: MeshReport | None = None
-    """The surfaces, if they were asked for."""
-    measurements: Measurements | None = None
-    """Kidneys and lesions measured, if that was asked for."""
-    error: str | None = None
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Every file that was written."""
-        alone = [name for name in (self.output, self.report) if name is not None]
-        meshes = () if self.meshes is None else self.meshes.files
-        return tuple(Path(name) for name in (*alone, *self.probability_maps.values(), *meshes))
+_NAMED: Final = 3
+"""How many outputs an error lists one by one."""
 
 
 class SegmentReport(BaseModel):
-    """What `renalmap segment` did."""
+    """What `renalmap segment` did; cases in the order of the scans."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -107,198 +44,231 @@ class SegmentReport(BaseModel):
     cases: list[CaseReport]
 
 
-ScanProgress = Callable[[Path, str, int, int], None]
-"""Told (scan, what is being done, slices done, slices in all)."""
+@dataclass(frozen=True)
+class CohortRequest:
+    """How to go through several scans.
+
+    Attributes:
+        resume: keep scans that are complete and made by the same bundle, options and version.
+        always_resumes: whoever gives the command has no choice in that: messages name no `--resume`.
+        table: where to write a row for each scan, `.csv` or `.parquet`; None for nowhere.
+        cluster: None does the scans in this process, one after the other.
+    """
+
+    resume: bool = False
+    always_resumes: bool = False
+    table: Path | None = None
+    cluster: ClusterRequest | None = None
+
+    @property
+    def keeps_record(self) -> bool:
+        """Whether even a scan by itself is done as a cohort's are, with a sidecar."""
+        return self.resume or self.table is not None or self.cluster is not None
 
 
-def segment_scans(
+def segment(
     scans: Sequence[Path],
     out: Path,
     request: SegmentRequest = SegmentRequest(),
-    progress: ScanProgress = lambda *_: None,
+    how: CohortRequest = CohortRequest(),
+    listener: Listener = Listener(),
 ) -> SegmentReport:
-    """Segment scans, one after the other.
+    """Segment scans in files, one, several or whole folders of them, and write what was found.
+
+    A single scan given by its own path raises its own error, and nothing but what was asked for is written, unless
+    `how` asks for more. Of several, one that fails does not stop the others, and a sidecar beside each output
+    says what made it.
 
     Args:
-        scans: NIfTI files; DICOM folders, `.zip` archives, DICOMDIRs, enhanced CT files.
+        scans: NIfTI files; DICOM folders, `.zip` archives, DICOMDIRs, enhanced CT files; folders of these, as
+            `find_cohort` takes them.
         out: for one scan the file to write, or a folder that exists; for several a folder, made if it
             is missing, that receives `<scan's name>_seg.nii.gz` or `_seg.dcm`. The name of KiTS19's
             `case_XXXXX/imaging.nii.gz` is its folder's. For KiTS's names always a folder.
-        request: bundle, device, options.
-        progress: called after every slice.
+        request: bundle, device, options. `overwrite` replaces what `how.resume` does not keep.
+        how: resuming, table, cluster.
+        listener: who is told.
 
     Returns:
-        A report with every scan. One that fails does not stop the others.
+        A report with every scan.
 
     Raises:
-        RenalMapError: before the first scan for a fault of the request; for a single scan, its own.
+        OutputExistsError: before the first scan, if an output exists that is neither to be kept nor to be
+            replaced. What a killed run left unfinished may always be replaced.
+        FolderInUseError: another process segments several scans into the folder.
+        ClusterError: see `run_on_cluster`.
+        RenalMapError: a fault of the request, or of a single scan; what was finished before is kept.
     """
-    targets = plan_targets(scans, out, request)
-    reports = []
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="loading") as pool:
-        loading = pool.submit(load_segmenter, request)  # while the first scan is read
-        if [target.output for target in targets] != [out]:
-            loading.result()
-            out.mkdir(parents=True, exist_ok=True)
-        for target in targets:
-            try:
-                reports.append(segment_scan(loading.result, target, request, progress))
-            except Exception as error:  # whatever broke one scan, the others are still to be done
-                loading.result()  # what is wrong with the model is not the scan's fault
-                if len(scans) == 1:
-                    raise
-                text = describe_failure(target.scan, error)
-                reports.append(CaseReport(scan=str(target.scan), status="failed", error=text))
-        segmenter = loading.result()
-    return SegmentReport(
-        renalmap_version=__version__, bundle_sha256=segmenter.bundle.digest, cases=reports
-    )
+    return segment_cohort(find_cohort(scans), out, request, how, listener)
 
 
-def load_segmenter(request: SegmentRequest) -> Segmenter:
-    """What a request is to be segmented with."""
-    return Segmenter(
-        request.model, engine=request.engine, device=request.device, options=request.options
-    )
-
-
-def describe_failure(scan: Path, error: Exception) -> str:
-    """What a report says of a scan that failed; logs where it failed."""
-    known = isinstance(error, (RenalMapError, OSError))  # the latter: no permission, a full disk
-    logger.log(logging.INFO if known else logging.ERROR, "%s failed", scan, exc_info=error)
-    if isinstance(error, RenalMapError):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:  # gzip's have a text alone
-        return f"{scan}: {error.filename or 'a file could not be read or written'}: {error.strerror}"
-    return f"{scan}: {type(error).__name__}: {error}"
-
-
-def segment_scan(
-    load: Callable[[], Segmenter],
-    target: Target,
+def segment_cohort(
+    cohort: Cohort,
+    out: Path,
     request: SegmentRequest,
-    progress: ScanProgress = lambda *_: None,
-) -> CaseReport:
-    """Segment one scan.
-
-    Args:
-        load: gives what `load_segmenter` loaded; called once the scan is read.
-        target: the scan and where its labels go; that folder exists.
-        request: what to write.
-        progress: called after every slice.
-
-    Raises:
-        InputError: the scan cannot be read, or an output exists and may not be replaced.
-    """
-    _check_before(target, request)
-    start = time.perf_counter()
-    acquisition = request.acquisition if target.acquisition is None else target.acquisition
-    volume = read_volume(
-        target.scan, series=request.series, acquisition=acquisition, resample=request.resample
+    how: CohortRequest = CohortRequest(),
+    listener: Listener = Listener(),
+) -> SegmentReport:
+    """Segment what `find_cohort` gives, or a cohort put together otherwise; as `segment`."""
+    jobs = plan_targets(cohort, out, request)
+    if not cohort.is_several and not how.keeps_record:
+        return _segment_alone(jobs[0], request, listener)
+    if how.table is not None:
+        check_table(how.table, overwrite=request.overwrite or how.resume)
+    if how.cluster is not None:
+        check_request(how.cluster)
+        jobs = [job.absolute for job in jobs]
+    attempts = 1 if how.cluster is None else how.cluster.retries + 1
+    bundle = Bundle.open(request.model or default_bundle_path())
+    order = Order.of(request, bundle, secrets.token_hex(8), attempts)
+    folder = jobs[0].output.parent
+    if cohort.is_several or request.names != "scan":
+        folder.mkdir(parents=True, exist_ok=True)
+    else:
+        check_writable(jobs[0].output, overwrite=True)  # whether it may be replaced is decided below
+    in_use = FolderInUseError(
+        "another process segments into this folder", where=folder, hint="Wait for it to end"
     )
-    read_s = time.perf_counter() - start
-    if request.format_of(target.output) == "dicom-seg":
-        dicom_source_of(volume, target.scan)  # found out before the work is done
-    result = load().segment_volume(
-        volume, lambda what, done, total: progress(target.scan, what, done, total)
-    )
-    result = replace(result, seconds={"read": read_s, **result.seconds})
-    return _report_case(result, target, request, _write(result, target, request))
+    run = _Run(order, how, listener)
+    with hold_lock(folder, in_use):  # where the system can; the lock ends with the process
+        for job, scan in zip(jobs, cohort.scans, strict=True):
+            if scan.problem is not None:
+                run.cases[job.name] = failed(job, scan.problem)
+        todo = [job for job in jobs if job.name not in run.cases]
+        run.do(run.sort_out(todo, overwrite=request.overwrite))
+    cases = [run.cases[job.name] for job in jobs]
+    if how.table is not None:
+        write_table(cases, how.table)
+    return _report(cases, bundle)
 
 
-def _check_before(target: Target, request: SegmentRequest) -> None:
-    """Refuse, before the scan is read, what could not be written."""
-    request.beside.prepare(target.stem, overwrite=request.overwrite)
-    for path in planned_files(target, request):
-        check_writable(path, overwrite=request.overwrite)
-    if request.format_of(target.output) == "dicom-seg":
-        check_can_be_dicom_seg(target.scan)
+def _segment_alone(job: Target, request: SegmentRequest, listener: Listener) -> SegmentReport:
+    """A scan by itself: nothing is recorded, its error is raised; the model is loaded while it is read."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="loading") as pool:
+        loading = pool.submit(load_model, request)
+        if request.names != "scan":
+            loading.result()
+            job.output.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            case = segment_scan(loading.result, job, request, _told(listener, job.name))
+        except Exception:
+            loading.result()  # what is wrong with the model is not the scan's fault
+            raise
+        return _report([case], loading.result().segmenter.bundle)
 
 
-@dataclass(frozen=True)
-class _Written:
-    """The files of a scan, and what took how long."""
-
-    output: Path | None
-    maps: Mapping[str, Path]
-    report: Path | None
-    meshes: MeshReport | None
-    seconds: Mapping[str, float]
+def _report(cases: list[CaseReport], bundle: Bundle) -> SegmentReport:
+    return SegmentReport(renalmap_version=__version__, bundle_sha256=bundle.digest, cases=cases)
 
 
-def _write(result: Result, target: Target, request: SegmentRequest) -> _Written:
-    """Write all that is wanted of a scan."""
-    seconds = {}
-    start = time.perf_counter()
-    labels_written = _write_labels(result, target.output, request)
-    maps = probability_paths(target.output) if request.save_probabilities else {}
-    geometry = result.volume.geometry
-    for region, path in maps.items():
-        values = result.segmentation.probabilities[region].full(geometry.shape)
-        write_probability_map(values, geometry, path, overwrite=request.overwrite)
-    seconds["write"] = time.perf_counter() - start
-    if request.measure or request.beside.report is not None:
-        start = time.perf_counter()
-        _ = result.measurements  # measured when first asked for, and kept
-        seconds["measure"] = time.perf_counter() - start
-    start = time.perf_counter()
-    report, meshes = request.beside.write(
-        result,
-        Names(target.name, target.scan, target.output),
-        target.stem,
-        overwrite=request.overwrite,
-    )
-    if report is not None or meshes is not None:
-        seconds["report"] = time.perf_counter() - start
-    return _Written(target.output if labels_written else None, maps, report, meshes, seconds)
+def _told(listener: Listener, what: str) -> Progress:
+    """Tells of a scan's slices."""
+
+    def told(part: str, done: int, total: int) -> None:
+        listener.progress(f"{what}: {part}", done, total)
+
+    return told
 
 
-def _report_case(
-    result: Result, target: Target, request: SegmentRequest, written: _Written
-) -> CaseReport:
-    found, seconds = result.segmentation, {**result.seconds, **written.seconds}
-    measurements = None
-    if request.measure:
-        measurements = result.measurements.model_copy(update={"name": target.name})
-    return CaseReport(
-        scan=str(target.scan),
-        status="ok" if found.kidney_found else "no_kidney_found",
-        output=None if written.output is None else str(written.output),
-        probability_maps={region: str(path) for region, path in written.maps.items()},
-        kidney_ml=round(found.label_map.volume_ml(KIDNEY), 2),
-        tumour_ml=round(found.label_map.volume_ml(TUMOUR), 2),
-        slices=result.volume.geometry.shape[0],
-        seconds={part: round(value, 3) for part, value in seconds.items()},
-        warnings=_warnings(target.scan, result, assume_hu=request.assume_hu),
-        dropped_components=[
-            DroppedReport.of(component)
-            for component in found.dropped
-            if component.volume_ml >= REPORTED_FROM_ML
-        ],
-        dropped_specks=sum(component.volume_ml < REPORTED_FROM_ML for component in found.dropped),
-        quality=result.quality,
-        report=None if written.report is None else str(written.report),
-        meshes=written.meshes,
-        measurements=measurements,
-    )
+@dataclass
+class _Run:
+    """A run over several scans, and what became of them so far, by name."""
+
+    order: Order
+    how: CohortRequest
+    listener: Listener
+    cases: dict[str, CaseReport] = field(default_factory=dict)
+
+    def add(self, case: CaseReport) -> None:
+        self.cases[case.name] = case
+        logger.info("%s: %s", case.name, case.status)
+
+    def sort_out(self, jobs: Sequence[Target], *, overwrite: bool) -> list[Target]:
+        """The jobs that are to be done; those to be kept are noted.
+
+        Raises:
+            OutputExistsError: an output is neither to be kept nor to be replaced.
+        """
+        resume = self.how.resume
+        if overwrite and not resume:
+            return list(jobs)
+        todo, refused = [], []
+        for index, job in enumerate(jobs):
+            self.listener.progress("looking for what is done", index, len(jobs))
+            standing = judge(job, self.order)
+            if standing.state == "finished" and standing.case is not None and resume:
+                self.add(standing.case)
+            elif overwrite or standing.state == "absent" or (resume and standing.state == "interrupted"):
+                todo.append(job)
+            else:
+                refused.append((job, standing))
+        if refused:
+            raise _refusal(refused, self.how)
+        kept = len(jobs) - len(todo)
+        if kept:
+            self.listener.announce(f"{kept} of {len(jobs)} scans are complete and kept")
+        return todo
+
+    def do(self, jobs: Sequence[Target]) -> None:
+        """Do jobs here or on the cluster."""
+        for job in jobs:
+            remove_temporary_files(job.output)
+        try:
+            if not jobs:
+                return
+            if self.how.cluster is None:
+                self._do_here(jobs)
+            else:
+                self._do_on_cluster(jobs, self.how.cluster)
+        except KeyboardInterrupt:
+            done = sum(job.name in self.cases for job in jobs)
+            again = "the same command" if self.how.always_resumes else "--resume"
+            self.listener.announce(
+                f"Stopped: {done} of {len(jobs)} scans are finished and kept; {again} goes on from there"
+            )
+            raise
+        for job in jobs:  # of workers that died
+            remove_temporary_files(job.output)
+
+    def _do_here(self, jobs: Sequence[Target]) -> None:
+        loaded = load_model(self.order.request)
+        for index, job in enumerate(jobs, start=1):
+            told = _told(self.listener, f"{index} of {len(jobs)}, {job.name}")
+            self.add(run_job(job, self.order, loaded, told))
+            loaded = replace(loaded, seconds=0.0)
+
+    def _do_on_cluster(self, jobs: Sequence[Target], cluster: ClusterRequest) -> None:
+        started, key = len(self.cases), f"segmenting on {cluster.address}"
+
+        def told(case: CaseReport) -> None:
+            self.add(case)
+            self.listener.progress(f"{key}: {case.name} done", len(self.cases) - started, len(jobs))
+
+        self.listener.progress(f"{key}: waiting for workers", 0, len(jobs))
+        run_on_cluster(jobs, self.order, cluster, told, self.listener.announce)
 
 
-def _write_labels(result: Result, output: Path, request: SegmentRequest) -> bool:
-    """Write the labels; a DICOM SEG of nothing is none, and is not written."""
-    if request.format_of(output) == "nifti":
-        write_label_map(result.label_map, output, overwrite=request.overwrite)
-        return True
-    if result.kidney_found:
-        result.save_dicom_seg(
-            output, segmentation_type=request.segmentation_type, overwrite=request.overwrite
+def _refusal(refused: Sequence[tuple[Target, Standing]], how: CohortRequest) -> OutputExistsError:
+    states = {
+        "finished": "complete, made by the same bundle and options",
+        "interrupted": "left by a run that was stopped",
+    }
+    listed = [
+        f"{job.output.name}: {standing.reason or states[standing.state]}"
+        for job, standing in refused[:_NAMED]
+    ]
+    more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+    if how.always_resumes:
+        hint = "--overwrite makes these again and keeps the others; or give another --out"
+    elif how.resume:
+        hint = "--resume --overwrite makes these again and keeps the others; or give another --out"
+    else:
+        hint = (
+            "--resume keeps those that are complete, --overwrite makes all again; or give another --out"
         )
-    return result.kidney_found
-
-
-def _warnings(scan: Path, result: Result, *, assume_hu: bool) -> list[str]:
-    doubt = None if assume_hu else doubt_hounsfield(result.volume)
-    told = describe_quality(result.quality, result.anatomy)
-    cautions = [*result.volume.notes, *(f"{scan}: {text}" for text in told)]
-    if doubt is None:
-        return cautions
-    return [f"{doubt.warning(scan)}, or --assume-hu to silence this warning", *cautions]
+    return OutputExistsError(
+        "outputs exist that this run would not make" if how.resume else "outputs exist",
+        where=refused[0][0].output.parent,
+        got="; ".join(listed) + more,
+        hint=hint,
+    )

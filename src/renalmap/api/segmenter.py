@@ -142,8 +142,7 @@ def read_scan(
     """
     _check_affine_belongs(scan, affine)
     if isinstance(scan, (str, os.PathLike)):
-        wanted = DicomChoice() if dicom is None else dicom
-        return read_volume(Path(scan), **vars(wanted)), "ijk"
+        return read_volume(Path(scan), dicom), "ijk"
     if dicom is not None:
         raise ConfigError("only a path can hold several DICOM series", got=f"dicom= and a {_kind(scan)}")
     if is_sitk_image(scan):

@@ -11,6 +11,7 @@ import typer
 from renalmap import __version__
 from renalmap.cli import data, info, measure, model, results, scans, scoring
 from renalmap.cli.console import show_error
+from renalmap.cli.options import Grouped
 from renalmap.errors import RenalMapError
 
 app = typer.Typer(
@@ -21,21 +22,24 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-app.command("info")(info.info)
-app.command("segment")(scans.segment)
-app.command("report")(results.report)
-app.command("mesh")(results.mesh)
-app.command("overview")(scans.overview)
-app.command("evaluate")(scoring.evaluate)
-app.command("test")(scoring.score_split)
-app.command("measure")(measure.measure)
-app.command("demo")(scans.demo)
-app.command("fetch")(data.fetch)
-app.command("inspect")(data.inspect)
-app.command("prepare")(data.prepare)
-app.command("phantom")(data.phantom)
-app.command("train")(model.train)
-app.command("export")(model.export)
+for verb in (
+    info.info,
+    scans.segment,
+    results.report,
+    results.mesh,
+    scans.overview,
+    scoring.evaluate,
+    scoring.test,
+    measure.measure,
+    scans.demo,
+    data.fetch,
+    data.inspect,
+    data.prepare,
+    data.phantom,
+    model.train,
+    model.export,
+):
+    app.command(cls=Grouped)(verb)
 
 
 def _version(value: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -19,6 +19,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from renalmap.api.listener import Listener
 
 output = Console()
 messages = Console(stderr=True)
@@ -56,6 +59,19 @@ def progress_bar(*, quiet: bool = False, in_bytes: bool = False) -> Iterator[Pro
     hidden = quiet or not messages.is_terminal
     with Progress(*columns, console=messages, disable=hidden, transient=True) as progress:
         yield ProgressBar(progress)
+
+
+@contextmanager
+def listening(*, quiet: bool) -> Iterator[Listener]:
+    """A progress bar for whoever segments to tell."""
+    from renalmap.api.listener import Listener
+
+    def announce(text: str) -> None:
+        if not quiet:
+            messages.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    with progress_bar(quiet=quiet) as bar:
+        yield Listener(bar.show, announce, show_warning)
 
 
 class ProgressBar:

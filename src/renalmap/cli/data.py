@@ -9,6 +9,7 @@ import typer
 
 from renalmap.cli.console import output, progress_bar, show_error, show_warning
 from renalmap.cli.inspection import inspection_tables
+from renalmap.cli.options import Crop, Json, Quiet
 from renalmap.cli.tables import fetch_table, store_table
 
 
@@ -36,8 +37,8 @@ def fetch(
     stall_s: Annotated[
         float, typer.Option(min=0.1, help="Seconds without data, before a connection is dropped.")
     ] = 30.0,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Fetch KiTS19, KiTS21 or KiTS23.
 
@@ -45,7 +46,8 @@ def fetch(
     same command goes on. Exit code 0: all there; 1: a file failed (the others are kept); 2: the request
     cannot be met; 130: interrupted.
     """
-    from renalmap.api.fetch import FetchRequest, fetch_dataset
+    from renalmap.api.fetch import FetchRequest
+    from renalmap.api.fetch import fetch as fetch_dataset
     from renalmap.dataset.fetch.sources import Mirrors
 
     mirrors = Mirrors(base_url or None, masks_url or None, imaging_url or None)
@@ -78,8 +80,8 @@ def inspect(
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Cases at once; each takes up to 1 GB.")
     ] = 1,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Look a data set over before training on it.
 
@@ -131,7 +133,7 @@ def prepare(
     config: Annotated[
         Path | None, typer.Option(help="A TOML file of Plan settings, over the recipe's.")
     ] = None,
-    crop: Annotated[Literal["blob", "slice"] | None, typer.Option(help="Stage 2's crops.")] = None,
+    crop: Crop = None,
     exclude: Annotated[
         str, typer.Option(help="Cases to leave out, by id: a,b,c; the split is the one with them.")
     ] = "",
@@ -142,8 +144,8 @@ def prepare(
         float | None,
         typer.Option(min=0.1, help="For all cases at once; default: three quarters of what is free."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Data set to store: slices, split, statistics.
 
@@ -152,13 +154,11 @@ def prepare(
     prepared again. Exit code 0: the store is complete; 1: cases failed (the others are kept); 2: the
     input cannot be used, or the disk is too small.
     """
-    from renalmap.api.data import PrepareRequest, SplitRequest, prepare_store
-    from renalmap.config import load_settings
+    from renalmap.api.prepare import PrepareRequest, SplitRequest, load_plan
+    from renalmap.api.prepare import prepare as prepare_store
     from renalmap.errors import CasesFailedError
-    from renalmap.preprocess import Plan
-    from renalmap.recipes import read_recipe
 
-    plan = load_settings(Plan, config, {"crop": crop}, read_recipe(recipe, "plan"))
+    plan = load_plan(config, {"crop": crop}, recipe)
     drawn = SplitRequest(seed, n_test, n_validation, _names(test), _names(validation), split)
     request = PrepareRequest(store, drawn, jobs, memory_gb, _names(exclude))
     try:
@@ -196,7 +196,7 @@ def phantom(
 
     The folder has KiTS19's layout: data/case_XXXXX/imaging.nii.gz and segmentation.nii.gz.
     """
-    from renalmap.api.data import write_phantoms
+    from renalmap.api.phantom import phantom as write_phantoms
 
     with progress_bar() as bar:
         bar.show(f"making {cases} phantom{'' if cases == 1 else 's'}", 0, 0)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from renalmap.cli.console import output, show_warning
-from renalmap.cli.scans import SCAN_HELP, Acquisition, Json, Resample, Series
+from renalmap.cli.options import Acquisition, Json, Resample, Scan, Series
 from renalmap.cli.tables import table
 
 if TYPE_CHECKING:
@@ -19,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def info(
-    scan: Annotated[Path, typer.Argument(help=SCAN_HELP)],
+    scan: Scan,
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,
     json: Json = False,
 ) -> None:
-    """Show what a scan holds, which series segment would take, and why.
+    """Show what a scan holds and which series segment would take.
 
     Studies, series and acquisitions of DICOM from the headers alone; a NIfTI file's grid and values.
     Patients' names are not shown. Exit code 0 also if segment would refuse; 2: nothing can be read.
     """
-    from renalmap.api.info import describe_scan
+    from renalmap.api.info import info as describe_scan
     from renalmap.imaging import DicomChoice
 
     found = describe_scan(scan, DicomChoice(series, acquisition, resample))

@@ -9,7 +9,7 @@ import typer
 
 from renalmap.cli.console import output, progress_bar, show_error, show_warning
 from renalmap.cli.measurements import measurement_tables
-from renalmap.cli.scans import Acquisition, Json, Quiet
+from renalmap.cli.options import Acquisition, Json, Quiet, output_option
 
 if TYPE_CHECKING:
     from renalmap.api.measure import MeasureReport
@@ -21,9 +21,9 @@ def measure(
         Path | None, typer.Option(help="The scan of a single label map: NIfTI file or DICOM folder.")
     ] = None,
     acquisition: Acquisition = None,
-    csv: Annotated[Path | None, typer.Option(help="Write a row a kidney and lesion as CSV.")] = None,
+    csv: Annotated[Path | None, output_option(help="Write a row a kidney and lesion as CSV.")] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the CSV if it exists.")
+        bool, output_option("--overwrite", help="Replace the CSV if it exists.")
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -33,13 +33,14 @@ def measure(
     Volumes, diameters, side and place; with --scan also HU, and left told from right by the body. Exit code
     0: all done; 1: a label map of several failed; 2: the input cannot be used.
     """
-    from renalmap.api.measure import measure_files
+    from renalmap.api.measure import measure as measure_all
+    from renalmap.imaging import DicomChoice
 
     with progress_bar(quiet=quiet or json) as bar:
-        report = measure_files(
+        report = measure_all(
             segmentations,
             scan=scan,
-            acquisition=acquisition,
+            dicom=DicomChoice(acquisition=acquisition),
             csv=csv,
             overwrite=overwrite,
             progress=bar.show,

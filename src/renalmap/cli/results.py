@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from renalmap.cli.console import output
-from renalmap.cli.scans import Acquisition, AnonymizeReport, Json, Overwrite
+from renalmap.cli.options import Acquisition, AnonymizeReport, Json, Overwrite
 from renalmap.cli.tables import number, table
 
 Segmentation = Annotated[Path, typer.Argument(help="A label map: 1 kidney, 2 tumour, 3 cyst.")]
@@ -23,12 +23,11 @@ def report(
     overwrite: Overwrite = False,
 ) -> None:
     """Write an HTML report with a viewer, to open offline."""
-    from renalmap.api.outputs import short_name
-    from renalmap.api.report import report_files
-    from renalmap.report.html import Names
+    from renalmap.api.report import report as write_report
+    from renalmap.imaging import DicomChoice
 
-    names = Names(short_name(scan), scan, segmentation)
-    report_files(names, out, acquisition=acquisition, anonymize=anonymize_report, overwrite=overwrite)
+    dicom = DicomChoice(acquisition=acquisition)
+    write_report(segmentation, scan, out, dicom=dicom, anonymize=anonymize_report, overwrite=overwrite)
     typer.echo(f"wrote {out}")
 
 
@@ -44,13 +43,15 @@ def mesh(
     json: Json = False,
 ) -> None:
     """Write surfaces for planning and 3D printing (STL, GLB)."""
-    from renalmap.api.mesh import mesh_file, parse_formats
+    from renalmap.api.mesh import mesh as write_mesh
+    from renalmap.api.mesh import parse_formats
+    from renalmap.imaging import DicomChoice
 
-    made = mesh_file(
+    made = write_mesh(
         segmentation,
         out,
         scan=scan,
-        acquisition=acquisition,
+        dicom=DicomChoice(acquisition=acquisition),
         formats=parse_formats(format),
         overwrite=overwrite,
     )

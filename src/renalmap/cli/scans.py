@@ -8,107 +8,122 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from renalmap.cli import cohort
-from renalmap.cli.console import output, progress_bar, show_error, show_warning
+from renalmap.cli.console import listening, output, show_error, show_warning
 from renalmap.cli.measurements import measurement_tables
+from renalmap.cli.options import (
+    SCAN_HELP,
+    Acquisition,
+    AnonymizeReport,
+    Device,
+    Engine,
+    Json,
+    Overwrite,
+    Quiet,
+    Resample,
+    Scan,
+    Series,
+    Threads,
+    cohort_option,
+    dicom_option,
+    input_option,
+    model_option,
+    output_option,
+    speed_option,
+)
 from renalmap.cli.tables import number, segment_tables, table
+from renalmap.errors import ConfigError
 
 if TYPE_CHECKING:
-    from renalmap.api.segment import CaseReport
-
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Acquisition = Annotated[
-    int | None, typer.Option(help="Which acquisition of a DICOM series that holds several.")
-]
-AnonymizeReport = Annotated[
-    bool, typer.Option("--anonymize-report", help="No names and no paths in the report.")
-]
-
-Series = Annotated[
-    str | None, typer.Option(help="Which DICOM series: its UID or number, as info shows it.")
-]
-Resample = Annotated[
-    bool, typer.Option("--resample", help="Correct a gantry tilt or a varying slice distance.")
-]
-Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to run.")]
-Engine = Annotated[
-    Literal["onnxruntime", "openvino"],
-    typer.Option(help="What runs the networks; OpenVINO is an extra."),
-]
-Threads = Annotated[int | None, typer.Option(min=1, help="Slices in work at once; default: cores.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
-SCAN_HELP = "NIfTI file; or DICOM: a folder, a .zip, a DICOMDIR, an enhanced CT."
+    from renalmap.api.cohort.connecting import ClusterRequest
+    from renalmap.api.cohort.scan import CaseReport
 
 
 def segment(
     scans: Annotated[list[Path], typer.Argument(help=f"{SCAN_HELP} Or folders of these: a cohort.")],
-    out: Annotated[Path, typer.Option(help="The file to write; for several scans, a folder.")],
-    model: Annotated[Path | None, typer.Option(help="A bundle; by default the one shipped.")] = None,
+    out: Annotated[Path, output_option(help="The file to write; for several scans, a folder.")],
+    model: Annotated[Path | None, model_option(help="A bundle; by default the one shipped.")] = None,
     device: Device = "cpu",
     engine: Engine = "onnxruntime",
     threads: Threads = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Slices in one call of the runtime.")] = 1,
+    batch_size: Annotated[int, speed_option(min=1, help="Slices in one call of the runtime.")] = 1,
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,
     assume_hu: Annotated[
-        bool, typer.Option("--assume-hu", help="The values are HU: do not warn.")
+        bool, input_option("--assume-hu", help="The values are HU: do not warn.")
     ] = False,
     save_probabilities: Annotated[
         bool,
-        typer.Option("--save-probabilities", help="Also write maps of kidney and tumour probability."),
+        output_option("--save-probabilities", help="Also write maps of kidney and tumour probability."),
     ] = False,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Also measure kidneys and lesions.")
+        bool, output_option("--measure", help="Also measure kidneys and lesions.")
     ] = False,
     exhaustive: Annotated[
-        bool,
-        typer.Option("--exhaustive", help="Look at every slice, not only where kidneys may be."),
+        bool, model_option("--exhaustive", help="Look at every slice, not only where kidneys may be.")
     ] = False,
     stage1_only: Annotated[
-        bool, typer.Option("--stage1-only", help="Kidney with tumour, no stage 2.")
+        bool, model_option("--stage1-only", help="Kidney with tumour, no stage 2.")
     ] = False,
     flip_averaging: Annotated[
         Literal["none", "segmenter", "both"] | None,
-        typer.Option(help="Average networks over the mirror image too; default: the bundle's."),
+        model_option(help="Average networks over the mirror image too; default: the bundle's."),
     ] = None,
     smoothing_sigma_mm: Annotated[
-        float | None, typer.Option(min=0, help="Smooth across slices; default: the bundle's.")
+        float | None, model_option(min=0, help="Smooth across slices; default: the bundle's.")
     ] = None,
     keep_all: Annotated[
-        bool, typer.Option("--keep-all", help="Keep more than two kidneys, even if the bundle does not.")
+        bool, model_option("--keep-all", help="Keep more than two kidneys, even if the bundle does not.")
     ] = False,
     names: Annotated[
         Literal["scan", "kits-submission"],
-        typer.Option(help="In a folder: SCAN_seg.nii.gz, or prediction_XXXXX.nii.gz."),
+        output_option(help="In a folder: SCAN_seg.nii.gz, or prediction_XXXXX.nii.gz."),
     ] = "scan",
     format: Annotated[
         Literal["nifti", "dicom-seg"] | None,
-        typer.Option(help="What to write; default: by the name of --out, in a folder NIfTI."),
+        output_option(help="What to write; default: by the name of --out, in a folder NIfTI."),
     ] = None,
     segmentation_type: Annotated[
         Literal["binary", "labelmap"],
-        typer.Option(help="Of a DICOM SEG: binary, which every viewer reads, or labelmap."),
+        dicom_option(help="Of a DICOM SEG: binary, which every viewer reads, or labelmap."),
     ] = "binary",
     report_folder: Annotated[
-        Path | None, typer.Option("--report", help="A folder for an HTML report of each scan.")
+        Path | None, output_option("--report", help="A folder for an HTML report of each scan.")
     ] = None,
     mesh: Annotated[
-        Path | None, typer.Option(help="A folder for surfaces of each scan, as STL and GLB.")
+        Path | None, output_option(help="A folder for surfaces of each scan, as STL and GLB.")
     ] = None,
     anonymize_report: AnonymizeReport = False,
     overwrite: Overwrite = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit 1 if no kidney is found in a scan.")
+        bool, output_option("--strict", help="Exit 1 if no kidney is found in a scan.")
     ] = False,
-    resume: cohort.Resume = False,
-    table_file: cohort.TableFile = None,
-    cluster: cohort.ClusterAddress = None,
-    workers: cohort.Workers = None,
-    retries: cohort.Retries = 2,
-    cluster_timeout: cohort.ClusterTimeout = 30.0,
-    slurm: cohort.Slurm = None,
+    resume: Annotated[
+        bool,
+        cohort_option(
+            "--resume", help="Keep scans that are complete and made by the same bundle and options."
+        ),
+    ] = False,
+    table_file: Annotated[
+        Path | None, cohort_option("--table", help="Write a row for each scan: a .csv or .parquet file.")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        cohort_option(help="Do scans on Dask workers: local, slurm, or tcp://scheduler:8786."),
+    ] = None,
+    workers: Annotated[
+        int | None, cohort_option(min=1, help="Processes of --cluster local, jobs of --cluster slurm.")
+    ] = None,
+    retries: Annotated[
+        int, cohort_option(min=0, help="How often a scan is begun again after its worker died.")
+    ] = 2,
+    cluster_timeout: Annotated[
+        float, cohort_option(min=0.1, help="Seconds to wait for the scheduler, and for workers.")
+    ] = 30.0,
+    slurm: Annotated[
+        list[str] | None,
+        cohort_option(help="KEY=VALUE for Slurm's jobs, as queue=cpu; may be repeated."),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -119,8 +134,10 @@ def segment(
     where a DICOM SEG was to be written; 2: the input cannot be used.
     """
     from renalmap.api.beside import Beside
-    from renalmap.api.cohort import CohortRequest
     from renalmap.api.request import SegmentRequest
+    from renalmap.api.segment import CohortRequest
+    from renalmap.api.segment import segment as segment_all
+    from renalmap.imaging import DicomChoice
     from renalmap.inference.cascade import SegmentOptions
 
     request = SegmentRequest(
@@ -137,9 +154,7 @@ def segment(
             keep="all" if keep_all else None,
         ),
         save_probabilities=save_probabilities,
-        series=series,
-        acquisition=acquisition,
-        resample=resample,
+        dicom=DicomChoice(series, acquisition, resample),
         assume_hu=assume_hu,
         measure=measure,
         overwrite=overwrite,
@@ -151,9 +166,10 @@ def segment(
     how = CohortRequest(
         resume,
         table=table_file,
-        cluster=cohort.cluster_request(cluster, workers, retries, cluster_timeout, slurm or ()),
+        cluster=_cluster_request(cluster, workers, retries, cluster_timeout, slurm or ()),
     )
-    report = cohort.segment_showing_progress(scans, out, request, how, quiet=quiet or json)
+    with listening(quiet=quiet or json) as listener:
+        report = segment_all(scans, out, request, how, listener)
     if json:
         typer.echo(report.model_dump_json(indent=2))
     elif not quiet:
@@ -168,8 +184,31 @@ def segment(
         raise typer.Exit(1)
 
 
+def _cluster_request(
+    address: str | None, workers: int | None, retries: int, timeout_s: float, slurm: Sequence[str]
+) -> ClusterRequest | None:
+    """What the options ask of a cluster; None without --cluster.
+
+    Raises:
+        ConfigError: an option needs --cluster, or a setting is no KEY=VALUE.
+    """
+    if address is None:
+        if workers is not None or slurm:
+            raise ConfigError("--workers and --slurm need --cluster")
+        return None
+    from renalmap.api.cohort.connecting import ClusterRequest
+
+    pairs = []
+    for text in slurm:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError("a setting for Slurm is not valid", got=text, expected="KEY=VALUE")
+        pairs.append((key, value))
+    return ClusterRequest(address, workers, retries, timeout_s, tuple(pairs))
+
+
 def overview(
-    scan: Annotated[Path, typer.Argument(help=SCAN_HELP)],
+    scan: Scan,
     segmentation: Annotated[Path, typer.Argument(help="Its label map.")],
     out: Annotated[Path, typer.Option(help="The PNG to write.")],
     series: Series = None,
@@ -177,10 +216,10 @@ def overview(
     resample: Resample = False,
 ) -> None:
     """Draw a scan's three views with outlines and volumes."""
-    from renalmap.api.score import draw_scan_overview
+    from renalmap.api.overview import overview as draw_overview
     from renalmap.imaging import DicomChoice
 
-    draw_scan_overview(scan, segmentation, out, choice=DicomChoice(series, acquisition, resample))
+    draw_overview(scan, segmentation, out, dicom=DicomChoice(series, acquisition, resample))
     typer.echo(f"wrote {out}")
 
 
@@ -189,11 +228,11 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Make a synthetic CT, segment it, score the result."""
-    from renalmap.api.demo import run_demo
+    from renalmap.api.demo import demo as run_demo
 
-    with progress_bar(quiet=quiet) as bar:
-        bar.show("making a synthetic abdominal CT", 0, 0)
-        result = run_demo(out, progress=lambda _, what, done, total: bar.show(what, done, total))
+    with listening(quiet=quiet) as listener:
+        listener.progress("making a synthetic abdominal CT", 0, 0)
+        result = run_demo(out, listener=listener)
     if quiet:
         return
     score = result.score

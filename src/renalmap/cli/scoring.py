@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from renalmap.cli.cohort import listening
-from renalmap.cli.console import output, progress_bar, show_warning
-from renalmap.cli.kits23 import kits23_tables
-from renalmap.cli.scans import Device, Engine, Json, Quiet, Threads, show_troubles
-from renalmap.cli.tables import score_tables
+from renalmap.cli.console import listening, output, progress_bar, show_warning
+from renalmap.cli.options import (
+    Csv,
+    Device,
+    Engine,
+    Json,
+    Plot,
+    Protocol,
+    Quiet,
+    Surface,
+    Threads,
+    model_option,
+    output_option,
+)
+from renalmap.cli.scans import show_troubles
+from renalmap.cli.scores import score_tables
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from renalmap.api.score import Pair
     from renalmap.evaluation import Score
-
-Protocol = Annotated[
-    Literal["kits19", "kits23"],
-    typer.Option(help="kits23: kidney and masses, masses, tumour; label 3 is a cyst."),
-]
-Csv = Annotated[Path | None, typer.Option(help="Write the cases as CSV.")]
-Plot = Annotated[Path | None, typer.Option(help="Draw Dice against tumour volume as PNG.")]
-Surface = Annotated[bool, typer.Option(help="Surface distances; they take most of the time.")]
 
 
 def evaluate(
@@ -47,18 +46,19 @@ def evaluate(
     By KiTS19's rules and plainly; or with --protocol kits23 by KiTS23's: Dice and surface Dice of its
     three nested classes, where both empty is 1 and one empty 0.
     """
-    from renalmap.api.score import check_scoring, find_pairs
+    from renalmap.api.evaluate import Scoring
+    from renalmap.api.evaluate import evaluate as evaluate_all
 
-    how = _How(protocol, csv, plot, surface, json, quiet)
-    check_scoring(csv, plot, surface=surface)
-    _score_and_show(find_pairs(predictions, reference), how)
+    with progress_bar(quiet=quiet or json) as bar:
+        scores = evaluate_all(predictions, reference, Scoring(protocol, surface, csv, plot), bar.show)
+    _show(scores, json=json, quiet=quiet)
 
 
-def score_split(
+def test(
     store: Annotated[Path, typer.Argument(help="The store the model was trained on: it has the split.")],
     dataset: Annotated[Path, typer.Argument(help="The data set it was prepared from.")],
-    model: Annotated[Path, typer.Option(help="The bundle to be judged.")],
-    out: Annotated[Path, typer.Option(help="A folder for the label maps.")],
+    model: Annotated[Path, model_option(help="The bundle to be judged.")],
+    out: Annotated[Path, output_option(help="A folder for the label maps.")],
     part: Annotated[
         Literal["test", "validation"],
         typer.Option(help="Whom to segment and score: the split's own part, not a fold's."),
@@ -84,65 +84,31 @@ def score_split(
     Scans that are complete and made by the same bundle are kept: interrupted, the same command goes on. Exit
     code 1: a scan failed; the others are scored.
     """
-    from renalmap.api.held_out import find_doubts, find_part, pairs_of, segment_part
+    from renalmap.api.evaluate import Scoring
     from renalmap.api.request import SegmentRequest
-    from renalmap.api.score import check_scoring
-    from renalmap.bundle import Bundle
-    from renalmap.dataset.store import Store
+    from renalmap.api.test import HeldOut
+    from renalmap.api.test import test as test_bundle
     from renalmap.inference.cascade import SegmentOptions
 
-    opened = Store.open(store)
-    cases = find_part(opened, dataset, part)
-    check_scoring(csv, plot, surface=surface, made=out)
-    for doubt in find_doubts(opened, cases, Bundle.open(model)):
-        show_warning(doubt)
-    request = SegmentRequest(
-        model=model,
-        device=device,
-        engine=engine,
-        options=SegmentOptions(threads),
-        overwrite=overwrite,
-    )
+    request = SegmentRequest(model, device, engine, options=SegmentOptions(threads), overwrite=overwrite)
+    scoring = Scoring(protocol, surface, csv, plot)
     with listening(quiet=quiet or json) as listener:
-        report = segment_part(dataset, cases, out, request, listener)
-    show_troubles(report.cases)
-    failed = {case.name: case.error or "nothing was written" for case in report.cases if not case.output}
-    _score_and_show(pairs_of(cases, report), _How(protocol, csv, plot, surface, json, quiet), failed)
+        report = test_bundle(HeldOut(store, dataset, part), out, request, scoring, listener)
+    cases, failed = report.segmented.cases, report.failed
+    show_troubles(cases)
+    _show(report.scores, failed, json=json, quiet=quiet)
     if failed:
         show_warning(f"{len(failed)} of {len(cases)} cases failed and are not in these scores")
         raise typer.Exit(1)
 
 
-@dataclass(frozen=True)
-class _How:
-    """What is scored, written and shown."""
-
-    protocol: str
-    csv: Path | None
-    plot: Path | None
-    surface: bool
-    json: bool
-    quiet: bool
-
-
-def _score_and_show(pairs: Sequence[Pair], how: _How, failed: Mapping[str, str] | None = None) -> None:
-    """Score, and print; `failed`, the cases without a prediction and why, goes into the JSON."""
-    from renalmap.api.score import evaluate_kits23, evaluate_predictions
+def _show(
+    scores: Sequence[Score], failed: Mapping[str, str] | None = None, *, json: bool, quiet: bool
+) -> None:
+    """Print scores; `failed`, the cases without a prediction and why, goes into the JSON."""
     from renalmap.evaluation import scores_to_json
 
-    tables: Iterable[Table] = ()
-    scores: Sequence[Score] = ()
-    with progress_bar(quiet=how.quiet or how.json) as bar:
-        outputs: dict[str, Path | None] = {"csv": how.csv, "plot": how.plot}
-        if not pairs:
-            pass
-        elif how.protocol == "kits23":
-            found = evaluate_kits23(pairs, surface=how.surface, **outputs, progress=bar.show)
-            scores, tables = found, kits23_tables(found)
-        else:
-            plain = evaluate_predictions(pairs, surface=how.surface, **outputs, progress=bar.show)
-            scores, tables = plain, score_tables(plain)
-    if how.json:
+    if json:
         typer.echo(scores_to_json(scores, failed=failed), nl=False)
-    elif not how.quiet:
-        output.print(*tables)
+    elif not quiet and scores:
+        output.print(*score_tables(scores))

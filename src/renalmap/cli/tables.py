@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from renalmap.api.data import PrepareReport
+    from renalmap.api.cohort.scan import CaseReport
     from renalmap.api.fetch import FetchReport
-    from renalmap.api.segment import CaseReport
-    from renalmap.evaluation import CaseScore, MetricSummary, Score, Summary
+    from renalmap.api.prepare import PrepareReport
 
-AnyScore = TypeVar("AnyScore", bound="Score")
-
-_REGION_TITLES: Final = {
-    "kidney": "kidney + tumour",
-    "tumour": "tumour",
-    "kidney_only": "kidney only",
-    "composite": "composite",
-}
 _PHASES: Final = {"portal_or_nephrographic": "portal"}
 _TUMOURS_SHOWN: Final = 2
 _CASES_SHOWN: Final = 5
-_WORDS: Final = {"dice": "Dice", "hd95": "HD95", "kits19": "KiTS19"}
 
 
 def table(title: str | None, *columns: str) -> Table:
@@ -49,7 +39,7 @@ def number(value: float | None, digits: int) -> str:
 
 def segment_tables(cases: Sequence[CaseReport]) -> Iterator[Table]:
     """What was found in each scan, how far to trust it, and how long each part of the work took."""
-    from renalmap.api.outputs import short_name
+    from renalmap.dataset.cohort import short_name
 
     found = table(None, "scan", "status", "kidney ml", "tumour ml", "slices")
     for case in cases:
@@ -78,7 +68,7 @@ def segment_tables(cases: Sequence[CaseReport]) -> Iterator[Table]:
 
 def _quality_table(cases: Sequence[CaseReport]) -> Iterator[Table]:
     """The contrast phase, each kidney's volume and confidence, and the tumours' confidences."""
-    from renalmap.api.outputs import short_name
+    from renalmap.dataset.cohort import short_name
 
     reports = [(case, case.quality) for case in cases if case.quality is not None]
     if not reports:
@@ -140,100 +130,4 @@ def store_table(report: PrepareReport) -> Table:
             part.slices_with_tumour,
         )
         made.add_row(name, *map(str, counts))
-    return made
-
-
-def score_tables(scores: Sequence[CaseScore]) -> Iterator[Table]:
-    """One case by region; or several, with their summary and tumour Dice by tumour volume."""
-    return tables_of_cases(scores, _region_table, _case_table)
-
-
-def tables_of_cases(
-    scores: Sequence[AnyScore],
-    region_table: Callable[[AnyScore], Table],
-    case_table: Callable[[Sequence[AnyScore]], Table],
-) -> Iterator[Table]:
-    """One case's table; or that of several, with their summary and tumour Dice by tumour volume."""
-    from renalmap.evaluation import summarise
-
-    if len(scores) == 1:
-        yield region_table(scores[0])
-        return
-    yield case_table(scores)
-    yield _summary_table(summarise(scores))
-    if any(score.tumour_reference_ml > 0 for score in scores):
-        yield _volume_table(scores)
-
-
-def _region_table(score: CaseScore) -> Table:
-    columns = {"Dice": ("dice", 3), "KiTS19\nDice": ("kits19_dice", 3)}
-    if score.kidney_hd95_mm is not None:
-        columns |= {"HD95\nmm": ("hd95_mm", 1), "surface\nDice": ("surface_dice", 3)}
-    columns |= {"predicted\nml": ("predicted_ml", 1), "reference\nml": ("reference_ml", 1)}
-    made = table(score.case, "region", *columns)
-    for region, title in _REGION_TITLES.items():
-        made.add_row(
-            title, *[number(_metric(score, region, name), digits) for name, digits in columns.values()]
-        )
-    return made
-
-
-def _metric(score: CaseScore, region: str, name: str) -> float | None:
-    field = f"kits19_{region}_dice" if name == "kits19_dice" else f"{region}_{name}"
-    value: float | None = getattr(score, field, None)
-    return value
-
-
-def _case_table(scores: Sequence[CaseScore]) -> Table:
-    surface = any(score.kidney_hd95_mm is not None for score in scores)
-    distances = ("kidney\nHD95 mm", "tumour\nHD95 mm") if surface else ()
-    made = table(
-        None,
-        *("case", "kidney\nDice", "tumour\nDice", "composite\nDice"),
-        *distances,
-        *("tumour\nml", "reference\nml"),
-    )
-    for score in scores:
-        distances_mm = (score.kidney_hd95_mm, score.tumour_hd95_mm) if surface else ()
-        made.add_row(
-            score.case,
-            *[number(v, 3) for v in (score.kidney_dice, score.tumour_dice, score.composite_dice)],
-            *[number(v, 1) for v in distances_mm],
-            *[number(v, 1) for v in (score.tumour_predicted_ml, score.tumour_reference_ml)],
-        )
-    return made
-
-
-def _summary_table(summary: Summary) -> Table:
-    """Every metric but the volumes, over all cases."""
-    made = table(f"{summary.n_cases} cases", "metric", "n", "mean", "sd", "median", "min", "max")
-    for name, metric in summary.metrics.items():
-        if name.endswith("_ml"):  # a mean volume says nothing of accuracy; JSON has it
-            continue
-        digits = 1 if name.endswith("_mm") else 3
-        values = (metric.mean, metric.sd, metric.median, metric.min, metric.max)
-        title = " ".join(_WORDS.get(word, word) for word in name.split("_"))
-        made.add_row(title, _count(metric), *[number(value, digits) for value in values])
-    return made
-
-
-def _count(metric: MetricSummary) -> str:
-    """Cases behind a mean, and why the others are not."""
-    left_out = [(metric.n_undefined, "n/a"), (metric.n_infinite, "inf")]
-    reasons = [f"{count} {reason}" for count, reason in left_out if count]
-    return f"{metric.n} (+ {', '.join(reasons)})" if reasons else str(metric.n)
-
-
-def _volume_table(scores: Sequence[Score]) -> Table:
-    """Tumour Dice in bins of the reference's tumour volume."""
-    from renalmap.evaluation import dice_by_tumour_volume
-
-    made = table("Tumour Dice by tumour volume", "reference", "n", "missed", "mean", "sd")
-    for row in dice_by_tumour_volume(scores):
-        limits = (
-            f"{row.from_ml:g} to {row.to_ml:g} ml"
-            if math.isfinite(row.to_ml)
-            else f"over {row.from_ml:g} ml"
-        )
-        made.add_row(limits, str(row.n), str(row.n_missed), number(row.mean, 3), number(row.sd, 3))
     return made

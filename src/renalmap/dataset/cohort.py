@@ -56,6 +56,12 @@ class Cohort:
         return bool(self.folders) or len(self.scans) != 1
 
 
+def short_name(scan: Path) -> str:
+    """A scan's name: the file's without suffix, the DICOM folder's, or a KiTS19 case's."""
+    name = scan_name(scan)
+    return scan.absolute().parent.name if name == scan_name(Path(KITS_IMAGE)) else name
+
+
 def find_cohort(paths: Sequence[Path]) -> Cohort:
     """Find the scans that paths stand for.
 
@@ -77,7 +83,7 @@ def find_cohort(paths: Sequence[Path]) -> Cohort:
     scans: list[CohortScan] = []
     folders = []
     for path in paths:
-        if not path.is_dir() or _holds_dicom(path):
+        if not _is_folder(path) or _holds_dicom(path):
             scans.append(CohortScan(path))
             continue
         found = _scans_in(path)
@@ -90,6 +96,13 @@ def find_cohort(paths: Sequence[Path]) -> Cohort:
             raise error
         scans.append(CohortScan(path, problem=str(error)))
     return Cohort(tuple(scans), tuple(folders))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long for the file system: reading says so
+        return False
 
 
 def _no_scan(folder: Path) -> NoImagesError:

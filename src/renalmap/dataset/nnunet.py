@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from renalmap.errors import DatasetError
-from renalmap.labels import BACKGROUND, CYST, KIDNEY, LABEL_NAMES, REGIONS, TUMOUR
+from renalmap.labels import BACKGROUND, CYST, KIDNEY, LABEL_NAMES, REGIONS, TUMOUR, UNKNOWN
 
 _LABELS: Final = {
     "background": BACKGROUND,
@@ -19,6 +19,7 @@ _LABELS: Final = {
     "kidney tumour": TUMOUR,
     "cyst": CYST,
     "kidney cyst": CYST,
+    "ignore": UNKNOWN,
 }
 _EXPECTED: Final = "labels named background, kidney, tumour (or tumor) and cyst"
 
@@ -28,7 +29,7 @@ def read_nnunet_labels(path: Path) -> tuple[tuple[int, int], ...]:
 
     Read are version 1 (`{"1": "kidney"}`), version 2 (`{"kidney": 1}`) and version 2's regions as
     nnU-Net's own conversion of KiTS23 writes them (`{"kidney": [1, 2, 3], "masses": [2, 3], "tumor": 2}`),
-    whose numbers are KiTS's.
+    whose numbers are KiTS's. nnU-Net's ignore label becomes `UNKNOWN`.
 
     Args:
         path: the `dataset.json`.
@@ -49,9 +50,12 @@ def read_nnunet_labels(path: Path) -> tuple[tuple[int, int], ...]:
             expected="one, the CT",
         )
     labels = content["labels"]
+    ignored = labels.get("ignore")
     if any(isinstance(value, list) for value in labels.values()):
-        _check_regions(labels, path)
-        return ()
+        _check_regions({name: value for name, value in labels.items() if name != "ignore"}, path)
+        if ignored is None:
+            return ()
+        return (*((label, label) for label in LABEL_NAMES), (_ignored_value(ignored, path), UNKNOWN))
     translation = {}
     for name, value in _version_2(labels).items():
         label = _LABELS.get(name.lower().replace("_", " ").replace("-", " "))
@@ -61,6 +65,18 @@ def read_nnunet_labels(path: Path) -> tuple[tuple[int, int], ...]:
     if all(value == label for value, label in translation.items()):
         return ()
     return tuple(sorted(translation.items()))
+
+
+def _ignored_value(value: Any, path: Path) -> int:
+    """The number of the ignore label beside KiTS's regions: any but theirs."""
+    if not isinstance(value, int) or value in LABEL_NAMES:
+        raise DatasetError(
+            "the ignore label has the number of another",
+            where=path,
+            got=str(value),
+            expected=f"a whole number above {max(LABEL_NAMES)}",
+        )
+    return value
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from renalmap.errors import LabelError
 from renalmap.evaluation.metrics import dice, kits19_score, region_mask, volume_ml
 from renalmap.evaluation.surface import KITS_TOLERANCE_MM, surface_distances
 from renalmap.imaging import check_same_grid
 from renalmap.imaging.volume import LabelMap
-from renalmap.labels import LABEL_NAMES, TUMOUR
+from renalmap.labels import BACKGROUND, LABEL_NAMES, TUMOUR, UNKNOWN, is_known
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def evaluate_case(
 
     Args:
         prediction: labels 0..2.
-        reference: labels 0..2 on the same grid.
+        reference: labels 0..2 on the same grid. Where it is `UNKNOWN`, neither counts.
         surface: also measure surface distances, which needs the extra `evaluation` and seconds.
         case: the case's name in the table; the reference's by default.
 
@@ -90,7 +92,7 @@ def evaluate_case(
         LabelError: one of them holds a value above 2, such as KiTS21's cyst: see `score_kits23`.
         MissingDependencyError: `surface` was asked for and `surface-distance` is not installed.
     """
-    check_comparable(prediction, reference, highest=TUMOUR)
+    prediction, reference = comparable(prediction, reference, highest=TUMOUR)
     kidney = _score_region(prediction, reference, "kidney", surface=surface)
     tumour = _score_region(prediction, reference, "tumour", surface=surface)
     kidney_only = _score_region(prediction, reference, "kidney_only", surface=False)
@@ -132,8 +134,12 @@ def _score_region(
     )
 
 
-def check_comparable(prediction: LabelMap, reference: LabelMap, *, highest: int) -> None:
-    """Refuse label maps that must not be compared.
+def comparable(
+    prediction: LabelMap, reference: LabelMap, *, highest: int
+) -> tuple[LabelMap, LabelMap]:
+    """Two label maps as they are to be compared: background wherever the reference is unknown.
+
+    A surface that the unknown region cuts is cut in both, so that the cut counts as agreement.
 
     Args:
         prediction: a label map.
@@ -142,10 +148,20 @@ def check_comparable(prediction: LabelMap, reference: LabelMap, *, highest: int)
 
     Raises:
         GeometryMismatchError: they lie on different grids.
-        LabelError: one holds a higher label.
+        LabelError: one holds a higher label, or nothing of the reference is known.
     """
     names = (f"the reference {reference.name!r}", f"the prediction {prediction.name!r}")
     check_same_grid(reference, prediction, where=prediction.name, names=names)
+    known = is_known(reference.labels)
+    if not known.any():
+        raise LabelError(
+            "every voxel of the reference is unknown, so nothing can be scored",
+            where=reference.name,
+            got=f"{UNKNOWN} (unknown) everywhere",
+            expected="a region in which background, kidney and tumour are marked",
+        )
+    if not known.all():
+        reference = replace(reference, labels=np.where(known, reference.labels, BACKGROUND))
     for role, label_map in (("prediction", prediction), ("reference", reference)):
         found = int(label_map.labels.max(initial=0))
         if found > highest:
@@ -158,3 +174,6 @@ def check_comparable(prediction: LabelMap, reference: LabelMap, *, highest: int)
                 hint="KiTS21 and KiTS23 mark cysts as 3, KiTS19 as kidney: score with --protocol kits23, "
                 "or write 1 in place of 3",
             )
+    if not known.all():
+        prediction = replace(prediction, labels=np.where(known, prediction.labels, BACKGROUND))
+    return prediction, reference

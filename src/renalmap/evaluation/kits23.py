@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from renalmap.evaluation.cases import check_comparable
+from renalmap.evaluation.cases import comparable
 from renalmap.evaluation.metrics import BoolMask, dice, region_mask, volume_ml
 from renalmap.evaluation.surface import KITS_TOLERANCE_MM, surface_dice
 from renalmap.imaging.volume import LabelMap
@@ -70,7 +70,7 @@ def score_kits23(
 
     Args:
         prediction: labels 0..3.
-        reference: labels 0..3 on the same grid.
+        reference: labels 0..3 on the same grid. Where it is `UNKNOWN`, neither counts.
         surface: also measure surface Dice, which needs the extra `evaluation` and seconds.
         case: the case's name in the table; the reference's by default.
 
@@ -80,7 +80,7 @@ def score_kits23(
         LabelError: one of them holds a value above 3. KiTS's own script takes it for background.
         MissingDependencyError: `surface` was asked for and `surface-distance` is not installed.
     """
-    check_comparable(prediction, reference, highest=CYST)
+    prediction, reference = comparable(prediction, reference, highest=CYST)
     spacing_mm = reference.geometry.spacing_mm
     scores: dict[str, Any] = {}
     for region in KITS23_REGIONS:

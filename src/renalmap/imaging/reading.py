@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from renalmap.errors import PathMissingError, UnreadableImageError
+from renalmap.errors import ConfigError, PathMissingError, UnreadableImageError
 from renalmap.imaging.dicom.choice import DicomChoice
 from renalmap.imaging.dicom.reading import read_dicom_geometry, read_dicom_volume
 from renalmap.imaging.dicom_files.fileset import is_archive_name, is_dicom_file, is_directory_name
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 def read_volume(
     path: Path,
+    dicom: DicomChoice | None = None,
     *,
     series: str | None = None,
     acquisition: int | None = None,
@@ -33,6 +34,7 @@ def read_volume(
     Args:
         path: a NIfTI file (`.nii`, `.nii.gz`); for DICOM a folder with all below it, a `.zip`, a
             DICOMDIR, or an enhanced multi-frame file.
+        dicom: what to take of DICOM; in its place its fields may be given:
         series: which DICOM series to take, by SeriesInstanceUID or SeriesNumber; None: see `choose`.
         acquisition: which AcquisitionNumber to take of a DICOM series that holds several.
         resample: correct a tilted gantry or a varying slice distance instead of refusing it.
@@ -45,6 +47,10 @@ def read_volume(
         InputError: its child that names the trouble; see `read_nifti_volume` and `read_dicom_volume`.
     """
     choice = DicomChoice(series, acquisition, resample)
+    if dicom is not None:
+        if choice != DicomChoice():
+            raise ConfigError("dicom= and its fields say the same thing twice", got=f"{dicom}, {choice}")
+        choice = dicom
     if is_dicom_path(path):
         return read_dicom_volume(path, choice)
     _note_unused(choice, path)

@@ -19,7 +19,8 @@ from renalmap.api.cohort.connecting import (
     connected,
     describe_dashboard,
 )
-from renalmap.api.cohort.jobs import CohortCase, Order, attempts_of, failed, killer
+from renalmap.api.cohort.jobs import Order, attempts_of, failed, killer
+from renalmap.api.cohort.scan import CaseReport
 from renalmap.api.cohort.workers import find_unfitness, run_on_worker, unfit_worker
 from renalmap.api.outputs import Target
 from renalmap.errors import ClusterError, RenalMapError
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 _POLL_S: Final = 1.0
 """How often the driver looks for workers that came or went."""
 
-Told = Callable[[CohortCase], None]
+Told = Callable[[CaseReport], None]
 Announce = Callable[[str], None]
 
 
@@ -156,7 +157,7 @@ class _Driver:
     def _take(self, job: Target, future: Any) -> None:
         """Report a task that ended, or queue it again where Dask gave it up too early."""
         if future.status == "finished":
-            self.told(CohortCase.model_validate_json(future.result()))
+            self.told(CaseReport.model_validate_json(future.result()))
             return
         if future.status != "error":
             raise _lost(f"the task of {job.name} is {future.status}")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from renalmap import __version__
+from renalmap.api.cohort.scan import CaseReport, Loaded, segment_scan
 from renalmap.api.cohort.sidecar import (
     Marker,
     Sidecar,
@@ -26,35 +25,14 @@ from renalmap.api.cohort.sidecar import (
 )
 from renalmap.api.outputs import Target, planned_files
 from renalmap.api.request import SegmentRequest
-from renalmap.api.segment import (
-    CaseReport,
-    ScanProgress,
-    describe_failure,
-    load_segmenter,
-    segment_scan,
-)
-from renalmap.api.segmenter import Segmenter
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.dataset.source import FileState
+from renalmap.errors import describe_failure
+from renalmap.progress import Progress
 
-_NOT_IN_OUTPUTS: Final = ("model", "overwrite", "names", "assume_hu")
+_NOT_IN_OUTPUTS: Final = ("model", "overwrite", "names", "assume_hu", "dicom")
 _NOT_IN_LABELS: Final = ("threads", "batch_size")
-"""Fields of the request and of its options that change nothing of what is written."""
-
-
-class CohortCase(CaseReport):
-    """What became of one scan of a cohort."""
-
-    name: str
-    """What it is called in the cohort."""
-    skipped: bool = False
-    """It was complete before; what is reported of it is what its sidecar says."""
-    attempts: int = 1
-    """How often it was begun in the run that made it: more than once if a worker died."""
-    worker: str | None = None
-    """The process that did it, as host:pid; None for a scan that nobody began."""
-    load_s: float = 0.0
-    """How long the process took to load the bundle for it; 0 where it was loaded already."""
+"""Fields of the request and of its options that change nothing of what is written, or are the job's."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +64,8 @@ class Order:
 
     def made_by(self, job: Target) -> dict[str, Any]:
         """What a sidecar says of the maker: version, bundle, and the options that decide about outputs."""
-        options = {
-            name: value for name, value in asdict(self.request).items() if name not in _NOT_IN_OUTPUTS
-        }
-        if job.acquisition is not None:
-            options["acquisition"] = job.acquisition
+        request = {**asdict(self.request), **asdict(job.dicom)}
+        options = {name: value for name, value in request.items() if name not in _NOT_IN_OUTPUTS}
         options["options"] = {
             name: value for name, value in options["options"].items() if name not in _NOT_IN_LABELS
         }
@@ -100,22 +75,6 @@ class Order:
             "options": as_json(options),
         }
 
-
-@dataclass(frozen=True, eq=False)
-class Loaded:
-    """A bundle ready to run.
-
-    Attributes:
-        segmenter: with the order's options.
-        seconds: how long loading took just now; 0 if it was done before.
-    """
-
-    segmenter: Segmenter
-    seconds: float = 0.0
-
-
-Load = Callable[[], Loaded]
-"""Gives the order's bundle, loaded once in a process."""
 
 State = Literal["absent", "finished", "interrupted", "other"]
 
@@ -132,7 +91,7 @@ class Standing:
 
     state: State
     reason: str = ""
-    case: CohortCase | None = None
+    case: CaseReport | None = None
 
 
 def judge(job: Target, order: Order) -> Standing:
@@ -151,15 +110,12 @@ def judge(job: Target, order: Order) -> Standing:
 
 
 def run_job(
-    job: Target, order: Order, load: Load, progress: ScanProgress = lambda *_: None
-) -> CohortCase:
+    job: Target, order: Order, loaded: Loaded, progress: Progress = lambda *_: None
+) -> CaseReport:
     """Segment a scan, and write its sidecar last.
 
     A scan that fails is reported and raises nothing. One that this very run has finished, on a worker
     that died before it could say so, is not done again.
-
-    Raises:
-        RenalMapError: what `load` raises: the process cannot serve the run at all.
     """
     sidecar = read_sidecar(job.output)
     if sidecar is not None and sidecar.run == order.run:
@@ -167,17 +123,16 @@ def run_job(
     attempt = attempts_of(job, order) + 1
     if attempt > order.attempts:
         return killer(job, order)
-    loaded = load()
-    host, pid = platform.node(), os.getpid()
-    details = {"attempts": attempt, "worker": f"{host}:{pid}", "load_s": round(loaded.seconds, 3)}
     before = _times_of(job, order)
     try:
-        write_marker(Marker(run=order.run, attempt=attempt, host=host, pid=pid), job.output)
-        return _segment(job, order, loaded, details, progress)
+        marker = Marker(run=order.run, attempt=attempt, host=platform.node(), pid=os.getpid())
+        write_marker(marker, job.output)
+        return _segment(job, order, loaded, attempt, progress)
     except Exception as error:  # noqa: BLE001 -- whatever broke one scan, the others are to be done
         if _times_of(job, order) == before:
             marker_path(job.output).unlink(missing_ok=True)
-        return failed(job, describe_failure(job.scan, error)).model_copy(update=details)
+        told = {"attempts": attempt, **loaded.told}
+        return failed(job, describe_failure(job.scan, error)).model_copy(update=told)
 
 
 def attempts_of(job: Target, order: Order) -> int:
@@ -186,12 +141,12 @@ def attempts_of(job: Target, order: Order) -> int:
     return marker.attempt if marker is not None and marker.run == order.run else 0
 
 
-def failed(job: Target, error: str) -> CohortCase:
+def failed(job: Target, error: str) -> CaseReport:
     """The report of a scan that failed."""
-    return CohortCase(name=job.name, scan=str(job.scan), status="failed", error=error)
+    return CaseReport(name=job.name, scan=str(job.scan), status="failed", error=error)
 
 
-def killer(job: Target, order: Order) -> CohortCase:
+def killer(job: Target, order: Order) -> CaseReport:
     """The report of a scan whose workers died each time; its marker goes."""
     attempts = attempts_of(job, order)
     if not any(_times_of(job, order)):
@@ -204,24 +159,15 @@ def killer(job: Target, order: Order) -> CohortCase:
     return case.model_copy(update={"attempts": attempts})
 
 
-def load_bundle(order: Order) -> Loaded:
-    """Load an order's bundle."""
-    began = time.perf_counter()
-    segmenter = load_segmenter(order.request)
-    return Loaded(segmenter, time.perf_counter() - began)
-
-
-def _segment(
-    job: Target, order: Order, loaded: Loaded, details: dict[str, Any], progress: ScanProgress
-) -> CohortCase:
+def _segment(job: Target, order: Order, loaded: Loaded, attempt: int, progress: Progress) -> CaseReport:
     source = FileState.at(scan_files(job.scan)) if job.scan.exists() else None
-    report = segment_scan(lambda: loaded.segmenter, job, order.request, progress)
+    case = segment_scan(lambda: loaded, job, order.request, progress)
+    case = case.model_copy(update={"attempts": attempt})
     assert source is not None  # reading has refused a scan that is not there
-    case = CohortCase(name=job.name, **report.model_dump()).model_copy(update=details)
     sidecar = Sidecar(
         run=order.run,
         source=source.hashed(scan_files(job.scan)),
-        outputs=hash_outputs(report.files, job.output),
+        outputs=hash_outputs(case.files, job.output),
         report=case.model_dump(mode="json"),
         **order.made_by(job),
     )
@@ -230,9 +176,9 @@ def _segment(
     return case
 
 
-def _case_of(sidecar: Sidecar, job: Target) -> CohortCase:
+def _case_of(sidecar: Sidecar, job: Target) -> CaseReport:
     """What a sidecar reports; its paths are those of now, wherever the folder was then."""
-    case = CohortCase.model_validate(sidecar.report)
+    case = CaseReport.model_validate(sidecar.report)
     maps = {
         region: job.output.with_name(Path(path).name) for region, path in case.probability_maps.items()
     }

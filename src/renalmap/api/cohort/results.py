@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from renalmap.api.cohort.jobs import CohortCase
+from renalmap.api.cohort.scan import CaseReport
 from renalmap.errors import InputError
 from renalmap.extras import import_extra
 from renalmap.imaging.files import check_writable, replace_atomically, write_text_atomically
@@ -69,7 +69,7 @@ def check_table(path: Path, *, overwrite: bool) -> None:
     check_writable(path, overwrite=overwrite)
 
 
-def write_table(cases: Sequence[CohortCase], path: Path) -> None:
+def write_table(cases: Sequence[CaseReport], path: Path) -> None:
     """Write the table, atomically; an old one is replaced.
 
     Args:
@@ -95,7 +95,7 @@ def write_table(cases: Sequence[CohortCase], path: Path) -> None:
 _MAKERS: Final = {_TEXT: "string", _NUMBER: "float64", _COUNT: "int64", "bool": "bool_"}
 
 
-def _row(case: CohortCase) -> dict[str, Any]:
+def _row(case: CaseReport) -> dict[str, Any]:
     quality = case.quality
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row |= case.model_dump(include=COLUMNS.keys() - {"seconds"})

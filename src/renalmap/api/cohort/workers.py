@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from renalmap import __version__
-from renalmap.api.cohort.jobs import Loaded, Order, failed, load_bundle, run_job
+from renalmap.api.cohort.jobs import Order, failed, run_job
+from renalmap.api.cohort.scan import Loaded, load_model
 from renalmap.api.outputs import Target
 from renalmap.bundle import Bundle
 from renalmap.errors import ClusterError, RenalMapError
@@ -59,7 +60,7 @@ def run_on_worker(job: Target, order: Order, threads: int) -> str:
         threads: slices in work at once where the order does not say.
 
     Returns:
-        The `CohortCase` as JSON.
+        The `CaseReport` as JSON.
 
     Raises:
         ClusterError: this worker cannot serve the run.
@@ -84,7 +85,7 @@ def run_on_worker(job: Target, order: Order, threads: int) -> str:
     options = order.request.options
     ours = replace(options, threads=options.threads or threads)
     order = replace(order, request=replace(order.request, options=ours))
-    return run_job(job, order, lambda: _load_once(order)).model_dump_json()
+    return run_job(job, order, _load_once(order)).model_dump_json()
 
 
 def unfit_worker(address: str, reason: str) -> ClusterError:
@@ -105,7 +106,7 @@ def _load_once(order: Order) -> Loaded:
         kept = _loaded.get(key)
         if kept is not None:
             return kept
-        loaded = load_bundle(order)
+        loaded = load_model(request)
         _loaded.clear()
         _loaded[key] = replace(loaded, seconds=0.0)
         return loaded

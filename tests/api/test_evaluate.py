@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from renalmap.api.score import draw_scan_overview, evaluate_predictions, find_pairs
-from renalmap.dataset.layouts import Case
+from renalmap.api.evaluate import Scoring, evaluate
+from renalmap.api.overview import overview
 from renalmap.errors import (
     DatasetError,
     GeometryMismatchError,
@@ -18,8 +18,15 @@ from renalmap.errors import (
     OutputExistsError,
     PathMissingError,
 )
+from renalmap.evaluation import CaseScore
 
 PNG = b"\x89PNG"
+
+
+def scored(predictions, reference, *, progress=lambda *_: None, **outputs) -> list[CaseScore]:
+    """Scores by KiTS19's rules, without surface distances."""
+    scores = evaluate(predictions, reference, Scoring(surface=False, **outputs), progress)
+    return [score for score in scores if isinstance(score, CaseScore)]
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +55,7 @@ def expected_dice(labels):
 
 def test_two_files_make_one_case(pair, labels):
     told = []
-    (score,) = evaluate_predictions(
-        find_pairs(*pair), surface=False, progress=lambda *step: told.append(step)
-    )
+    (score,) = scored(*pair, progress=lambda *step: told.append(step))
     assert score.case == "predicted"
     assert score.kidney_dice == pytest.approx(expected_dice(labels))
     assert score.tumour_dice == 1.0
@@ -69,7 +74,7 @@ def test_predictions_find_their_references(tmp_path, pair, write_scan, labels, n
     else:
         put(pair[0], tmp_path / "p" / name)
     put(pair[1], *(tmp_path / "r" / layout.format(f"case_0000{n}") for n in range(3)))
-    (score,) = evaluate_predictions(find_pairs(tmp_path / "p", tmp_path / "r"), surface=False)
+    (score,) = scored(tmp_path / "p", tmp_path / "r")
     assert score.case == "case_00000"
     assert score.kidney_reference_ml > score.tumour_reference_ml > 0
 
@@ -85,7 +90,7 @@ def test_predictions_find_their_references(tmp_path, pair, write_scan, labels, n
 def test_references_are_found_in_every_kits(tmp_path, pair, labels, layout):
     put(pair[0], tmp_path / "p" / "prediction_00001.nii.gz")
     put(pair[1], *(tmp_path / "r" / layout.format(f"case_0000{n}") for n in range(3)))
-    (score,) = evaluate_predictions(find_pairs(tmp_path / "p", tmp_path / "r"), surface=False)
+    (score,) = scored(tmp_path / "p", tmp_path / "r")
     assert score.case == "case_00001"
     assert score.kidney_dice == pytest.approx(expected_dice(labels))
 
@@ -100,14 +105,14 @@ def test_references_are_found_in_nnunets_folder_and_translated(
     names = {"background": 0, "tumor": 1, "kidney": 2}
     content = {"channel_names": {"0": "CT"}, "labels": names}
     (tmp_path / "r" / "dataset.json").write_text(json.dumps(content))
-    (score,) = evaluate_predictions(find_pairs(tmp_path / "p", tmp_path / "r" / below), surface=False)
+    (score,) = scored(tmp_path / "p", tmp_path / "r" / below)
     assert (score.case, score.composite_dice) == ("KiTS-00001", 1.0)
 
 
 def test_cases_come_in_the_order_of_their_names(tmp_path, pair):
     put(pair[0], *(tmp_path / "p" / f"{name}_seg.nii.gz" for name in "cab"))
     put(pair[1], *(tmp_path / "r" / f"{name}.nii.gz" for name in "abcd"))
-    scores = evaluate_predictions(find_pairs(tmp_path / "p", tmp_path / "r"), surface=False)
+    scores = scored(tmp_path / "p", tmp_path / "r")
     assert [score.case for score in scores] == ["a", "b", "c"]
 
 
@@ -117,31 +122,31 @@ def test_scans_and_probability_maps_beside_label_maps_are_passed_over(tmp_path, 
     write_scan(tmp_path / "p" / "a_seg_kidney_probability.nii.gz", hu)
     put(pair[1], tmp_path / "r" / "a_kidney.nii.gz")
     write_scan(tmp_path / "r" / "a.nii.gz", hu)
-    (score,) = evaluate_predictions(find_pairs(tmp_path / "p", tmp_path / "r"), surface=False)
+    (score,) = scored(tmp_path / "p", tmp_path / "r")
     assert score.tumour_dice == 1.0
 
 
 def test_two_label_maps_of_a_case_are_refused(tmp_path, pair):
     put(pair[0], tmp_path / "p" / "a_seg.nii.gz", tmp_path / "p" / "a_kidney.nii.gz")
     with pytest.raises(DatasetError, match=r"a_kidney\.nii\.gz and a_seg\.nii\.gz"):
-        evaluate_predictions(find_pairs(tmp_path / "p", pair[1].parent))
+        evaluate(tmp_path / "p", pair[1].parent)
 
 
 def test_a_prediction_without_a_reference_is_named(tmp_path, pair):
     put(pair[0], tmp_path / "p" / "a_seg.nii.gz", tmp_path / "p" / "b_seg.nii.gz")
     put(pair[1], tmp_path / "r" / "a.nii.gz")
     with pytest.raises(DatasetError, match=r"without a reference.*got b;"):
-        evaluate_predictions(find_pairs(tmp_path / "p", tmp_path / "r"), surface=False)
+        scored(tmp_path / "p", tmp_path / "r")
 
 
 def test_nothing_to_evaluate_is_said(tmp_path, pair):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="no predictions"):
-        evaluate_predictions(find_pairs(tmp_path / "empty", pair[1].parent))
+        evaluate(tmp_path / "empty", pair[1].parent)
     with pytest.raises(PathMissingError, match="nowhere"):
-        evaluate_predictions(find_pairs(pair[0], tmp_path / "nowhere"))
+        evaluate(pair[0], tmp_path / "nowhere")
     with pytest.raises(InputError, match="two files or two folders"):
-        evaluate_predictions(find_pairs(pair[0], tmp_path))
+        evaluate(pair[0], tmp_path)
 
 
 @pytest.mark.parametrize("change", [{"spacing_mm": (3.0, 0.8, 0.8)}, {"axcodes": "LAS", "cut": True}])
@@ -149,20 +154,20 @@ def test_another_grid_is_an_error(tmp_path, pair, write_scan, labels, change):
     other = labels[1:] if change.pop("cut", False) else labels
     moved = write_scan(tmp_path / "moved.nii.gz", other, **change)
     with pytest.raises(GeometryMismatchError, match="different grids") as caught:
-        evaluate_predictions(find_pairs(moved, pair[1]))
+        evaluate(moved, pair[1])
     assert caught.value.exit_code == 2
 
 
 def test_an_orientation_of_the_file_makes_no_other_grid(tmp_path, pair, write_scan, labels):
     turned = write_scan(tmp_path / "turned.nii.gz", labels, axcodes="IPL")
-    (score,) = evaluate_predictions(find_pairs(turned, pair[1]), surface=False)
+    (score,) = scored(turned, pair[1])
     assert score.composite_dice == 1.0
 
 
 def test_csv_and_plot_are_written(tmp_path, pair, labels):
     table, plot = tmp_path / "scores.csv", tmp_path / "plot.png"
     plot.write_text("an older plot")
-    evaluate_predictions(find_pairs(*pair), csv=table, plot=plot)
+    evaluate(pair[0], pair[1], Scoring(csv=table, plot=plot))
     (row,) = csv.DictReader(table.read_text().splitlines())
     assert float(row["kidney_dice"]) == pytest.approx(expected_dice(labels))
     assert float(row["kidney_hd95_mm"]) > 10
@@ -181,39 +186,34 @@ def test_csv_and_plot_are_written(tmp_path, pair, labels):
 def test_outputs_are_checked_before_the_work(tmp_path, output, error):
     paths = {name: tmp_path / path for name, path in output.items()}
     with pytest.raises(error):
-        evaluate_predictions([("not looked at", Case("a", "a"), Case("a", "a"))], **paths)
+        evaluate(tmp_path / "not looked at", tmp_path / "nor this", Scoring(**paths))
 
 
 def test_a_plot_without_matplotlib_is_refused_before_the_work(tmp_path, pair, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     told = []
     with pytest.raises(MissingDependencyError, match=r"renalmap\[charts\]"):
-        evaluate_predictions(
-            find_pairs(*pair),
-            surface=False,
-            plot=tmp_path / "dice.png",
-            progress=lambda *step: told.append(step),
-        )
+        scored(*pair, plot=tmp_path / "dice.png", progress=lambda *step: told.append(step))
     assert told == []
 
 
 def test_an_overview_is_drawn(tmp_path, pair, write_scan, hu):
     scan = write_scan(tmp_path / "scan.nii.gz", hu, axcodes="IPL")
-    draw_scan_overview(scan, pair[1], tmp_path / "overview.png")
+    overview(scan, pair[1], tmp_path / "overview.png")
     assert (tmp_path / "overview.png").read_bytes().startswith(PNG)
 
 
 def test_an_overview_of_nothing_is_drawn_too(tmp_path, write_scan, hu):
     scan = write_scan(tmp_path / "scan.nii.gz", hu)
     empty = write_scan(tmp_path / "empty.nii.gz", np.zeros_like(hu, np.uint8))
-    draw_scan_overview(scan, empty, tmp_path / "overview.png")
+    overview(scan, empty, tmp_path / "overview.png")
     assert (tmp_path / "overview.png").read_bytes().startswith(PNG)
 
 
 def test_an_overview_needs_one_grid_and_a_png(tmp_path, pair, write_scan, hu):
     scan = write_scan(tmp_path / "scan.nii.gz", hu[1:])
     with pytest.raises(GeometryMismatchError, match=r"different grids.*of the same scan"):
-        draw_scan_overview(scan, pair[1], tmp_path / "overview.png")
+        overview(scan, pair[1], tmp_path / "overview.png")
     with pytest.raises(InputError, match=r"ends in \.png"):
-        draw_scan_overview(scan, pair[1], tmp_path / "overview.jpg")
+        overview(scan, pair[1], tmp_path / "overview.jpg")
     assert not list(tmp_path.glob("overview*"))

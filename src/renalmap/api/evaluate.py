@@ -1,131 +1,113 @@
-"""Segmentations against references, and on their scans."""
+"""Label maps against their references."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal
 
 from renalmap.api.dicom_seg import DICOM_SEG_SUFFIX
-from renalmap.api.outputs import short_name
+from renalmap.api.overview import check_png_name
 from renalmap.dataset.cases import Case, read_mask
 from renalmap.dataset.layouts import KITS_MASKS, kits_folder, nifti_files, read_dataset
 from renalmap.errors import DatasetError, InputError, PathMissingError
 from renalmap.evaluation import (
-    CaseScore,
-    Kits23Score,
+    Score,
     check_surfaces_available,
     evaluate_case,
     score_kits23,
     scores_to_csv,
 )
-from renalmap.imaging import DicomChoice, LabelMap, read_label_map, read_volume
 from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.imaging.nifti import scan_name
 from renalmap.progress import Progress
-from renalmap.report import check_charts_available, draw_dice_against_volume, draw_overview
-
-AnyScore = TypeVar("AnyScore", CaseScore, Kits23Score)
+from renalmap.report import check_charts_available, draw_dice_against_volume
 
 Pair = tuple[str, Case, Case]
 """A case's name, its prediction and its reference."""
 
 
-def evaluate_predictions(
-    pairs: Sequence[Pair],
-    *,
-    surface: bool = True,
-    csv: Path | None = None,
-    plot: Path | None = None,
-    progress: Progress = lambda *_: None,
-) -> list[CaseScore]:
-    """Score label maps against their references, by KiTS19's rules and plainly.
+@dataclass(frozen=True)
+class Scoring:
+    """How label maps are scored, and what is written of it.
 
-    Args:
-        pairs: from `find_pairs`.
+    Attributes:
+        protocol: `kits19`, KiTS19's rules and plain ones; or `kits23`, Dice and surface Dice of three nested
+            classes.
         surface: whether to compute surface distances, which take most of the time.
         csv: write the cases here as CSV; an existing file is replaced.
         plot: draw Dice against tumour volume here as PNG; an existing file is replaced.
+    """
+
+    protocol: Literal["kits19", "kits23"] = "kits19"
+    surface: bool = True
+    csv: Path | None = None
+    plot: Path | None = None
+
+    def check(self, made: Path | None = None) -> None:
+        """Find out before the work whether what is wanted can be computed and written.
+
+        Args:
+            made: a folder that will be made before these are written.
+
+        Raises:
+            InputError: an output has no folder, or the plot's name is no PNG file's.
+            MissingDependencyError: what draws plots or computes surface distances is not installed.
+        """
+        if self.surface:
+            check_surfaces_available()
+        for path in (self.csv, self.plot):
+            if path is not None and path.parent != made:
+                check_writable(path, overwrite=True)
+        if self.plot is not None:
+            check_png_name(self.plot)
+            check_charts_available()
+
+
+def evaluate(
+    predictions: Path,
+    reference: Path,
+    scoring: Scoring = Scoring(),
+    progress: Progress = lambda *_: None,
+) -> list[Score]:
+    """Score label maps against their references, in 3D.
+
+    Args:
+        predictions: a label map or a folder of them, as `find_pairs` takes them.
+        reference: likewise.
+        scoring: by which rules, and what to write.
         progress: called after every case.
 
     Returns:
-        One score a pair, in their order.
+        A `CaseScore` for each prediction, or by KiTS23's rules a `Kits23Score`, in the order of their names.
 
     Raises:
-        InputError: a label map cannot be read, two grids differ, or an output cannot be written; the last
-            is found out before the work begins.
-        MissingDependencyError: a plot is wanted and matplotlib is not installed; found out as early.
+        InputError: a label map cannot be read or has no reference, two grids differ, or an output cannot be
+            written; the last is found out before the work begins.
+        MissingDependencyError: what is wanted needs a package that is not installed; found out as early.
     """
-    score = partial(evaluate_case, surface=surface)
-    return _score_all(score, pairs, csv, plot, progress)
+    scoring.check()
+    return score_pairs(find_pairs(predictions, reference), scoring, progress)
 
 
-def evaluate_kits23(
-    pairs: Sequence[Pair],
-    *,
-    surface: bool = True,
-    csv: Path | None = None,
-    plot: Path | None = None,
-    progress: Progress = lambda *_: None,
-) -> list[Kits23Score]:
-    """Score label maps against their references by KiTS23's rules; otherwise as `evaluate_predictions`."""
-    score = partial(score_kits23, surface=surface)
-    return _score_all(score, pairs, csv, plot, progress)
-
-
-def check_scoring(
-    csv: Path | None, plot: Path | None, *, surface: bool, made: Path | None = None
-) -> None:
-    """Find out before the work whether what is wanted can be computed and written.
-
-    Args:
-        csv: as for `evaluate_predictions`.
-        plot: likewise.
-        surface: likewise.
-        made: a folder that will be made before these are written.
-
-    Raises:
-        InputError: an output has no folder, or the plot's name is no PNG file's.
-        MissingDependencyError: what draws plots or computes surface distances is not installed.
-    """
-    if surface:
-        check_surfaces_available()
-    for path in (csv, plot):
-        if path is not None and path.parent != made:
-            check_writable(path, overwrite=True)
-    if plot is not None:
-        _check_png_name(plot)
-        check_charts_available()
-
-
-def _score_all(
-    score: Callable[..., AnyScore],
-    pairs: Sequence[Pair],
-    csv: Path | None,
-    plot: Path | None,
-    progress: Progress,
-) -> list[AnyScore]:
-    """Score every pair of predictions and reference; outputs that cannot be written are found out first."""
-    check_scoring(csv, plot, surface=False)
-    scores = [
-        score(prediction, expected, case=case)
-        for case, prediction, expected in _read_pairs(pairs, progress)
-    ]
-    if csv is not None:
-        write_text_atomically(csv, scores_to_csv(scores))
-    if plot is not None:
-        draw_dice_against_volume(scores, plot)
+def score_pairs(pairs: Sequence[Pair], scoring: Scoring, progress: Progress) -> list[Score]:
+    """Score pairs whose scoring was checked; one score a pair, in their order."""
+    score = partial(
+        score_kits23 if scoring.protocol == "kits23" else evaluate_case, surface=scoring.surface
+    )
+    scores: list[Score] = []
+    for done, (case, predicted, expected) in enumerate(pairs, start=1):
+        scores.append(score(read_mask(predicted), read_mask(expected), case=case))
+        progress(f"scored {case}", done, len(pairs))
+    if scoring.csv is not None and scores:
+        write_text_atomically(scoring.csv, scores_to_csv(scores))
+    if scoring.plot is not None and scores:
+        draw_dice_against_volume(scores, scoring.plot)
     return scores
-
-
-def _read_pairs(pairs: Sequence[Pair], progress: Progress) -> Iterator[tuple[str, LabelMap, LabelMap]]:
-    """Each pair's label maps; a pair counts as done when the next is asked for."""
-    for done, (name, predicted, expected) in enumerate(pairs, start=1):
-        yield name, read_mask(predicted), read_mask(expected)
-        progress(f"scored {name}", done, len(pairs))
 
 
 def find_pairs(predictions: Path, reference: Path) -> list[Pair]:
@@ -218,36 +200,3 @@ def _stem(path: Path) -> str:
 
 def _plain(name: str) -> str:
     return re.sub(r"^prediction_", "case_", re.sub(r"_(seg|kidney)$", "", name))
-
-
-def draw_scan_overview(
-    scan: Path, segmentation: Path, out: Path, *, choice: DicomChoice = DicomChoice()
-) -> None:
-    """Draw a scan with its segmentation's outlines: the paper's Fig. 6.
-
-    Args:
-        scan: as `read_volume` takes it.
-        segmentation: its label map.
-        out: the PNG to write.
-        choice: which series and acquisition of DICOM, and whether it was resampled.
-
-    Raises:
-        InputError: either cannot be read, they lie on different grids, or `out` has no folder.
-    """
-    _check_png_name(out)
-    check_writable(out, overwrite=True)
-    volume = read_volume(
-        scan, series=choice.series, acquisition=choice.acquisition, resample=choice.resample
-    )
-    labels = read_label_map(segmentation)
-    draw_overview(volume, labels, out, title=short_name(scan))
-
-
-def _check_png_name(path: Path) -> None:
-    if path.suffix.lower() != ".png":
-        raise InputError(
-            "the picture's name is not a PNG file's",
-            where=path,
-            got=path.suffix or "no suffix",
-            expected="a name that ends in .png",
-        )

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from renalmap.api.data import PrepareRequest, SplitRequest, prepare_store, write_phantoms
+from renalmap.api.phantom import phantom
+from renalmap.api.prepare import PrepareRequest, SplitRequest, prepare
 from renalmap.dataset.store import Store
 from renalmap.errors import ConfigError, OutputExistsError, PathMissingError
 from renalmap.imaging import read_label_map, read_volume
@@ -29,7 +30,7 @@ def config(tmp_path):
 
 
 def test_phantoms_take_the_configurations_in_turn(tmp_path, config):
-    write_phantoms(tmp_path / "set", cases=3, seed=1, config=config, first_number=5)
+    phantom(tmp_path / "set", cases=3, seed=1, config=config, first_number=5)
     folders = sorted((tmp_path / "set" / "data").glob("case_*"))
     assert [folder.name for folder in folders] == ["case_00005", "case_00006", "case_00007"]
     scans = [read_volume(folder / "imaging.nii.gz") for folder in folders]
@@ -43,16 +44,16 @@ def test_phantoms_take_the_configurations_in_turn(tmp_path, config):
 
 def test_the_same_seed_writes_the_same_bytes(tmp_path, config):
     for name in "ab":
-        write_phantoms(tmp_path / name, cases=1, seed=3, config=config)
+        phantom(tmp_path / name, cases=1, seed=3, config=config)
     first, second = ((tmp_path / name / "data/case_00000/imaging.nii.gz").read_bytes() for name in "ab")
     assert first == second
 
 
 def test_a_case_that_exists_is_left_alone(tmp_path, config):
-    write_phantoms(tmp_path / "set", cases=1, seed=1, config=config)
+    phantom(tmp_path / "set", cases=1, seed=1, config=config)
     before = (tmp_path / "set/data/case_00000/imaging.nii.gz").read_bytes()
     with pytest.raises(OutputExistsError, match="--first-number"):
-        write_phantoms(tmp_path / "set", cases=2, seed=2, config=config)
+        phantom(tmp_path / "set", cases=2, seed=2, config=config)
     assert (tmp_path / "set/data/case_00000/imaging.nii.gz").read_bytes() == before
     assert not (tmp_path / "set/data/case_00001").exists()
 
@@ -63,14 +64,14 @@ def test_a_case_that_exists_is_left_alone(tmp_path, config):
 def test_settings_that_mean_nothing_are_refused(tmp_path, text):
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(ConfigError, match=r"bad\.toml"):
-        write_phantoms(tmp_path / "set", cases=1, seed=0, config=tmp_path / "bad.toml")
+        phantom(tmp_path / "set", cases=1, seed=0, config=tmp_path / "bad.toml")
 
 
 def test_a_store_is_made_with_its_figures_and_record(tmp_path, config):
-    write_phantoms(tmp_path / "set", cases=4, seed=1, config=config)
+    phantom(tmp_path / "set", cases=4, seed=1, config=config)
     plan = Plan(grid_size=64, crop_size=32, crop_margin=4)
     request = PrepareRequest(split=SplitRequest(n_test=1, n_validation=1))
-    report = prepare_store([tmp_path / "set"], tmp_path / "store", plan, request)
+    report = prepare([tmp_path / "set"], tmp_path / "store", plan, request)
     store = Store.open(tmp_path / "store")
     assert {name: part.cases for name, part in report.parts.items()} == {
         "train": 2,
@@ -90,10 +91,10 @@ def test_a_store_is_made_with_its_figures_and_record(tmp_path, config):
 def test_without_matplotlib_a_store_is_made_without_figures(tmp_path, config, monkeypatch, caplog):
     # None in sys.modules is how Python itself marks a module that cannot be imported.
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    write_phantoms(tmp_path / "set", cases=4, seed=1, config=config)
+    phantom(tmp_path / "set", cases=4, seed=1, config=config)
     plan = Plan(grid_size=64, crop_size=32, crop_margin=4)
     request = PrepareRequest(split=SplitRequest(n_test=1, n_validation=1))
-    prepare_store([tmp_path / "set"], tmp_path / "store", plan, request)
+    prepare([tmp_path / "set"], tmp_path / "store", plan, request)
     assert (tmp_path / "store" / "run.json").is_file()
     assert not list((tmp_path / "store").glob("*.png"))
     (warning,) = caplog.records
@@ -101,19 +102,19 @@ def test_without_matplotlib_a_store_is_made_without_figures(tmp_path, config, mo
     assert "pip install 'renalmap[charts]'" in warning.message
     # As the warning says: the next call draws them.
     monkeypatch.undo()
-    again = prepare_store([tmp_path / "set"], tmp_path / "store", plan, request)
+    again = prepare([tmp_path / "set"], tmp_path / "store", plan, request)
     assert (again.prepared_cases, again.slices_per_s) == (0, None)
     assert len(list((tmp_path / "store").glob("*.png"))) == 2
 
 
 def test_data_sets_that_share_a_case_are_refused(tmp_path, config):
-    write_phantoms(tmp_path / "set", cases=1, seed=1, config=config)
+    phantom(tmp_path / "set", cases=1, seed=1, config=config)
     with pytest.raises(ConfigError, match="share case ids"):
-        prepare_store([tmp_path / "set", tmp_path / "set"], tmp_path / "store", Plan())
+        prepare([tmp_path / "set", tmp_path / "set"], tmp_path / "store", Plan())
 
 
 def test_a_split_that_does_not_exist_is_named(tmp_path, config):
-    write_phantoms(tmp_path / "set", cases=1, seed=1, config=config)
+    phantom(tmp_path / "set", cases=1, seed=1, config=config)
     request = PrepareRequest(split=SplitRequest(file=tmp_path / "split.json"))
     with pytest.raises(PathMissingError, match=r"split\.json"):
-        prepare_store([tmp_path / "set"], tmp_path / "store", Plan(), request)
+        prepare([tmp_path / "set"], tmp_path / "store", Plan(), request)

@@ -1,16 +1,15 @@
-"""Data sets: prepare a store, write phantoms."""
+"""Data sets to a store."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from renalmap.config import RunRecord, load_settings
 from renalmap.dataset.cases import Case, find_cases
@@ -19,10 +18,10 @@ from renalmap.dataset.prepare import Prepared, prepare_measured
 from renalmap.dataset.split import PARTS, Part, Split, draw_split
 from renalmap.dataset.store import Store, StoreFormat, StoreSettings, read_entries
 from renalmap.dataset.workers import Workload
-from renalmap.errors import ConfigError, MissingDependencyError, OutputExistsError
-from renalmap.phantom import PhantomConfig, write_kits_layout
+from renalmap.errors import ConfigError, MissingDependencyError
 from renalmap.preprocess import Plan
 from renalmap.progress import Progress
+from renalmap.recipes import RecipeName, read_recipe
 from renalmap.report import draw_intensity_table, draw_slice_statistics
 
 logger = logging.getLogger(__name__)
@@ -129,7 +128,18 @@ class PrepareReport(BaseModel):
     memory_gb: float
 
 
-def prepare_store(
+def load_plan(
+    config: Path | None = None, flags: Mapping[str, Any] = {}, recipe: RecipeName | None = None
+) -> Plan:
+    """Preprocessing decisions: defaults, a recipe, a TOML file, then flags that are not None.
+
+    Raises:
+        InputError: the file is missing or a setting is wrong.
+    """
+    return load_settings(Plan, config, flags, read_recipe(recipe, "plan"))
+
+
+def prepare(
     datasets: Sequence[Path],
     out: Path,
     plan: Plan,
@@ -222,38 +232,3 @@ def _draw_figures(store: Store, out: Path) -> None:
     draw_intensity_table(store.entries, out / "intensities.png")
     statistics = store.statistics
     draw_slice_statistics(statistics.mean_hu, statistics.deviation_hu, out / "slice_statistics.png")
-
-
-class PhantomSet(BaseModel):
-    """Settings of `renalmap phantom`: cases take these configurations in turn."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    phantoms: tuple[PhantomConfig, ...] = Field((PhantomConfig(),), min_length=1)
-
-
-def write_phantoms(
-    out: Path, *, cases: int, seed: int, config: Path | None = None, first_number: int = 0
-) -> None:
-    """Write synthetic cases in KiTS19's layout.
-
-    Args:
-        out: the data set's folder.
-        cases: how many.
-        seed: of all of them.
-        config: a TOML file of `PhantomSet`; without one, the default phantom.
-        first_number: number of the first case.
-
-    Raises:
-        InputError: the settings are wrong, or a case exists.
-    """
-    settings = load_settings(PhantomSet, config)
-    for number in range(first_number, first_number + cases):
-        case = out / "data" / f"case_{number:05d}"
-        if case.exists():
-            raise OutputExistsError(
-                "the case exists", where=case, hint="Give another --out or another --first-number"
-            )
-    write_kits_layout(
-        out, cases, settings.phantoms, np.random.default_rng(seed), first_number=first_number
-    )

@@ -1,0 +1,263 @@
+"""One scan to its segmentation and all that is written beside it; nothing here knows of other scans."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from renalmap.api.dicom_seg import check_can_be_dicom_seg, dicom_source_of
+from renalmap.api.mesh import MeshReport
+from renalmap.api.outputs import Target, planned_files, probability_paths
+from renalmap.api.request import SegmentRequest
+from renalmap.api.result import Result
+from renalmap.api.segmenter import Segmenter
+from renalmap.imaging import (
+    doubt_hounsfield,
+    read_volume,
+    write_label_map,
+    write_probability_map,
+)
+from renalmap.imaging.files import check_writable
+from renalmap.inference.components import DroppedComponent
+from renalmap.inference.quality import QualityReport, describe_quality
+from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.measure import Measurements
+from renalmap.progress import Progress
+from renalmap.report.html import Names
+
+logger = logging.getLogger(__name__)
+
+REPORTED_FROM_ML = 0.5
+"""Dropped components from this volume are listed; smaller ones are counted."""
+
+Status = Literal["ok", "no_kidney_found", "failed"]
+
+
+class DroppedReport(BaseModel):
+    """A component of the network's foreground that was taken for a mistake."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    volume_ml: float
+    slice: int
+    reason: str
+
+    @classmethod
+    def of(cls, component: DroppedComponent) -> DroppedReport:
+        """What is told of a component."""
+        return cls(
+            volume_ml=round(component.volume_ml, 2),
+            slice=round(component.centre_zyx[0]),
+            reason=component.reason,
+        )
+
+
+class CaseReport(BaseModel):
+    """What became of one scan. Volumes are on the scan's own grid; seconds by part."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    scan: str
+    status: Status
+    output: str | None = None
+    """None if it failed, or if nothing was found and the format cannot hold nothing (DICOM SEG)."""
+    probability_maps: dict[str, str] = {}
+    kidney_ml: float | None = None
+    """Kidney without tumour."""
+    tumour_ml: float | None = None
+    slices: int | None = None
+    seconds: dict[str, float] = {}
+    warnings: list[str] = []
+    dropped_components: list[DroppedReport] = []
+    dropped_specks: int = 0
+    """Dropped components too small to be listed one by one."""
+    quality: QualityReport | None = None
+    """What to know before trusting it; None where the scan failed."""
+    report: str | None = None
+    """The HTML report, if one was asked for."""
+    meshes: MeshReport | None = None
+    """The surfaces, if they were asked for."""
+    measurements: Measurements | None = None
+    """Kidneys and lesions measured, if that was asked for."""
+    error: str | None = None
+    name: str
+    """What it is called in the cohort; its short name where it is alone."""
+    skipped: bool = False
+    """It was complete before; what is reported of it is what its sidecar says."""
+    attempts: int = 1
+    """How often it was begun in the run that made it: more than once if a worker died."""
+    worker: str | None = None
+    """The process that did it, as host:pid; None for a scan that nobody began."""
+    load_s: float = 0.0
+    """How long the process took to load the model for it; 0 where it was loaded already."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that was written."""
+        alone = [name for name in (self.output, self.report) if name is not None]
+        meshes = () if self.meshes is None else self.meshes.files
+        return tuple(Path(name) for name in (*alone, *self.probability_maps.values(), *meshes))
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model ready to run.
+
+    Attributes:
+        segmenter: with the request's options.
+        seconds: how long loading took just now; 0 if it was done before.
+    """
+
+    segmenter: Segmenter
+    seconds: float = 0.0
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a scan's report says of the process that did it."""
+        return {"worker": f"{platform.node()}:{os.getpid()}", "load_s": round(self.seconds, 3)}
+
+
+def load_model(request: SegmentRequest) -> Loaded:
+    """Load what a request is to be segmented with."""
+    began = time.perf_counter()
+    segmenter = Segmenter(
+        request.model, engine=request.engine, device=request.device, options=request.options
+    )
+    return Loaded(segmenter, time.perf_counter() - began)
+
+
+def segment_scan(
+    load: Callable[[], Loaded],
+    target: Target,
+    request: SegmentRequest,
+    progress: Progress = lambda *_: None,
+) -> CaseReport:
+    """Segment one scan.
+
+    Args:
+        load: gives what `load_model` loaded; called once the scan is read.
+        target: the scan and where its labels go; that folder exists.
+        request: what to write.
+        progress: called after every slice.
+
+    Raises:
+        InputError: the scan cannot be read, or an output exists and may not be replaced.
+    """
+    _check_before(target, request)
+    start = time.perf_counter()
+    volume = read_volume(target.scan, target.dicom)
+    read_s = time.perf_counter() - start
+    if request.format_of(target.output) == "dicom-seg":
+        dicom_source_of(volume, target.scan)  # found out before the work is done
+    loaded = load()
+    result = loaded.segmenter.segment_volume(volume, progress)
+    result = replace(result, seconds={"read": read_s, **result.seconds})
+    case = _report_case(result, target, request, _write(result, target, request))
+    return case.model_copy(update=loaded.told)
+
+
+def _check_before(target: Target, request: SegmentRequest) -> None:
+    """Refuse, before the scan is read, what could not be written."""
+    request.beside.prepare(target.stem, overwrite=request.overwrite)
+    for path in planned_files(target, request):
+        check_writable(path, overwrite=request.overwrite)
+    if request.format_of(target.output) == "dicom-seg":
+        check_can_be_dicom_seg(target.scan)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """The files of a scan, and what took how long."""
+
+    output: Path | None
+    maps: Mapping[str, Path]
+    report: Path | None
+    meshes: MeshReport | None
+    seconds: Mapping[str, float]
+
+
+def _write(result: Result, target: Target, request: SegmentRequest) -> _Written:
+    """Write all that is wanted of a scan."""
+    seconds = {}
+    start = time.perf_counter()
+    labels_written = _write_labels(result, target.output, request)
+    maps = probability_paths(target.output) if request.save_probabilities else {}
+    geometry = result.volume.geometry
+    for region, path in maps.items():
+        values = result.segmentation.probabilities[region].full(geometry.shape)
+        write_probability_map(values, geometry, path, overwrite=request.overwrite)
+    seconds["write"] = time.perf_counter() - start
+    if request.measure or request.beside.report is not None:
+        start = time.perf_counter()
+        _ = result.measurements  # measured when first asked for, and kept
+        seconds["measure"] = time.perf_counter() - start
+    start = time.perf_counter()
+    report, meshes = request.beside.write(
+        result,
+        Names(target.name, target.scan, target.output),
+        target.stem,
+        overwrite=request.overwrite,
+    )
+    if report is not None or meshes is not None:
+        seconds["report"] = time.perf_counter() - start
+    return _Written(target.output if labels_written else None, maps, report, meshes, seconds)
+
+
+def _report_case(
+    result: Result, target: Target, request: SegmentRequest, written: _Written
+) -> CaseReport:
+    found, seconds = result.segmentation, {**result.seconds, **written.seconds}
+    measurements = None
+    if request.measure:
+        measurements = result.measurements.model_copy(update={"name": target.name})
+    return CaseReport(
+        name=target.name,
+        scan=str(target.scan),
+        status="ok" if found.kidney_found else "no_kidney_found",
+        output=None if written.output is None else str(written.output),
+        probability_maps={region: str(path) for region, path in written.maps.items()},
+        kidney_ml=round(found.label_map.volume_ml(KIDNEY), 2),
+        tumour_ml=round(found.label_map.volume_ml(TUMOUR), 2),
+        slices=result.volume.geometry.shape[0],
+        seconds={part: round(value, 3) for part, value in seconds.items()},
+        warnings=_warnings(target.scan, result, assume_hu=request.assume_hu),
+        dropped_components=[
+            DroppedReport.of(component)
+            for component in found.dropped
+            if component.volume_ml >= REPORTED_FROM_ML
+        ],
+        dropped_specks=sum(component.volume_ml < REPORTED_FROM_ML for component in found.dropped),
+        quality=result.quality,
+        report=None if written.report is None else str(written.report),
+        meshes=written.meshes,
+        measurements=measurements,
+    )
+
+
+def _write_labels(result: Result, output: Path, request: SegmentRequest) -> bool:
+    """Write the labels; a DICOM SEG of nothing is none, and is not written."""
+    if request.format_of(output) == "nifti":
+        write_label_map(result.label_map, output, overwrite=request.overwrite)
+        return True
+    if result.kidney_found:
+        result.save_dicom_seg(
+            output, segmentation_type=request.segmentation_type, overwrite=request.overwrite
+        )
+    return result.kidney_found
+
+
+def _warnings(scan: Path, result: Result, *, assume_hu: bool) -> list[str]:
+    doubt = None if assume_hu else doubt_hounsfield(result.volume)
+    told = describe_quality(result.quality, result.anatomy)
+    cautions = [*result.volume.notes, *(f"{scan}: {text}" for text in told)]
+    if doubt is None:
+        return cautions
+    return [f"{doubt.warning(scan)}, or --assume-hu to silence this warning", *cautions]

@@ -1,0 +1,163 @@
+"""The patients whom a store's split keeps aside: segmented and scored, for a bundle to be judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from renalmap.api.evaluate import Scoring, score_pairs
+from renalmap.api.listener import Listener
+from renalmap.api.outputs import holds_any
+from renalmap.api.request import SegmentRequest
+from renalmap.api.segment import CohortRequest, SegmentReport, segment_cohort
+from renalmap.bundle import Bundle
+from renalmap.dataset.cohort import Cohort, CohortScan
+from renalmap.dataset.layouts import Case, read_dataset
+from renalmap.dataset.split import Part
+from renalmap.dataset.store import Store
+from renalmap.errors import ConfigError, DatasetError
+from renalmap.evaluation import Score
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Patients whom a split keeps aside.
+
+    Attributes:
+        store: what the model was trained on; it has the split.
+        dataset: what it was prepared from, as `read_dataset` takes it; it may have moved since.
+        part: `test` or `validation`: the split's own part, not a fold's.
+    """
+
+    store: Path
+    dataset: Path
+    part: Part = "test"
+
+
+@dataclass(frozen=True)
+class HeldOutReport:
+    """How well a bundle did.
+
+    Attributes:
+        segmented: what became of every patient's scan.
+        scores: of those that were segmented.
+        failed: why the others were not, by case.
+    """
+
+    segmented: SegmentReport
+    scores: list[Score]
+    failed: dict[str, str]
+
+
+def test(
+    patients: HeldOut,
+    out: Path,
+    request: SegmentRequest,
+    scoring: Scoring = Scoring(),
+    listener: Listener = Listener(),
+) -> HeldOutReport:
+    """Segment the patients whom a split keeps aside, and score them.
+
+    One that is complete and made by the same bundle and options is kept. One that fails does not stop the
+    others. Whoever listens is warned where the bundle's networks may have seen these patients.
+
+    Args:
+        patients: whom.
+        out: a folder, made if it is missing, that receives `<case id>_seg.nii.gz` and its sidecar.
+        request: the bundle to be judged, which must be named, device, options.
+        scoring: by which rules, and what to write.
+        listener: who is told.
+
+    Raises:
+        ConfigError: no bundle is named, or a scan or a mask of the cases lies in `out` or below it.
+        DatasetError: the part has no patients, the data set lacks a case of theirs, or a case has no mask
+            or consists of single slices.
+        RenalMapError: as `segment` and `evaluate`.
+    """
+    if request.model is None:
+        raise ConfigError(
+            "the bundle to be judged is not named",
+            hint="Give one trained on this store: the one that ships was trained on some of KiTS19's patients",
+        )
+    store = Store.open(patients.store)
+    cases = _find_cases(store, patients)
+    scoring.check(made=out)
+    for doubt in _find_doubts(store, cases, Bundle.open(request.model)):
+        listener.warn(doubt)
+    report = _segment(patients.dataset, cases, out, request, listener)
+    by_name = {case.case_id: case for case in cases}
+    pairs = [
+        (done.name, Case(done.name, done.name, mask=Path(done.output)), by_name[done.name])
+        for done in report.cases
+        if done.output is not None
+    ]
+    failed = {done.name: done.error or "nothing was written" for done in report.cases if not done.output}
+    return HeldOutReport(report, score_pairs(pairs, scoring, listener.progress), failed)
+
+
+def _find_cases(store: Store, patients: HeldOut) -> list[Case]:
+    """In the order of their ids; each has a mask, and a scan or where it should be."""
+    part, dataset = patients.part, patients.dataset
+    wanted = {entry.case_id for entry in store.part(part)}
+    if not wanted:
+        raise DatasetError(
+            f"the split keeps no patients for {part}",
+            where=store.root,
+            hint=f"prepare --n-{part} says how many are kept aside",
+        )
+    cases = [case for case in read_dataset(dataset).cases if case.case_id in wanted]
+    missing = sorted(wanted - {case.case_id for case in cases})
+    if missing:
+        raise DatasetError(
+            f"{part} cases are missing",
+            where=dataset,
+            got=f"no {', '.join(missing[:5])}",
+            expected=f"all {len(wanted)} of the split",
+            hint="Give the data set that the store was prepared from",
+        )
+    slices = [case.case_id for case in cases if case.slice_files]
+    unfit = [case.case_id for case in cases if case.mask is None or case.image is None]
+    if slices or unfit:
+        raise DatasetError(
+            "single slices are no scan to be segmented" if slices else "cases lack a scan or a mask",
+            where=dataset,
+            got=", ".join((slices or unfit)[:5]),
+            expected="a scan and a mask of each",
+        )
+    return cases
+
+
+def _find_doubts(store: Store, cases: Sequence[Case], bundle: Bundle) -> Iterator[str]:
+    """Why cases may not be ones that a bundle's networks have never seen; it has its store's statistics."""
+    ours, theirs = store.statistics, bundle.statistics
+    if not np.array_equal(ours.mean_hu, theirs.mean_hu):
+        yield (
+            f"{bundle.root}: the bundle was not trained on the store {store.root}: its networks may have "
+            "seen these patients"
+        )
+    entries = {entry.case_id: entry for entry in store.entries}
+    for case in cases:
+        source = entries[case.case_id].source
+        if source is not None and not source.still_is(case):
+            yield f"{case.case_id}: its files are not those that the store was prepared from"
+
+
+def _segment(
+    dataset: Path, cases: Sequence[Case], out: Path, request: SegmentRequest, listener: Listener
+) -> SegmentReport:
+    files = [path for case in cases for path in (case.image, case.mask) if path is not None]
+    if holds_any(out, files):
+        raise ConfigError(
+            "the results would lie among the data", where=out, hint="Give another folder as --out"
+        )
+    scans = [
+        CohortScan(case.image, case.case_id, acquisition=case.acquisition)
+        for case in cases
+        if case.image is not None
+    ]
+    cohort = Cohort(tuple(scans), folders=(dataset if dataset.is_dir() else dataset.parent,))
+    how = CohortRequest(resume=True, always_resumes=True)
+    return segment_cohort(cohort, out, request, how, listener)

@@ -1,0 +1,77 @@
+"""Options that verbs share, each defined once, and the groups that the help shows them in."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import typer
+from typer.core import TyperCommand
+
+SCAN_HELP: Final = "NIfTI file; or DICOM: a folder, a .zip, a DICOMDIR, an enhanced CT."
+
+input_option = partial(typer.Option, rich_help_panel="Input")
+output_option = partial(typer.Option, rich_help_panel="Output")
+model_option = partial(typer.Option, rich_help_panel="Model and rules")
+speed_option = partial(typer.Option, rich_help_panel="Speed")
+dicom_option = partial(typer.Option, rich_help_panel="DICOM")
+cohort_option = partial(typer.Option, rich_help_panel="Cohort")
+
+_GROUPS: Final = (
+    *("Arguments", "Input", "Output", "Model and rules", "Speed", "DICOM", "Cohort", "Options"),
+)
+
+
+class Grouped(TyperCommand):
+    """A verb whose help shows its options in their groups: typer itself does so in boxes only."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each group, in plain text."""
+        groups: dict[str, list[tuple[str, str]]] = {name: [] for name in _GROUPS}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            default = "Options" if parameter.param_type_name == "option" else "Arguments"
+            if record is not None:
+                groups[getattr(parameter, "rich_help_panel", None) or default].append(record)
+        for name, records in groups.items():
+            if records:
+                with formatter.section(name):
+                    formatter.write_dl(records)
+
+
+Scan = Annotated[Path, typer.Argument(help=SCAN_HELP)]
+
+Series = Annotated[
+    str | None, dicom_option(help="Which DICOM series: its UID or number, as info shows it.")
+]
+Acquisition = Annotated[
+    int | None, dicom_option(help="Which acquisition of a DICOM series that holds several.")
+]
+Resample = Annotated[
+    bool, dicom_option("--resample", help="Correct a gantry tilt or a varying slice distance.")
+]
+
+Device = Annotated[Literal["cpu", "cuda"], speed_option(help="Where to run.")]
+Engine = Annotated[
+    Literal["onnxruntime", "openvino"],
+    speed_option(help="What runs the networks; OpenVINO is an extra."),
+]
+Threads = Annotated[int | None, speed_option(min=1, help="Slices in work at once; default: cores.")]
+
+Crop = Annotated[Literal["blob", "slice"] | None, typer.Option(help="Stage 2's crops.")]
+
+Protocol = Annotated[
+    Literal["kits19", "kits23"],
+    typer.Option(help="kits23: kidney and masses, masses, tumour; label 3 is a cyst."),
+]
+Csv = Annotated[Path | None, output_option(help="Write the cases as CSV.")]
+Plot = Annotated[Path | None, output_option(help="Draw Dice against tumour volume as PNG.")]
+Surface = Annotated[bool, typer.Option(help="Surface distances; they take most of the time.")]
+
+AnonymizeReport = Annotated[
+    bool, output_option("--anonymize-report", help="No names and no paths in the report.")
+]
+Overwrite = Annotated[bool, output_option("--overwrite", help="Replace files that exist.")]
+Json = Annotated[bool, output_option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, output_option("--quiet", "-q", help="No progress bar and no table.")]
