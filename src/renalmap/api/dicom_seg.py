@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from renalmap import __version__
-from renalmap.anatomy import LESION_LABELS, Anatomy, Lesion, Speck, SpeckKind, Voxels
+from renalmap.anatomy import Anatomy, Lesion, Speck, SpeckKind, Voxels
 from renalmap.errors import InputError
 from renalmap.imaging import LabelMap, Volume
 from renalmap.imaging.dicom_seg.codes import STRUCTURES
@@ -20,7 +20,7 @@ from renalmap.imaging.dicom_seg.writing import (
     write_dicom_seg,
 )
 from renalmap.imaging.nifti import is_nifti_name
-from renalmap.labels import KIDNEY, Side
+from renalmap.labels import CYST, KIDNEY, TUMOUR, Side
 
 if TYPE_CHECKING:
     from renalmap.imaging.dicom_files.source import DicomSource
@@ -89,7 +89,7 @@ def name_structures(anatomy: Anatomy) -> LabelMap:
     label_map = anatomy.label_map
     named = np.zeros_like(label_map.labels)
     numbers = {(structure.label, structure.side): structure.number for structure in STRUCTURES}
-    labels: dict[SpeckKind, int] = {"kidney": KIDNEY, **LESION_LABELS}
+    labels: dict[SpeckKind, int] = {"kidney": KIDNEY, "tumour": TUMOUR, "cyst": CYST}
 
     def mark(voxels: Voxels, label: int, side: Side | None) -> None:
         number = numbers[label, side or voxels.side(anatomy.midline.track)]

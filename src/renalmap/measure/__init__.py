@@ -1,7 +1,7 @@
 """Numbers a surgeon reads: volumes, diameters, intensities, sides."""
 
 from renalmap.measure.label_map import measure_anatomy, measure_label_map
-from renalmap.measure.results import (
+from renalmap.measure.measurements import (
     Diameter,
     KidneyMeasurement,
     LesionMeasurement,
