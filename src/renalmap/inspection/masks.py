@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import cc3d
@@ -15,7 +16,7 @@ from renalmap.anatomy.voxels import in_order
 from renalmap.imaging import Box, LabelMap
 from renalmap.imaging.connected import find_box
 from renalmap.inspection.findings import CaseInspection
-from renalmap.labels import BACKGROUND, CYST, KIDNEY, TUMOUR
+from renalmap.labels import BACKGROUND, CYST, KIDNEY, TUMOUR, UNKNOWN
 from renalmap.measure.lines import axial_lines
 
 ISLAND_ML: Final = 1.0
@@ -38,19 +39,20 @@ def inspect_mask(mask: LabelMap, found: CaseInspection) -> Anatomy | None:
     """Check a mask and note measures and findings.
 
     Args:
-        mask: labels 0 to 3.
+        mask: labels 0 to 3, or unknown.
         found: the case's inspection, which is added to.
 
     Returns:
         What it shows; None for an empty mask.
     """
     _check_storage(mask, found)
+    stored, mask = mask, _check_unknown(mask, found)
     box = find_box(mask.labels)
     if box is None:
         found.kidney_ml = found.tumour_ml = found.cyst_ml = 0.0
         found.add("empty", "error", "the mask is empty")
         return None
-    found.mask_sha256 = hash_voxels(mask.labels)
+    found.mask_sha256 = hash_voxels(stored.labels)
     found.labelled_slices = (box.start[0], box.stop[0] - 1)
     anatomy = Anatomy.of(mask)
     _check_volumes(anatomy, found)
@@ -74,6 +76,17 @@ def _check_storage(mask: LabelMap, found: CaseInspection) -> None:
     dtype = None if header is None else header.get_data_dtype()
     if dtype is not None and dtype != np.uint8:
         found.add("stored", "note", f"the mask is stored as {dtype.name}")
+
+
+def _check_unknown(mask: LabelMap, found: CaseInspection) -> LabelMap:
+    """The mask with what is unknown as background."""
+    unknown = mask.labels == UNKNOWN
+    share = np.count_nonzero(unknown) / unknown.size
+    if share == 0.0:
+        return mask
+    text = f"label {UNKNOWN}, unknown: {share:.1%} of the voxels; training and scores leave them out"
+    found.add("labels", "note", text)
+    return replace(mask, labels=np.where(unknown, np.uint8(BACKGROUND), mask.labels))
 
 
 def _check_volumes(anatomy: Anatomy, found: CaseInspection) -> None:
