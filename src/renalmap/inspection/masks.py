@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.anatomy import Anatomy
-from renalmap.anatomy.voxels import BORDERS
-from renalmap.imaging import LabelMap
+from renalmap.anatomy.voxels import in_order
+from renalmap.imaging import Box, LabelMap
 from renalmap.imaging.connected import find_box
 from renalmap.inspection.findings import CaseInspection
 from renalmap.labels import BACKGROUND, CYST, KIDNEY, TUMOUR, UNKNOWN
@@ -35,12 +35,15 @@ PART_ML: Final = 5.0
 """What a part has to hold to count as one."""
 
 
-def inspect_mask(mask: LabelMap, found: CaseInspection) -> None:
+def inspect_mask(mask: LabelMap, found: CaseInspection) -> Anatomy | None:
     """Check a mask and note measures and findings.
 
     Args:
         mask: labels 0 to 3, or unknown.
         found: the case's inspection, which is added to.
+
+    Returns:
+        What it shows; None for an empty mask.
     """
     _check_storage(mask, found)
     stored, mask = mask, _check_unknown(mask, found)
@@ -48,15 +51,16 @@ def inspect_mask(mask: LabelMap, found: CaseInspection) -> None:
     if box is None:
         found.kidney_ml = found.tumour_ml = found.cyst_ml = 0.0
         found.add("empty", "error", "the mask is empty")
-        return
+        return None
     found.mask_sha256 = hash_voxels(stored.labels)
     found.labelled_slices = (box.start[0], box.stop[0] - 1)
     anatomy = Anatomy.of(mask)
     _check_volumes(anatomy, found)
     _check_components(anatomy, found)
-    _check_holes(mask.labels[box.slices], mask.geometry.voxel_ml, found)
-    _check_border(mask, found)
-    _check_stretches(mask, found)
+    _check_holes(mask, box, found)
+    _check_border(anatomy, found)
+    _check_stretches(mask, box, found)
+    return anatomy
 
 
 def hash_voxels(voxels: NDArray[Any]) -> str:
@@ -86,14 +90,15 @@ def _check_unknown(mask: LabelMap, found: CaseInspection) -> LabelMap:
 
 
 def _check_volumes(anatomy: Anatomy, found: CaseInspection) -> None:
-    kidney, tumour, cyst = (anatomy.label_map.volume_ml(label) for label in (KIDNEY, TUMOUR, CYST))
+    mask = anatomy.label_map
+    kidney, tumour, cyst = (mask.volume_ml(label) for label in (KIDNEY, TUMOUR, CYST))
     found.kidney_ml, found.tumour_ml, found.cyst_ml = round(kidney, 2), round(tumour, 2), round(cyst, 2)
     if kidney == 0.0:
         found.add("region_missing", "warning", "no kidney is labelled")
     if tumour == 0.0:
         found.add("region_missing", "note", "no tumour is labelled")
     if anatomy.tumours:
-        lines = axial_lines(anatomy.tumours[0].voxels, anatomy.label_map.geometry.spacing_mm)
+        lines = axial_lines(anatomy.tumours[0].voxels, mask.geometry.spacing_mm)
         found.tumour_diameter_mm = round(lines.longest.length_mm, 1)
     if cyst > 0.0:
         found.add("labels", "note", f"label 3, cyst: {cyst:.1f} ml; training takes it as kidney")
@@ -102,26 +107,26 @@ def _check_volumes(anatomy: Anatomy, found: CaseInspection) -> None:
 def _check_components(anatomy: Anatomy, found: CaseInspection) -> None:
     sizes_ml = [anatomy.ml([component]) for component in anatomy.components]
     found.components = len(sizes_ml)
-    islands = [size for size in sizes_ml if size < ISLAND_ML]
-    if islands:
+    islands_ml = [ml for ml in sizes_ml if ml < ISLAND_ML]
+    if islands_ml:
         found.add(
             "islands",
             "note",
-            f"{_count(len(islands), 'island')} below {ISLAND_ML:g} ml, {sum(islands):.2f} ml together",
+            f"{_count(len(islands_ml), 'island')} below {ISLAND_ML:g} ml, {sum(islands_ml):.2f} ml together",
         )
-    kidneys = sum(size >= KIDNEY_ML for size in sizes_ml)
+    kidneys = sum(ml >= KIDNEY_ML for ml in sizes_ml)
     if kidneys != 2:
         what = f"{_count(kidneys, 'component')} of at least {KIDNEY_ML:g} ml"
         found.add("kidneys", "note" if kidneys == 1 else "warning", what)
 
 
-def _check_holes(labels: NDArray[np.uint8], voxel_ml: float, found: CaseInspection) -> None:
+def _check_holes(mask: LabelMap, box: Box, found: CaseInspection) -> None:
     """Background that no path through faces joins to the outside."""
-    background = np.pad(labels == BACKGROUND, 1, constant_values=True)
+    background = np.pad(mask.labels[box.slices] == BACKGROUND, 1, constant_values=True)
     numbers = cc3d.connected_components(background, connectivity=6)
     counts = np.bincount(numbers.ravel())
     counts[0] = counts[numbers[0, 0, 0]] = 0
-    sizes_ml = counts[counts > 0] * voxel_ml
+    sizes_ml = counts[counts > 0] * mask.geometry.voxel_ml
     found.holes_ml = round(float(sizes_ml.sum()), 3)
     if sizes_ml.size:
         found.add(
@@ -131,27 +136,30 @@ def _check_holes(labels: NDArray[np.uint8], voxel_ml: float, found: CaseInspecti
         )
 
 
-def _check_border(mask: LabelMap, found: CaseInspection) -> None:
-    areas = [np.count_nonzero(mask.labels.take(end, axis)) for axis in range(3) for end in (0, -1)]
-    touched = [f"{border} ({area} voxels)" for border, area in zip(BORDERS, areas, strict=True) if area]
+def _check_border(anatomy: Anatomy, found: CaseInspection) -> None:
+    shape = anatomy.label_map.geometry.shape
+    touched = in_order(border for part in anatomy.components for border in part.touches(shape))
     if touched:
         found.add("border", "warning", f"labels reach the scan's border: {', '.join(touched)}")
 
 
-def _check_stretches(mask: LabelMap, found: CaseInspection) -> None:
+def _check_stretches(mask: LabelMap, box: Box, found: CaseInspection) -> None:
     """Labels in two stretches along z, nothing between: a second phase, or a kidney that lies apart."""
-    parts = [f"{low} to {high} ({ml:.0f} ml)" for low, high, ml in _stretches(mask) if ml >= PART_ML]
+    parts = [
+        f"{first} to {last} ({ml:.0f} ml)" for first, last, ml in _stretches(mask, box) if ml >= PART_ML
+    ]
     if len(parts) > 1:
         found.add("apart", "warning", f"labels in separate stretches of slices: {', '.join(parts)}")
 
 
-def _stretches(mask: LabelMap) -> Iterator[tuple[int, int, float]]:
+def _stretches(mask: LabelMap, box: Box) -> Iterator[tuple[int, int, float]]:
     """First slice, last slice and volume of each stretch between gaps of `APART_MM`."""
-    areas = np.count_nonzero(mask.labels, axis=(1, 2))
+    areas = np.count_nonzero(mask.labels[box.slices], axis=(1, 2))
     slices = np.flatnonzero(areas)
     gaps = np.flatnonzero((np.diff(slices) - 1) * mask.geometry.spacing_mm[0] >= APART_MM)
     for part in np.split(slices, gaps + 1):
-        yield int(part[0]), int(part[-1]), float(areas[part].sum()) * mask.geometry.voxel_ml
+        ml = float(areas[part].sum()) * mask.geometry.voxel_ml
+        yield int(part[0]) + box.start[0], int(part[-1]) + box.start[0], ml
 
 
 def _count(number: int, noun: str) -> str:
