@@ -41,7 +41,7 @@ def load_settings(
 
     Raises:
         PathMissingError: the file does not exist.
-        ConfigError: it is no TOML, or a key or a value is wrong.
+        ConfigError: it is not TOML, or a key or a value is wrong.
     """
     content = {} if toml_path is None else read_toml(toml_path)
     own = {name: content.pop(name) for name in tables if name in content}
@@ -92,7 +92,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
     Raises:
         PathMissingError: the file does not exist.
-        ConfigError: it is no TOML.
+        ConfigError: it is not TOML.
     """
     if not path.is_file():
         raise PathMissingError("the settings file does not exist", where=path)

@@ -161,7 +161,7 @@ class AmbiguousAcquisitionError(InputError):
 
 
 class LabelError(InputError):
-    """A label map holds values that are no labels."""
+    """A label map holds values that are not labels."""
 
 
 class GeometryMismatchError(InputError):
@@ -217,7 +217,7 @@ class ContentError(RenalMapError):
 
 
 class DamagedContentError(ContentError):
-    """A file of the right kind is cut short or damaged; sent again it may be whole."""
+    """A file of the right kind is truncated or damaged; it may arrive whole if sent again."""
 
 
 class ExportMismatchError(RenalMapError):

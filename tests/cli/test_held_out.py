@@ -90,7 +90,7 @@ def test_a_scan_that_fails_does_not_stop_the_others(judge, kits):
     finished = judge("--json")
     assert finished.code == 1
     assert cases_of(finished) == ["case_00003"]
-    assert f"{image}: the file is cut short" in finished.stderr
+    assert f"{image}: the file is truncated" in finished.stderr
 
 
 def test_where_every_scan_fails_the_json_says_so(judge, kits):
@@ -102,7 +102,7 @@ def test_where_every_scan_fails_the_json_says_so(judge, kits):
     content = json.loads(finished.stdout)
     assert content["cases"] == []
     assert [failed["case"] for failed in content["failed"]] == ["case_00001", "case_00003"]
-    assert "cut short" in content["failed"][0]["error"]
+    assert "truncated" in content["failed"][0]["error"]
     assert "2 of 2 cases failed and are not in these scores" in finished.stderr
 
 

@@ -193,7 +193,7 @@ def test_a_scan_that_fails_leaves_nothing_and_does_not_stop_the_others(tmp_path,
     (cohort / "b.nii.gz").write_bytes((cohort / "a.nii.gz").read_bytes()[:100])
     report = run()
     assert [case.status for case in report.cases] == ["ok", "failed", "ok"]
-    assert "b.nii.gz: the file is cut short" in str(report.cases[1].error)
+    assert "b.nii.gz: the file is truncated" in str(report.cases[1].error)
     assert names(tmp_path / "out") == [
         f"{n}_seg.{end}" for n in "ac" for end in ("nii.gz", "sidecar.json")
     ]

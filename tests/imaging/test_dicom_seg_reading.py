@@ -247,7 +247,7 @@ def test_a_file_that_only_has_the_name_is_refused(tmp_path):
 def test_a_file_cut_short_is_refused(seg, save):
     path = save(seg)
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(TruncatedFileError, match="cut short or damaged"):
+    with pytest.raises(TruncatedFileError, match="truncated or damaged"):
         read_label_map(path)
 
 

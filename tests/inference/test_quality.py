@@ -176,7 +176,9 @@ def test_a_kidney_that_the_scan_cuts_is_incomplete(place, border, words):
     left, right = report.kidneys
     assert (left.borders, left.incomplete) == ([border], True)
     assert (right.borders, right.incomplete) == ([], False)
-    assert case.told(report) == [f"the left kidney is cut off ({words}): its measures are lower bounds"]
+    assert case.told(report) == [
+        f"the left kidney is truncated ({words}): its measurements are lower bounds"
+    ]
 
 
 def test_a_kidney_at_the_pictures_right_edge_is_the_right_one():

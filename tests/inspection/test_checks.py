@@ -65,7 +65,7 @@ def test_one_missing_image_among_others_is_an_error(kits, hu, labels, make_hu):
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
         (b"<!DOCTYPE html><html>404</html>", "a web page"),
-        (b"", "cut short or damaged"),
+        (b"", "truncated or damaged"),
         (b"something else altogether", "not a NIfTI image"),
     ],
 )
@@ -81,14 +81,14 @@ def test_a_file_cut_short_is_unreadable(kits, hu, labels):
     path = kits.add(51, hu, labels) / "segmentation.nii.gz"
     path.write_bytes(path.read_bytes()[:-200])
     (finding,) = look(kits)["unreadable"]
-    assert finding.startswith("error: the mask cannot be read: the file is cut short")
+    assert finding.startswith("error: the mask cannot be read: the file is truncated")
 
 
 def test_another_grid(kits, write_scan, hu, labels):
     folder = kits.add(51, hu, labels)
     write_scan(folder / "segmentation.nii.gz", labels[:30], (3.5, 0.8, 0.7), axcodes="IPL")
     (finding,) = look(kits)["grid"]
-    assert finding.startswith("error: image and mask lie on different grids: ")
+    assert finding.startswith("error: image and mask are on different grids: ")
     assert "(40, 128, 128) and (30, 128, 128)" in finding
     assert "3 x 0.8 x 0.7 mm and spacing 3.5 x 0.8 x 0.7 mm" in finding
 

@@ -230,7 +230,9 @@ def test_stage_2_meets_what_lies_beyond_the_kidney(store: Store):
     """With `near_mm`, crops of empty slices lie where the kidney of the nearest slice is."""
     chosen = settings(negative_share=1.0, tumour_share=0.0, near_mm=30.0, centre_jitter=0)
     drawn = BatchMaker(store, chosen).draw(0)
-    centres = [[(low + high) / 2 for low, high in zip(box.start, box.stop, strict=True)] for box in drawn.boxes]
+    centres = [
+        [(low + high) / 2 for low, high in zip(box.start, box.stop, strict=True)] for box in drawn.boxes
+    ]
     for y, x in centres:
         assert abs(y - 30) <= 8
         assert min(abs(x - 16), abs(x - 48)) <= 8

@@ -78,7 +78,7 @@ def _side_flags(anatomy: Anatomy) -> _Raised:
     if any(kidney.crosses_midline for kidney in anatomy.kidneys):
         yield (
             "crosses_midline",
-            "kidney tissue crosses the midline (a horseshoe kidney, or a mistake), which parts it into left and right",
+            "kidney tissue crosses the midline (a horseshoe kidney, or a mistake), where it is divided into left and right",
         )
     for lesion in anatomy.lesions:
         if lesion.crosses_midline:
@@ -93,13 +93,13 @@ def _side_flags(anatomy: Anatomy) -> _Raised:
         if any(kidney.side is None for kidney in anatomy.kidneys):
             yield (
                 "side_uncertain",
-                f"the kidney lies near the middle of the field of view: {why} its side cannot be told",
+                f"the kidney lies near the middle of the field of view: {why} its side cannot be determined",
             )
         else:
             advice = "; give the scan to make sure" if anatomy.scan is None else ""
             yield (
                 "side_from_field_of_view",
-                f"left and right were told by the middle of the field of view alone{advice}",
+                f"left and right were determined by the middle of the field of view alone{advice}",
             )
 
 
@@ -109,31 +109,31 @@ def _cut_flags(anatomy: Anatomy) -> _Raised:
             name = "a kidney" if kidney.side is None else f"the {kidney.side} kidney"
             yield (
                 "kidney_incomplete",
-                f"{name} is cut off ({_where(borders)}): its measures are lower bounds",
+                f"{name} is truncated ({_where(borders)}): its measurements are lower bounds",
             )
     for lesion in anatomy.lesions:
         if lesion.borders:
             yield (
                 "lesion_incomplete",
-                f"{lesion.kind} {lesion.number} is cut off ({_where(lesion.borders)}): its measures are lower bounds",
+                f"{lesion.kind} {lesion.number} is truncated ({_where(lesion.borders)}): its measurements are lower bounds",
             )
 
 
 def _other_flags(anatomy: Anatomy) -> _Raised:
     for lesion in anatomy.lesions:
         if lesion.kidney is None and anatomy.kidneys:
-            yield "lesion_without_kidney", f"{lesion.kind} {lesion.number} is near no kidney"
+            yield "lesion_without_kidney", f"{lesion.kind} {lesion.number} is not near any kidney"
     pitch_mm = anatomy.label_map.geometry.spacing_mm[0]
     if pitch_mm > THICK_SLICES_MM:
         yield (
             "thick_slices",
-            f"slices are {pitch_mm:.1f} mm apart: small lesions and lengths across slices are coarse",
+            f"slices are {pitch_mm:.1f} mm apart: small lesions and lengths across slices are measured only coarsely",
         )
     if anatomy.specks:
         total_ml = anatomy.ml([speck.voxels for speck in anatomy.specks])
         yield (
             "specks_left_out",
-            f"{len(anatomy.specks)} specks below {SPECK_BELOW_ML:g} ml ({total_ml:.3f} ml in all) are in no measure",
+            f"{len(anatomy.specks)} specks below {SPECK_BELOW_ML:g} ml ({total_ml:.3f} ml in all) are not included in any measurement",
         )
 
 

@@ -60,7 +60,7 @@ class Anatomy:
             body: where the scan's body lies, if that was found before: finding it takes a while.
 
         Raises:
-            LabelError: the map holds a value that is no label.
+            LabelError: the map holds a value that is not a label.
             GeometryMismatchError: the scan lies on another grid.
         """
         _check(label_map, scan)
@@ -124,7 +124,7 @@ def _check(label_map: LabelMap, scan: Volume | None) -> None:
     if int(label_map.labels.max(initial=0)) > max(LABEL_NAMES):
         strange = [value for value in np.unique(label_map.labels).tolist() if value not in LABEL_NAMES]
         raise LabelError(
-            "the map holds values that are no labels",
+            "the map holds values that are not labels",
             where=label_map.name,
             got=", ".join(map(str, strange[:5])),
             expected="0 background, 1 kidney, 2 tumour, 3 cyst",
@@ -134,11 +134,11 @@ def _check(label_map: LabelMap, scan: Volume | None) -> None:
         label_map.geometry, tolerance_mm=GRID_TOLERANCE_MM
     ):
         raise GeometryMismatchError(
-            "the scan and the label map lie on different grids",
+            "the scan and the label map are on different grids",
             where=label_map.name,
             got=f"a scan of shape {scan.geometry.shape}, spacing {_spacing(scan)} mm",
             expected=f"shape {label_map.geometry.shape}, spacing {_spacing(label_map)} mm, the same place",
-            hint="Give the scan that the labels were drawn on",
+            hint="Give the scan on which the labels were drawn",
         )
 
 

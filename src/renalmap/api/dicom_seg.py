@@ -32,7 +32,7 @@ def dicom_source_of(volume: Volume, scan: Path) -> DicomSource:
     """The series a scan was read from, fit to be referred to.
 
     Raises:
-        InputError: the scan is no DICOM.
+        InputError: the scan is not DICOM.
         DicomReferenceError: it lacks identifiers; as `check_source`.
     """
     if volume.source is None:
@@ -106,7 +106,7 @@ def name_structures(anatomy: Anatomy) -> LabelMap:
 
 def _no_dicom(scan: Path) -> InputError:
     return InputError(
-        "a DICOM SEG refers to the DICOM slices of its scan, and this scan is no DICOM",
+        "a DICOM SEG refers to the DICOM slices of its scan, and this scan is not DICOM",
         where=scan,
         expected="a DICOM series",
         hint="Give the DICOM series, or write NIfTI (--out NAME.nii.gz)",

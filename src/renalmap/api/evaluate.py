@@ -55,7 +55,7 @@ class Scoring:
             made: a folder that will be made before these are written.
 
         Raises:
-            InputError: an output has no folder, or the plot's name is no PNG file's.
+            InputError: an output has no folder, or the plot's name does not end in .png.
             MissingDependencyError: what draws plots or computes surface distances is not installed.
         """
         if self.surface:

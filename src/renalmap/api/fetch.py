@@ -84,7 +84,7 @@ def fetch(request: FetchRequest, out: Path, progress: Progress = lambda *_: None
         One entry a file; those that failed are among them.
 
     Raises:
-        InputError: the request cannot be met: a case that does not exist, a mirror that is no address, a
+        InputError: the request cannot be met: a case that does not exist, a mirror that is not an address, a
             folder with another data set or in use, a disk that is too small.
         MissingDependencyError: httpx is not installed.
         NetworkError: a server cannot be reached at all.

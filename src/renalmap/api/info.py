@@ -125,7 +125,7 @@ def info(path: Path, dicom: DicomChoice = DicomChoice()) -> DicomInfo | NiftiInf
 
     Raises:
         InputError: the path is missing, unreadable or unsafe, or holds no image. That `segment` would
-            refuse it is no error but `refusal`.
+            refuse it is not an error but `refusal`.
     """
     if not is_dicom_path(path):
         volume = read_volume(path)

@@ -76,7 +76,7 @@ def mesh(
         overwrite: replace files that exist.
 
     Raises:
-        LabelError: nothing is labelled, or a value is no label.
+        LabelError: nothing is labelled, or a value is not a label.
         MissingDependencyError: scikit-image or trimesh is not installed.
         OutputExistsError: a file exists.
     """

@@ -35,7 +35,7 @@ def report(
         overwrite: replace an existing file.
 
     Raises:
-        GeometryMismatchError: labels and scan lie on different grids.
+        GeometryMismatchError: labels and scan are on different grids.
         LabelError: a label that RenalMap does not know.
         OutputExistsError: the file exists.
         PathMissingError: its folder does not, or an input does not.

@@ -130,7 +130,7 @@ class Result:
             The path.
 
         Raises:
-            InputError: no such kind is known, or a DICOM SEG of a scan that is no DICOM.
+            InputError: no such kind is known, or a DICOM SEG of a scan that is not DICOM.
             LabelError: a DICOM SEG of nothing, which is none.
             OutputExistsError: the file exists.
             PathMissingError: its folder does not.

@@ -152,7 +152,7 @@ def read_scan(
     if _is_array(scan):
         return volume_from_array(np.asarray(scan), affine), "ijk"
     raise UnreadableImageError(
-        "this is no scan",
+        "this is not a scan",
         got=f"a {_kind(scan)}",
         expected=KINDS,
         hint="One scan a call: make a Segmenter and loop" if isinstance(scan, (list, tuple)) else None,

@@ -215,7 +215,7 @@ def check_own_bundle(folder: Path) -> None:
     """Refuse to put a run's bundle where something else lies.
 
     Raises:
-        OutputExistsError: the folder exists and is no bundle.
+        OutputExistsError: the folder exists and is not a bundle.
     """
     if not folder.exists():
         return

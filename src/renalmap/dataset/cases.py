@@ -90,7 +90,7 @@ def open_case(case: Case) -> CasePixels:
     """Read a case to train on. Cysts, where a mask marks them, become kidney, as KiTS19 has them.
 
     Raises:
-        GeometryMismatchError: image and mask lie on different grids.
+        GeometryMismatchError: image and mask are on different grids.
         LabelError: the mask holds other labels than KiTS's 0 to 3.
         InputError: any of the readers' errors.
     """

@@ -323,7 +323,7 @@ def read_entries(root: Path) -> tuple[CaseEntry, ...]:
     try:
         return tuple(
             CaseEntry.model_validate_json(path.read_text(encoding="utf-8"))
-            for path in sorted((root / "cases").glob("[!.]*.json"))  # a temporary file is no record
+            for path in sorted((root / "cases").glob("[!.]*.json"))  # a temporary file is not a record
         )
     except ValidationError as error:
         raise StoreError(

@@ -101,7 +101,7 @@ def run_tasks(
 
     Raises:
         DiskSpaceError: the disk is full; nothing is begun any more, and what runs is stopped.
-        RuntimeError: the work raised what is no error of a case's, with its traceback.
+        RuntimeError: the work raised something other than an error of a case, with its traceback.
     """
     if min(workload.jobs, len(tasks)) == 1:
         for task in tasks:

@@ -88,7 +88,7 @@ def evaluate_case(
         The scores. Two label maps without any tumour give a tumour Dice of NaN, not of 1.
 
     Raises:
-        GeometryMismatchError: the two lie on different grids.
+        GeometryMismatchError: the two are on different grids.
         LabelError: one of them holds a value above 2, such as KiTS21's cyst: see `score_kits23`.
         MissingDependencyError: `surface` was asked for and `surface-distance` is not installed.
     """
@@ -134,9 +134,7 @@ def _score_region(
     )
 
 
-def comparable(
-    prediction: LabelMap, reference: LabelMap, *, highest: int
-) -> tuple[LabelMap, LabelMap]:
+def comparable(prediction: LabelMap, reference: LabelMap, *, highest: int) -> tuple[LabelMap, LabelMap]:
     """Two label maps as they are to be compared: background wherever the reference is unknown.
 
     A surface that the unknown region cuts is cut in both, so that the cut counts as agreement.
@@ -147,7 +145,7 @@ def comparable(
         highest: the highest label that is scored.
 
     Raises:
-        GeometryMismatchError: they lie on different grids.
+        GeometryMismatchError: they are on different grids.
         LabelError: one holds a higher label, or nothing of the reference is known.
     """
     names = (f"the reference {reference.name!r}", f"the prediction {prediction.name!r}")

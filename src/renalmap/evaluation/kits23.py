@@ -75,7 +75,7 @@ def score_kits23(
         case: the case's name in the table; the reference's by default.
 
     Raises:
-        GeometryMismatchError: the two lie on different grids. KiTS's own script asks for equal shapes
+        GeometryMismatchError: the two are on different grids. KiTS's own script asks for equal shapes
             only, and takes the prediction's spacing.
         LabelError: one of them holds a value above 3. KiTS's own script takes it for background.
         MissingDependencyError: `surface` was asked for and `surface-distance` is not installed.

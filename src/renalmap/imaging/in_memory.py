@@ -48,7 +48,7 @@ def volume_from_array(voxels: NDArray[Any], affine: ArrayLike | None, name: str 
     Raises:
         AffineError: there is no affine, or it places nothing: see `build_geometry`.
         DimensionError: the array has not three axes.
-        ColourImageError, UnreadableImageError: the voxels are no plain numbers.
+        ColourImageError, UnreadableImageError: the voxels are not plain numbers.
         NonFiniteVoxelsError: a voxel is NaN or infinite.
     """
     if affine is None:

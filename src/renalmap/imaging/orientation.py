@@ -93,7 +93,7 @@ def _directions_and_spacing(
         if abs(np.linalg.det(directions)) > 1e-6:
             return directions, spacing_mm
     raise AffineError(
-        "the affine is singular: voxels of a whole line share one place",
+        "the affine is singular: all voxels of a line share one position",
         where=where,
         got=str(affine[:3, :3].tolist()),
         expected="three independent axes",
@@ -122,7 +122,7 @@ def _canonical_axes(
     oblique_degrees = float(np.degrees(np.arccos(min(1.0, along_body.min()))))
     if oblique_degrees > MAX_OBLIQUE_DEGREES:
         raise AffineError(
-            "the grid is too oblique to cut it into axial slices",
+            "the grid is too oblique to be cut into axial slices",
             where=where,
             got=f"an axis {oblique_degrees:.0f} degrees off the body's",
             expected=f"at most {MAX_OBLIQUE_DEGREES:.0f} degrees",

@@ -170,7 +170,7 @@ def check_same_grid(
     """
     if not expected.geometry.matches(found.geometry):
         raise GeometryMismatchError(
-            f"{names[0]} and {names[1]} lie on different grids",
+            f"{names[0]} and {names[1]} are on different grids",
             where=where,
             got=str(found.geometry),
             expected=str(expected.geometry),

@@ -100,7 +100,7 @@ def _check_grid(volume: Volume | None, mask: LabelMap | None, found: CaseInspect
         found.add(
             "grid",
             "error",
-            "image and mask lie on different grids: "
+            "image and mask are on different grids: "
             + "; ".join(_differences(volume.geometry, mask.geometry)),
         )
 

@@ -46,7 +46,7 @@ def measure_label_map(label_map: LabelMap, volume: Volume | None = None) -> Meas
         The measurements. For a map without any label they are empty, with the flag `no_kidney_found`.
 
     Raises:
-        LabelError: the map holds a value that is no label.
+        LabelError: the map holds a value that is not a label.
         GeometryMismatchError: the scan lies on another grid.
     """
     return measure_anatomy(Anatomy.of(label_map, volume))

@@ -14,7 +14,7 @@ PolarPosition = Literal["upper", "middle", "lower"]
 SizeClass = Literal["up to 4 cm", "over 4 to 7 cm", "over 7 to 10 cm", "over 10 cm"]
 
 SIZE_CLASS_NOTE: Final = (
-    "size_class uses the size limits of the TNM's T1a, T1b, T2a and T2b, and size alone: it is no T stage, "
+    "size_class uses the size limits of the TNM's T1a, T1b, T2a and T2b, and size alone: it is not a T stage, "
     "which also depends on what a tumour grows into"
 )
 

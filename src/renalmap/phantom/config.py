@@ -137,7 +137,7 @@ class Phantom:
     Attributes:
         scan: int16 HU, axes (z, y, x).
         labels: KiTS19's labels on the same grid.
-        volumes_ml: volume of each label that is no background, counted from `labels`.
+        volumes_ml: volume of each label except background, counted from `labels`.
         lesions: the lesions, in the order they were asked for.
         phase: the contrast phase.
     """

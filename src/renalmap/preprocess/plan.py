@@ -163,7 +163,7 @@ class Plan(BaseModel):
     def _consistent(self) -> Self:
         if self.grid_size % (8 * self.localizer_reduction):
             raise ValueError(
-                f"grid_size {self.grid_size} is no multiple of {8 * self.localizer_reduction}, which "
+                f"grid_size {self.grid_size} is not a multiple of {8 * self.localizer_reduction}, which "
                 f"localizer_reduction {self.localizer_reduction} needs"
             )
         if self.crop_size > self.grid_size:

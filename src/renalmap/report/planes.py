@@ -89,7 +89,7 @@ def visible_window(scan: Volume, labels: LabelMap, planes: Planes) -> Window:
 
 
 def body_in_plane(plane_hu: NDArray[Any]) -> NDArray[np.bool_]:
-    """The largest connected piece of a plane that is no air: the patient without the table."""
+    """The largest connected piece of a plane that is not air: the patient without the table."""
     solid = np.ascontiguousarray(plane_hu > _BODY_HU)
     return np.asarray(cc3d.largest_k(solid, k=1, connectivity=4), dtype=bool)
 

@@ -250,7 +250,7 @@ def test_a_case_that_the_server_lacks_leaves_no_folder(mirror, fetch, folder):
 
 
 @pytest.mark.parametrize(
-    ("body", "message"), [(HTML, "web page"), (LFS_POINTER, "Git LFS pointer"), (b"ok", "no gzip file")]
+    ("body", "message"), [(HTML, "web page"), (LFS_POINTER, "Git LFS pointer"), (b"ok", "not a gzip file")]
 )
 @pytest.mark.parametrize("path", [IMAGING, MASK])
 def test_what_is_not_the_file_never_gets_its_name(mirror, fetch, folder, body, message, path):

@@ -132,7 +132,7 @@ class _Driver:
             raise ClusterError(
                 "the scheduler has no workers",
                 got=f"none for {self.limit_s:g} s",
-                hint="Start some with `dask worker tcp://scheduler:8786`; --resume goes on from here",
+                hint="Start some with `dask worker tcp://scheduler:8786`; --resume continues from here",
             )
         return workers
 

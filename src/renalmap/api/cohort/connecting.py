@@ -193,7 +193,7 @@ def _answer_in_time(connect: Callable[[], Any], timeout_s: float) -> Any:
     try:
         client, error = answer.get(timeout=timeout_s + _GRACE_S)
     except queue.Empty:
-        raise TimeoutError("what answers there is no Dask scheduler, or one that hangs") from None
+        raise TimeoutError("whatever answers there is not a Dask scheduler, or it hangs") from None
     if error is not None:
         raise error
     return client

@@ -54,7 +54,7 @@ def check_head(head: bytes, kind: FileKind, where: str) -> None:
         )
     if kind != "table" and not head.startswith(_GZIP_MAGIC):
         raise ContentError(
-            "the file is no gzip file", where=where, got=repr(head[:12]), expected=".nii.gz"
+            "the file is not a gzip file", where=where, got=repr(head[:12]), expected=".nii.gz"
         )
 
 
@@ -74,7 +74,7 @@ def hash_checked(
 
     Raises:
         ContentError: it is something else.
-        DamagedContentError: it is cut short or damaged.
+        DamagedContentError: it is truncated or damaged.
         OSError: it cannot be read.
     """
     with path.open("rb") as handle:
@@ -139,7 +139,7 @@ class _GzipReader:
     def finish(self) -> None:
         """Check that the last member ended and the header's voxels are all there."""
         if self._member is not None or not self._at_end:
-            raise DamagedContentError("the file is cut short", where=self._where)
+            raise DamagedContentError("the file is truncated", where=self._where)
         expected = nifti_bytes(self._header)
         if expected is None:
             raise ContentError("the gzip file holds no NIfTI image", where=self._where)
@@ -153,7 +153,7 @@ class _GzipReader:
 
 
 def nifti_bytes(header: bytes) -> int | None:
-    """How long the file is that a NIfTI-1 or -2 header describes; None if it is no such header.
+    """How long the file is that a NIfTI-1 or -2 header describes; None if it is not such a header.
 
     The offsets are those of nifti1.h and nifti2.h (https://nifti.nimh.nih.gov).
     """

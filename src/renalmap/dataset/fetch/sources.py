@@ -110,7 +110,7 @@ def list_files(
     """The files of some cases: the table first, then each case's mask and imaging.
 
     Raises:
-        ConfigError: a mirror is no HTTP address.
+        ConfigError: a mirror is not an HTTP address.
     """
     for url in (mirrors.base, mirrors.masks, mirrors.imaging):
         _check_url(url)
@@ -148,7 +148,7 @@ def parse_cases(text: str, dataset: DatasetName) -> tuple[int, ...]:
     out.
 
     Raises:
-        ConfigError: the text is no such list, or names a case that the data set does not have.
+        ConfigError: the text is not such a list, or names a case that the data set does not have.
     """
     known = SOURCES[dataset].case_numbers
     if not text.strip():

@@ -134,7 +134,7 @@ class SliceHeader:
 
 @dataclass(frozen=True)
 class SkippedImage:
-    """A DICOM object, or frame of one, that is no slice to segment.
+    """A DICOM object, or frame of one, that is not a slice to segment.
 
     Attributes:
         of: its file's part.
@@ -152,7 +152,7 @@ class Headers:
     Attributes:
         slices: CT slices with a place in the patient, in the order of the files.
         skipped: DICOM objects that are none.
-        others: files that are no DICOM.
+        others: files that are not DICOM.
     """
 
     slices: tuple[SliceHeader, ...]
@@ -215,7 +215,7 @@ def _is_new(header: SliceHeader, seen: set[tuple[Any, ...]]) -> bool:
 
 
 def _read_tags(file: DicomFile) -> Dataset | None:
-    """A file's tags, or None if it is no DICOM file."""
+    """A file's tags, or None if it is not a DICOM file."""
     from pydicom import dcmread  # noqa: PLC0415  (slow import)
     from pydicom.errors import InvalidDicomError  # noqa: PLC0415
 
@@ -244,7 +244,7 @@ def _is_directory(dataset: Dataset) -> bool:
 
 def _cut_short(file: DicomFile) -> TruncatedFileError:
     return TruncatedFileError(
-        "the file is cut short in its DICOM header", where=str(file), hint="Copy or export it again"
+        "the file ends within its DICOM header", where=str(file), hint="Copy or export it again"
     )
 
 

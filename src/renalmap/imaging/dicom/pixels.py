@@ -83,7 +83,7 @@ def _undecodable(file: DicomFile, dataset: Dataset, error: Exception) -> Excepti
             hint="Decompress it (dcmdjpeg, gdcmconv --raw), or pip install python-gdcm",
         )
     return TruncatedFileError(
-        "the pixels cannot be decoded; the file is cut short or damaged",
+        "the pixels cannot be decoded; the file is truncated or damaged",
         where=str(file),
         got=(str(error).splitlines() or [type(error).__name__])[0],
         hint="Copy or export it again",

@@ -114,7 +114,7 @@ class Stack:
         if self.missing:
             parts.append(f"missing slices: {self.describe_missing()}")
         elif not self.is_even:
-            parts.append(f"varying distance: {self.describe_gaps()}")
+            parts.append(f"uneven spacing: {self.describe_gaps()}")
         return ", ".join(parts)
 
     @cached_property
@@ -170,7 +170,7 @@ def build_stack(slices: Sequence[SliceHeader], where: Path) -> Stack:
     _check_axial(slices[0], where)
     if len(slices) < 2:
         raise DimensionError(
-            "one slice is no volume",
+            "one slice is not a volume",
             where=where,
             got="1 DICOM slice",
             expected="at least two",
@@ -185,7 +185,7 @@ def build_stack(slices: Sequence[SliceHeader], where: Path) -> Stack:
 
 
 def check_regular(stack: Stack) -> None:
-    """Refuse a stack that is no right-angled grid with one slice distance.
+    """Refuse a stack that is not a right-angled grid with even spacing.
 
     Raises:
         GantryTiltError: the slices are shifted against each other.
@@ -210,11 +210,11 @@ def check_regular(stack: Stack) -> None:
         )
     if not stack.is_even:
         raise UnevenSlicesError(
-            "the distance between slices varies",
+            "the spacing between slices varies",
             where=stack.where,
             got=stack.describe_gaps(),
-            expected=f"one distance; the median is {stack.spacing_mm:.2f} mm",
-            hint="--resample brings it to an even distance",
+            expected=f"one spacing; the median is {stack.spacing_mm:.2f} mm",
+            hint="--resample makes it even",
         )
 
 
@@ -241,7 +241,7 @@ def _mixed(where: Path, got: str) -> MixedSeriesError:
         "the slices do not belong to one volume",
         where=where,
         got=got,
-        expected="slices of one size, spacing and orientation, each at a place of its own",
+        expected="slices of one size, spacing and orientation, each at its own position",
         hint="Put each series into a folder of its own",
     )
 
@@ -265,7 +265,7 @@ def _check_places(stack: Stack) -> None:
     if gaps_mm.min() < _SAME_PLACE_MM:
         twin = int(gaps_mm.argmin())
         names = f"{stack.slices[twin].name} and {stack.slices[twin + 1].name}"
-        raise _mixed(stack.where, f"{names} at the same place")
+        raise _mixed(stack.where, f"{names} at the same position")
     # Along a straight line sideways shift grows with height, tilted gantry or not.
     shares = (stack.heights_mm - stack.heights_mm[0]) / (stack.heights_mm[-1] - stack.heights_mm[0])
     on_line_mm = stack.positions_mm[0] + np.outer(shares, stack.positions_mm[-1] - stack.positions_mm[0])

@@ -60,7 +60,7 @@ class Archive:
         limits: what is refused.
 
     Raises:
-        TruncatedFileError: it is no archive, or cut short.
+        TruncatedFileError: it is not an archive, or it is truncated.
         UnsafeArchiveError: a member is encrypted, a link, an archive itself, or packed in a way other
             than deflate, its name leads out of the archive or occurs twice, or it is too large.
     """
@@ -108,7 +108,7 @@ class Archive:
             self._zip = zipfile.ZipFile(self.path)
         except zipfile.BadZipFile as error:
             raise TruncatedFileError(
-                "this is no zip archive, or it is cut short",
+                "this is not a zip archive, or it is truncated",
                 where=self.path,
                 got=str(error),
                 hint="Copy or export it again",
@@ -140,7 +140,7 @@ class Archive:
             (mode in _LINK_MODES, "a member is a link or a device, not a file"),
             (info.flag_bits & _ENCRYPTED_BITS, "a member is encrypted"),
             (name.lower().endswith(ARCHIVE_SUFFIX), "an archive within the archive"),
-            (info.compress_type not in _METHODS, "a member is packed in another way than deflate"),
+            (info.compress_type not in _METHODS, "a member is not compressed with deflate"),
             (name in self._infos, "two members have one name"),
         ):
             if wrong:

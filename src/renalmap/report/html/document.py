@@ -30,7 +30,7 @@ def report_page(contents: ReportContents) -> str:
     every connection is forbidden. Texts are escaped: no name can bring markup in.
 
     Raises:
-        GeometryMismatchError: labels and scan lie on different grids.
+        GeometryMismatchError: labels and scan are on different grids.
     """
     scan, labels, names = contents.scan, contents.labels, contents.names
     check_same_grid(scan, labels, where=None if names is None else names.labels)

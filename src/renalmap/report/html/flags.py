@@ -9,7 +9,7 @@ from typing import Final
 from renalmap.inference.quality import describe_contrast
 from renalmap.report.html.contents import ReportContents
 
-NOTHING_RAISED: Final = "No flag was raised. That is no proof that the outlines are right: look at them in the pictures below."
+NOTHING_RAISED: Final = "No flag was raised. That does not prove that the outlines are right: check them in the pictures below."
 
 
 def flags_section(contents: ReportContents) -> str:
