@@ -188,9 +188,9 @@ def test_a_series_without_uids_is_refused_and_can_be_written_as_nifti(make_bundl
 @pytest.mark.parametrize(
     ("settings", "out", "message"),
     [
-        ({"format": "dicom-seg"}, "labels.nii.gz", r"none of a dicom-seg file.*\.dcm"),
-        ({"format": "nifti"}, "seg.dcm", "none of a nifti file"),
-        ({"segmentation_type": "labelmap"}, "labels.nii.gz", "a segmentation type is a DICOM SEG's"),
+        ({"format": "dicom-seg"}, "labels.nii.gz", r"not that of a dicom-seg file.*\.dcm"),
+        ({"format": "nifti"}, "seg.dcm", "not that of a nifti file"),
+        ({"segmentation_type": "labelmap"}, "labels.nii.gz", "a segmentation type applies only to DICOM SEG"),
         ({}, "labels.mha", r"this one is unknown.*\.dcm for a DICOM SEG"),
     ],
 )

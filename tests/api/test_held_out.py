@@ -61,7 +61,7 @@ def test_a_scan_that_fails_is_named_and_not_scored(tmp_path, patients, make_bund
 
 def test_the_bundle_to_be_judged_is_named(tmp_path, patients):
     """The one that ships was trained on some of KiTS19's patients."""
-    with pytest.raises(ConfigError, match="the bundle to be judged is not named"):
+    with pytest.raises(ConfigError, match="no bundle to evaluate was given"):
         judge(patients, tmp_path / "results", SegmentRequest())
 
 

@@ -113,7 +113,7 @@ def test_a_cyst_is_a_label(kits, hu, labels):
     kits.add(51, hu, labels)
     report = inspect(kits.root)
     assert report.cases[0].cyst_ml == pytest.approx(108 * 1.68 / 1000, abs=0.01)
-    assert findings(report)["labels"] == ["note: label 3, cyst: 0.2 ml; training takes it as kidney"]
+    assert findings(report)["labels"] == ["note: label 3, cyst: 0.2 ml; training treats it as kidney"]
 
 
 def test_empty_and_half_empty_masks(kits, hu, labels, make_hu):
@@ -146,14 +146,14 @@ def test_islands_and_the_number_of_kidneys(kits, hu, labels):
     labels[:, :, 78:102] = np.where(labels[:, :, 78:102] == 1, 0, labels[:, :, 78:102])
     kits.add(51, hu, labels)
     found = look(kits)
-    assert found["islands"] == ["note: 1 island below 1 ml, 0.00 ml together"]
+    assert found["islands"] == ["note: 1 island below 1 ml, 0.00 ml in all"]
     assert found["kidneys"] == ["note: 1 component of at least 20 ml"]
 
 
 def test_labels_at_the_border(kits, hu, labels):
     labels[32:, 60:84, 26:50] = 1
     kits.add(51, hu, labels)
-    assert look(kits)["border"] == ["warning: labels reach the scan's border: head (576 voxels)"]
+    assert look(kits)["border"] == ["warning: labels reach the border of the scan: head (576 voxels)"]
 
 
 def test_labels_in_two_stretches(kits, hu):
@@ -164,7 +164,7 @@ def test_labels_in_two_stretches(kits, hu):
     kits.add(51, hu, labels)
     (finding,) = look(kits)["apart"]
     assert finding.startswith(
-        "warning: labels in separate stretches of slices: 2 to 13 (32 ml), 20 to 31"
+        "warning: labels in separate ranges of slices: 2 to 13 (32 ml), 20 to 31"
     )
 
 

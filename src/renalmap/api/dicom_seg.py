@@ -1,4 +1,4 @@
-"""Segmentations as DICOM SEG: which kidney is which, and to the file."""
+"""Segmentations as DICOM SEG: which kidney is which, and writing the file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DICOM_SEG_SUFFIX = "_seg.dcm"
 
 
 def dicom_source_of(volume: Volume, scan: Path) -> DicomSource:
-    """The series a scan was read from, fit to be referred to.
+    """The series from which a scan was read, checked so that a SEG can refer to it.
 
     Raises:
         InputError: the scan is not DICOM.
@@ -76,9 +76,8 @@ def save_dicom_seg(
 
 
 def name_structures(anatomy: Anatomy) -> LabelMap:
-    """Tell the left kidney's voxels from the right's, and their lesions'.
-
-    What has no side that can be told goes to that of most of its voxels: a segment must have one.
+    """Separate the voxels of the left kidney from the right's, and those
+of their lesions. A structure of unknown side goes to that of most of its voxels, because a segment must have one.
 
     Args:
         anatomy: of kidney, tumour and cyst.

@@ -183,7 +183,7 @@ def _read_slice(path: Path) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         raise DatasetError("a slice cannot be read", where=path, got=str(error)) from error
     if hu.ndim != 2 or hu.shape != labels.shape:
         raise DatasetError(
-            "a slice's pixels and labels do not fit",
+            "a slice's pixels and labels differ in shape",
             where=path,
             got=f"hu {hu.shape}, label {labels.shape}",
         )
@@ -201,7 +201,7 @@ def _check_labels(labels: NDArray[Any], where: str) -> None:
     found = np.array([named.min(), named.max()]) if named.size else np.zeros(1, labels.dtype)
     if not whole or not np.isin(found, list(LABEL_NAMES)).all():
         raise LabelError(
-            "a mask holds labels outside the legal set",
+            "a mask holds labels that are not allowed",
             where=where,
             got=f"{labels.dtype} from {found[0]} to {found[-1]}",
             expected=", ".join(f"{value} {name}" for value, name in LABEL_NAMES.items())
@@ -216,5 +216,5 @@ def _check_known(labels: NDArray[Any], where: Path | str | None) -> None:
             where=where,
             got=f"{UNKNOWN} (unknown) everywhere",
             expected="a region in which background, kidney and tumour are marked",
-            hint="Leave the case out with --exclude, or mark what was looked at",
+            hint="Leave the case out with --exclude, or mark the region that was examined",
         )

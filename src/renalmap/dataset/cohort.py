@@ -130,8 +130,8 @@ def _scans_in(folder: Path) -> list[CohortScan]:
             "the folder holds NIfTI files and folders of DICOM slices",
             where=folder,
             got=f"{flat[0].path.name} and {series[0].path.relative_to(folder)}/, among others",
-            expected="one kind: the ones may be conversions of the others",
-            hint="Name the files or folders themselves",
+            expected="one kind, as one may be a conversion of the other",
+            hint="Give the files or folders themselves",
         )
     return flat or series
 
@@ -144,7 +144,7 @@ def _kits_scans(folder: Path) -> list[CohortScan]:
         if image.is_file():
             scans.append(CohortScan(image, case.name))
         elif any((case / mask).is_file() for mask in KITS_MASKS):
-            problem = f"{image}: the case has a mask and no scan. `renalmap fetch` brings it"
+            problem = f"{image}: the case has a mask and no scan. `renalmap fetch` downloads it"
             scans.append(CohortScan(image, case.name, problem))
     return scans
 
@@ -180,7 +180,7 @@ def _dicom_scans(folder: Path) -> list[CohortScan]:
         if modality in {"", "CT"}:
             scans.append(CohortScan(series, "_".join(series.relative_to(folder).parts)))
         else:
-            logger.warning("%s: left out, its modality is %s and not CT", series, modality)
+            logger.warning("%s: left out, as its modality is %s, not CT", series, modality)
     return scans
 
 

@@ -258,7 +258,7 @@ def _integer(table: Path, text: str) -> int:
         return int(text)
     except ValueError as error:
         raise DatasetError(
-            "the table of cases has text where an integer belongs", where=table, got=repr(text)
+            "the table of cases has text where a whole number is needed", where=table, got=repr(text)
         ) from error
 
 

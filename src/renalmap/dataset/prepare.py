@@ -253,11 +253,11 @@ class _Run:
         free = shutil.disk_usage(self.root).free
         if needed > free:
             raise DiskSpaceError(
-                "the disk has too little room",
+                "there is too little space on the disk",
                 where=self.root,
                 got=f"{free / 1e9:.1f} GB free",
                 expected=f"about {needed / 1e9:.1f} GB for {slices} slices",
-                hint="Make room, give another --out, or use --store blosc2, which takes two thirds of npz",
+                hint="Free some space, give another --out, or use --store blosc2, which takes two thirds of npz",
             )
 
     def _warn_of_size(self, tasks: Sequence[Task[Any]]) -> None:
@@ -274,7 +274,7 @@ def _failed(failures: Mapping[str, RenalMapError], in_all: int) -> CasesFailedEr
     error = CasesFailedError(
         f"{len(failures)} of {in_all} cases failed",
         got=", ".join(sorted(failures)[:5]) + (", ..." if len(failures) > 5 else ""),
-        hint="The others are in the store. Mend these and give the same command again, or leave them out "
+        hint="The others are in the store. Fix these and run the same command again, or leave them out "
         "with --exclude",
     )
     error.failures = tuple(failures[name] for name in sorted(failures))

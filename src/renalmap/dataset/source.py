@@ -52,7 +52,7 @@ class FileState(BaseModel):
         sha256 = _hash(paths)
         now = FileState.at(paths)
         if (now.size, now.mtime_ns) != (self.size, self.mtime_ns):
-            raise InputError("a file was changed while it was in work", where=paths[0])
+            raise InputError("a file was changed while it was being processed", where=paths[0])
         return self.model_copy(update={"sha256": sha256})
 
     def describes(self, paths: Sequence[Path]) -> bool:

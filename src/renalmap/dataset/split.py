@@ -126,7 +126,7 @@ def draw_split(
     twice = sorted({patient for patient in named if named.count(patient) > 1})
     if unknown or twice:
         raise DatasetError(
-            "the lists of patients do not fit the data set",
+            "the lists of patients do not match the data set",
             got=f"unknown: {', '.join(unknown) or 'none'}; twice: {', '.join(twice) or 'none'}",
         )
     free = [patient for patient in patients if patient not in named]

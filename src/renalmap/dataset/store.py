@@ -226,7 +226,7 @@ def clear_unfinished(root: Path) -> None:
 def _check_count(case_id: str, found: int, expected: int) -> None:
     if found != expected:
         raise StoreError(
-            "a case has another number of slices than expected",
+            "a case does not have the expected number of slices",
             where=case_id,
             got=str(found),
             expected=str(expected),
@@ -289,7 +289,7 @@ class Store:
         statistics_path = root / STATISTICS_FILE
         if not statistics_path.is_file():
             raise StoreError(
-                "no prepared store, or an unfinished one",
+                "not a prepared store, or an unfinished one",
                 where=root,
                 expected=f"{STATISTICS_FILE}, which prepare writes last",
                 hint="Run `renalmap prepare` again: it continues where it stopped",

@@ -29,7 +29,7 @@ Step = Callable[[], None]
 """To be called by the work after every slice."""
 Work = Callable[[Item, Step], Result]
 
-GO_ON: Final = "Lower --jobs or --memory-gb; what is finished stays, and the same command goes on"
+GO_ON: Final = "Lower --jobs or --memory-gb; what is finished is kept, and the same command continues"
 
 _GOODBYE_S: Final = 2.0
 _SIGKILL: Final = 9  # which Windows has no name for
@@ -136,7 +136,7 @@ def _case_error(name: str, error: RenalMapError | OSError | MemoryError, hint: s
             "the disk is full",
             where=error.filename,
             got=f"while {name} was written",
-            hint="Make room; what is finished stays, and the same command goes on",
+            hint="Free some space; what is finished is kept, and the same command continues",
         ) from error
     return as_case_error(name, error)
 
@@ -250,7 +250,7 @@ class _Pool(Generic[Item, Result]):
         else:
             got = f"signal {-code}" if code < 0 else f"exit code {code}"
         return CaseError(
-            "the process at work on this case was ended", where=name, got=got, hint=self._hint
+            "the process working on this case was ended", where=name, got=got, hint=self._hint
         )
 
 

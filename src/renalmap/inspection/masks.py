@@ -1,4 +1,4 @@
-"""Checks of a mask by itself: legal labels, volumes, holes, islands, borders, stretches."""
+"""Checks of a mask by itself: allowed labels, volumes, holes, islands, borders, separate ranges."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from renalmap.labels import BACKGROUND, CYST, KIDNEY, TUMOUR
 Bools = NDArray[np.bool_]
 
 ISLAND_ML: Final = 1.0
-"""A component below this is an island: no kidney, hardly a tumour that stands apart."""
+"""A component below this is an island: not a kidney, and hardly a separate tumour."""
 
 KIDNEY_ML: Final = 20.0
-"""A component from this up may be a kidney."""
+"""A component of at least this may be a kidney."""
 
 HOLE_ML: Final = 1.0
-"""A hole from this up is a warning; below, it is mostly fat of the sinus that the label closes in."""
+"""A hole of at least this is a warning; below, it is mostly sinus fat enclosed by the label."""
 
 APART_MM: Final = 10.0
-"""Unlabelled slices between labelled ones that part a mask in two."""
+"""Unlabelled slices between labelled ones that split a mask in two."""
 
 PART_ML: Final = 5.0
-"""What a part has to hold to count as one."""
+"""What a part must contain to count as one."""
 
 _SIDES: Final = (("feet", "head"), ("front", "back"), ("right", "left"))
 _ANGLES: Final = 36
@@ -101,7 +101,7 @@ def hash_voxels(voxels: NDArray[Any]) -> str:
 
 
 def largest_diameter_mm(mask: Bools, pixel_mm: tuple[float, float]) -> float:
-    """Largest axial extent: over all slices and directions, how far a mask reaches (as RECIST measures).
+    """Largest axial extent: over all slices and directions, how far a mask extends (as RECIST measures).
 
     Args:
         mask: axes (z, y, x), not empty.
@@ -139,7 +139,7 @@ def _check_volumes(labelled: Labelled, found: CaseInspection) -> None:
         inside = numbers == largest
         found.tumour_diameter_mm = round(largest_diameter_mm(inside, labelled.spacing_mm[1:]), 1)
     if cyst > 0.0:
-        found.add("labels", "note", f"label 3, cyst: {cyst:.1f} ml; training takes it as kidney")
+        found.add("labels", "note", f"label 3, cyst: {cyst:.1f} ml; training treats it as kidney")
 
 
 def _largest_component(mask: Bools) -> tuple[NDArray[np.int64], NDArray[Any], int]:
@@ -158,7 +158,7 @@ def _check_components(labelled: Labelled, found: CaseInspection) -> None:
         found.add(
             "islands",
             "note",
-            f"{_count(islands.size, 'island')} below {ISLAND_ML:g} ml, {islands.sum():.2f} ml together",
+            f"{_count(islands.size, 'island')} below {ISLAND_ML:g} ml, {islands.sum():.2f} ml in all",
         )
     kidneys = int((sizes_ml >= KIDNEY_ML).sum())
     if kidneys != 2:
@@ -167,7 +167,7 @@ def _check_components(labelled: Labelled, found: CaseInspection) -> None:
 
 
 def _check_holes(labelled: Labelled, found: CaseInspection) -> None:
-    """Background that no path through faces joins to the outside."""
+    """Background that no path through faces connects to the outside."""
     background = np.pad(labelled.labels == BACKGROUND, 1, constant_values=True)
     numbers = cc3d.connected_components(background, connectivity=6)
     counts = np.bincount(numbers.ravel())
@@ -178,7 +178,7 @@ def _check_holes(labelled: Labelled, found: CaseInspection) -> None:
         found.add(
             "holes",
             "warning" if sizes_ml.max() >= HOLE_ML else "note",
-            f"{_count(sizes_ml.size, 'hole')} of {sizes_ml.sum():.3f} ml together, the largest {sizes_ml.max():.3f} ml",
+            f"{_count(sizes_ml.size, 'hole')} of {sizes_ml.sum():.3f} ml in all, the largest {sizes_ml.max():.3f} ml",
         )
 
 
@@ -193,22 +193,22 @@ def _check_border(labelled: Labelled, shape: tuple[int, ...], found: CaseInspect
                 area = int(np.count_nonzero(np.take(labelled.labels, index, axis)))
                 touched.append(f"{side} ({area} voxels)")
     if touched:
-        found.add("border", "warning", f"labels reach the scan's border: {', '.join(touched)}")
+        found.add("border", "warning", f"labels reach the border of the scan: {', '.join(touched)}")
 
 
 def _check_stretches(labelled: Labelled, found: CaseInspection) -> None:
-    """Labels in two stretches along z, nothing between: a second phase, or a kidney that lies apart."""
+    """Labels in two ranges along z with nothing between: a second phase, or a kidney that lies apart."""
     parts = [
         f"{first + labelled.box[0].start} to {last + labelled.box[0].start} ({ml:.0f} ml)"
         for first, last, ml in _stretches(labelled)
         if ml >= PART_ML
     ]
     if len(parts) > 1:
-        found.add("apart", "warning", f"labels in separate stretches of slices: {', '.join(parts)}")
+        found.add("apart", "warning", f"labels in separate ranges of slices: {', '.join(parts)}")
 
 
 def _stretches(labelled: Labelled) -> Iterator[tuple[int, int, float]]:
-    """First slice, last slice and volume of each stretch between gaps of `APART_MM`."""
+    """First slice, last slice and volume of each range between gaps of `APART_MM`."""
     areas = np.count_nonzero(labelled.labels, axis=(1, 2))
     slices = np.flatnonzero(areas)
     gaps = np.flatnonzero((np.diff(slices) - 1) * labelled.spacing_mm[0] >= APART_MM)

@@ -438,5 +438,5 @@ def test_a_disk_that_fills_up_ends_the_run(mirror, fetch, folder, monkeypatch):
     monkeypatch.setattr(Manifest, "record_partial", full)
     (folder / "data").mkdir(parents=True)
     (folder / "data/kits.json").write_bytes(mirror.files["/data/kits.json"])
-    with pytest.raises(DiskSpaceError, match=r"the disk is full.*goes on"):
+    with pytest.raises(DiskSpaceError, match=r"the disk is full.*continues"):
         fetch((0, 1))

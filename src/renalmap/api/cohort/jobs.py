@@ -32,7 +32,7 @@ from renalmap.progress import Progress
 
 _NOT_IN_OUTPUTS: Final = ("model", "overwrite", "names", "assume_hu", "dicom")
 _NOT_IN_LABELS: Final = ("threads", "batch_size")
-"""Fields of the request and of its options that change nothing of what is written, or are the job's."""
+"""Fields of the request and its options that do not affect what is written, or belong to the job."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Order:
             first job.
         bundle_sha256: the bundle's digest.
         run: a random name.
-        attempts: how often a scan may be begun before it counts as one that kills its workers.
+        attempts: how often a scan may be started before it counts as one that kills its workers.
         renalmap_version: of the process that gives the order.
     """
 
@@ -56,14 +56,14 @@ class Order:
 
     @classmethod
     def of(cls, request: SegmentRequest, bundle: Bundle, run: str, attempts: int = 1) -> Order:
-        """The order that a request means."""
+        """The order for a request."""
         root = (request.model or default_bundle_path()).absolute()
         beside = request.beside.absolute
         settled = replace(request, model=root, beside=beside, overwrite=True)
         return cls(settled, bundle.digest, run, attempts)
 
     def made_by(self, job: Target) -> dict[str, Any]:
-        """What a sidecar says of the maker: version, bundle, and the options that decide about outputs."""
+        """What a sidecar says about its maker: version, bundle, and the options that decide about outputs."""
         request = {**asdict(self.request), **asdict(job.dicom)}
         options = {name: value for name, value in request.items() if name not in _NOT_IN_OUTPUTS}
         options["options"] = {
@@ -81,12 +81,12 @@ State = Literal["absent", "finished", "interrupted", "other"]
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a job is before a run begins.
+    """The state of a job before a run begins.
 
     Attributes:
-        state: nothing there; complete and what the run would make; left by a killed run; something else.
+        state: nothing there; complete and as the run would make it; left by a killed run; something else.
         reason: why it is something else.
-        case: what is reported of a finished one.
+        case: the report of a finished one.
     """
 
     state: State
@@ -95,7 +95,7 @@ class Standing:
 
 
 def judge(job: Target, order: Order) -> Standing:
-    """Find out how far a job is."""
+    """Determine the state of a job."""
     present = [path for path in planned_files(job, order.request) if path.exists()]
     sidecar = read_sidecar(job.output)
     reason = "it has no sidecar that this version reads"
@@ -114,8 +114,8 @@ def run_job(
 ) -> CaseReport:
     """Segment a scan, and write its sidecar last.
 
-    A scan that fails is reported and raises nothing. One that this very run has finished, on a worker
-    that died before it could say so, is not done again.
+    A scan that fails is reported and does not raise. One that this very run has finished, on a worker
+    that died before reporting it, is not repeated.
     """
     sidecar = read_sidecar(job.output)
     if sidecar is not None and sidecar.run == order.run:
@@ -136,7 +136,7 @@ def run_job(
 
 
 def attempts_of(job: Target, order: Order) -> int:
-    """How often this run has begun a job."""
+    """How often this run has started a job."""
     marker = read_marker(job.output)
     return marker.attempt if marker is not None and marker.run == order.run else 0
 
@@ -153,8 +153,8 @@ def killer(job: Target, order: Order) -> CaseReport:
         marker_path(job.output).unlink(missing_ok=True)
     case = failed(
         job,
-        f"{job.scan}: the worker died each time the scan was in work (got {attempts} workers). "
-        "Look into the workers' logs: memory is the usual cause; --retries allows more attempts",
+        f"{job.scan}: the worker died each time it processed the scan (got {attempts} workers). "
+        "Check the workers' logs: memory is the usual cause; --retries allows more attempts",
     )
     return case.model_copy(update={"attempts": attempts})
 

@@ -32,10 +32,10 @@ def find_unfitness(order: Order, paths: tuple[Path, ...]) -> str | None:
         paths: what it must see; the last one is the folder it must be able to write into.
     """
     if __version__ != order.renalmap_version:
-        return f"it has RenalMap {__version__} and not {order.renalmap_version}"
+        return f"it has RenalMap {__version__}, not {order.renalmap_version}"
     for path in paths:
         if not path.exists():
-            return f"it does not see {path}"
+            return f"it cannot see {path}"
     if not os.access(paths[-1], os.W_OK):
         return f"it cannot write into {paths[-1]}"
     assert order.request.model is not None
@@ -45,19 +45,19 @@ def find_unfitness(order: Order, paths: tuple[Path, ...]) -> str | None:
         return str(error)
     if digest != order.bundle_sha256:
         return (
-            f"its bundle at {order.request.model} is another one "
-            f"({digest[:12]} and not {order.bundle_sha256[:12]})"
+            f"its bundle at {order.request.model} is a different one "
+            f"({digest[:12]}, not {order.bundle_sha256[:12]})"
         )
     return None
 
 
 def run_on_worker(job: Target, order: Order, threads: int) -> str:
-    """Do one scan in a worker process.
+    """Process one scan in a worker process.
 
     Args:
         job: paths absolute.
         order: the run's.
-        threads: slices in work at once where the order does not say.
+        threads: slices processed at once if the order does not say.
 
     Returns:
         The `CaseReport` as JSON.
@@ -68,18 +68,18 @@ def run_on_worker(job: Target, order: Order, threads: int) -> str:
     from distributed import get_worker  # noqa: PLC0415  (only workers are sure to have it)
 
     address = str(get_worker().address)
-    if order.run not in _fit:  # a worker that came after the run began was not asked yet
+    if order.run not in _fit:  # a worker that joined after the run began has not been checked yet
         unfit = find_unfitness(order, (job.output.parent,))
         if unfit is not None:
             raise unfit_worker(address, unfit)
         _fit.add(order.run)
     if not job.scan.exists():
         error = ClusterError(
-            "the worker does not see the scan",
+            "the worker cannot see the scan",
             where=job.scan,
             got=f"worker {address}",
-            expected="the path that the process with the command line sees",
-            hint="Put the cohort where all machines see it under the same path",
+            expected="the path as seen by the process with the command line",
+            hint="Put the cohort where all machines can see it under the same path",
         )
         return failed(job, str(error)).model_dump_json()
     options = order.request.options

@@ -44,13 +44,13 @@ def check_head(head: bytes, kind: FileKind, where: str) -> None:
         raise ContentError(
             "the server sent a Git LFS pointer in place of the file",
             where=where,
-            hint="A mirror must hold the files themselves (git lfs pull)",
+            hint="A mirror must contain the files themselves (git lfs pull)",
         )
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<!--")):
         raise ContentError(
             "the server sent a web page in place of the file",
             where=where,
-            hint="A login page, a proxy's or an error's: open the address in a browser",
+            hint="It may be a login page, a proxy's page or an error: open the address in a browser",
         )
     if kind != "table" and not head.startswith(_GZIP_MAGIC):
         raise ContentError(
@@ -142,7 +142,7 @@ class _GzipReader:
             raise DamagedContentError("the file is truncated", where=self._where)
         expected = nifti_bytes(self._header)
         if expected is None:
-            raise ContentError("the gzip file holds no NIfTI image", where=self._where)
+            raise ContentError("the gzip file does not contain a NIfTI image", where=self._where)
         if self._length < expected:
             raise DamagedContentError(
                 "the image ends before its voxels do",

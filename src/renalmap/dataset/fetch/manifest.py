@@ -94,7 +94,7 @@ class Manifest:
                 "the record of fetched files cannot be read",
                 where=path,
                 got=f"{error.error_count()} faults",
-                hint="Delete it: files that are whole are kept",
+                hint="Delete it: complete files are kept",
             ) from error
         if content.dataset != dataset:
             raise DatasetError(

@@ -31,7 +31,7 @@ from renalmap.progress import Progress
 
 Status = Literal["kept", "fetched", "refetched", "failed", "not tried"]
 
-CHECKING: Final = "checking what is there"
+CHECKING: Final = "checking existing files"
 ASKING: Final = "asking for sizes"
 FETCHING: Final = "fetching"
 
@@ -143,7 +143,7 @@ class _Work:
         size = path.stat().st_size
         if entry is not None:
             same = size == entry.size and sha256_of(path) == entry.sha256
-            note = "" if same else "it is not the file that was fetched (its SHA-256 changed)"
+            note = "" if same else "it is not the file that was fetched (its SHA-256 has changed)"
         else:  # another program's: whole is good enough
             try:
                 self._manifest.record(file.path, hash_checked(path, file.kind, file.path), size)
@@ -170,11 +170,11 @@ class _Work:
         free = shutil.disk_usage(self._run.folder).free
         if needed > free:
             raise DiskSpaceError(
-                "the disk has too little room",
+                "there is too little space on the disk",
                 where=self._run.folder,
                 got=f"{free / 1e9:.1f} GB free",
                 expected=f"{needed / 1e9:.1f} GB",
-                hint="Make room, or fetch fewer --cases",
+                hint="Free some space, or fetch fewer --cases",
             )
         self._tally.begin(FETCHING, {file.path: sizes[file] or 0 for file in files})
         for file in files:
@@ -204,7 +204,7 @@ class _Work:
                 raise DiskSpaceError(
                     "the disk is full",
                     where=self._run.folder,
-                    hint="Make room; the same command goes on where this one stopped",
+                    hint="Make room; the same command continues where this one stopped",
                 ) from error
             return replace(wanted, status="failed", error=str(error))
         return _done(wanted)

@@ -137,7 +137,7 @@ def _url(own: str | None, base: str | None, official: str, official_path: str, p
 def _check_url(url: str | None) -> None:
     if url is not None and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc):
         raise ConfigError(
-            "a mirror's address is not one", got=repr(url), expected="http://... or https://..."
+            "a mirror's address is not valid", got=repr(url), expected="http://... or https://..."
         )
 
 

@@ -226,10 +226,10 @@ class Transfer:
         if status in _TRANSIENT:
             raise _TransientError(text, wait_s=retry_after_s(response.headers.get("Retry-After", "")))
         raise NetworkError(
-            "the server does not give the file",
+            "the server does not provide the file",
             where=file.shown_url,
             got=text,
-            hint="Is the address right? See docs/fetch.md on mirrors",
+            hint="Is the address right? See docs/fetch.md for mirrors",
         )
 
     def _write(
@@ -253,7 +253,7 @@ class Transfer:
                 self._watch.moved(file.path, held, size)
                 pace.check(len(block))
         if size is not None and held != size:
-            raise _TransientError(f"{held:,} of {size:,} bytes came")
+            raise _TransientError(f"{held:,} of {size:,} bytes arrived")
 
     def _accept(self, file: RemoteFile, part: Path, target: Path) -> None:
         sha256 = hash_checked(part, file.kind, file.shown_url, self._watch.check)
@@ -261,7 +261,7 @@ class Transfer:
         promised = partial.published_sha256 if partial is not None else ""
         if promised and sha256 != promised:
             raise DamagedContentError(
-                "the file is not the one that the server promises",
+                "the file is not the one the server announced",
                 where=file.shown_url,
                 got=f"SHA-256 {sha256[:16]}",
                 expected=promised[:16],
@@ -303,7 +303,7 @@ class _Effort:
                 "the file could not be fetched" if error.reached else "the server cannot be reached",
                 where=file.shown_url,
                 got=f"{error}; it asks to wait {error.wait_s:.0f} s" if refused else str(error),
-                hint="The same command goes on where this one stopped",
+                hint="The same command continues where this one stopped",
             ) from error
         self.pause(str(error), file, error.wait_s)
 

@@ -13,7 +13,7 @@ NOTHING_RAISED: Final = "No flag was raised. That does not prove that the outlin
 
 
 def flags_section(contents: ReportContents) -> str:
-    """The flags as a list, the grave ones first; a sentence where there are none."""
+    """The flags as a list, the serious ones first; a sentence if there are none."""
     warnings, notes = list(_warnings(contents)), list(_notes(contents))
     items = [f"<li>{escape(text)}</li>" for text in warnings]
     items += [f'<li class="note">{escape(text)}</li>' for text in notes]

@@ -22,7 +22,7 @@ SliceIndex = Callable[[int], int]
 
 
 def measurement_tables(contents: ReportContents, slice_index: SliceIndex) -> str:
-    """Both tables and what explains them.
+    """Both tables and their explanations.
 
     Args:
         contents: what was measured.
