@@ -25,6 +25,15 @@ SECTIONS: Final = {
             "renalmap.measure.Diameter",
             "renalmap.measure.Point",
             "renalmap.measure.Speck",
+        ),
+    ),
+    "Anatomy": (
+        "What `Result.anatomy` holds: the label map read once, which everything else is told from.",
+        (
+            "renalmap.anatomy.Anatomy",
+            "renalmap.anatomy.Kidney",
+            "renalmap.anatomy.Lesion",
+            "renalmap.anatomy.Voxels",
             "renalmap.anatomy.Flag",
         ),
     ),

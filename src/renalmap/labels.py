@@ -26,6 +26,8 @@ LABEL_NAMES: Final[Mapping[int, str]] = MappingProxyType(
 Side = Literal["left", "right"]
 """The patient's."""
 
+LesionKind = Literal["tumour", "cyst"]
+
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
 
 REGIONS: Final[Mapping[str, frozenset[int]]] = MappingProxyType(

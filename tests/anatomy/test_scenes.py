@@ -17,8 +17,8 @@ from tests.api.series import write_series
 from tests.measure.scene import Scene
 
 from renalmap.anatomy import Anatomy
-from renalmap.api.cohort.results import write_table
 from renalmap.api.cohort.scan import CaseReport
+from renalmap.api.cohort.table import write_table
 from renalmap.api.mesh import write_meshes
 from renalmap.api.result import Result
 from renalmap.imaging import LabelMap, read_volume
@@ -26,6 +26,8 @@ from renalmap.imaging.connected import connected_parts
 from renalmap.inference.cascade import Segmentation
 from renalmap.inference.probability import RegionProbability
 from renalmap.inference.quality import assess_quality
+from renalmap.inspection import CaseInspection
+from renalmap.inspection.masks import inspect_mask
 
 SPACING_MM = (4.0, 2.5, 2.5)
 RIGHT_MM, LEFT_MM = 80.0, 240.0
@@ -308,6 +310,18 @@ def test_the_cohorts_row_tells_it(told_of, tmp_path):
         )
     assert int(row["tumours"]) == len(told.tumours)
     assert row["flags"].split(";") == (result.quality.flags or [""])
+
+
+def test_an_inspection_tells_it(told_of):
+    result, _ = told_of
+    looked_at = CaseInspection(case_id="scene", patient="scene")
+    inspect_mask(result.label_map, looked_at)
+    assert looked_at.components == len(result.anatomy.components)
+    longest_mm = result.measurements.tumours[0].longest_axial_diameter_mm
+    assert looked_at.tumour_diameter_mm == pytest.approx(longest_mm, abs=0.06)
+    total_ml = sum(by_side(expected_ml(result)[1].items()).values())
+    assert looked_at.tumour_ml == pytest.approx(total_ml, abs=0.1)
+    assert [finding.check for finding in looked_at.findings if finding.check == "border"] == []
 
 
 def test_a_page_with_measurements_takes_few_passes(tmp_path, monkeypatch):

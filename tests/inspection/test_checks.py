@@ -153,7 +153,7 @@ def test_islands_and_the_number_of_kidneys(kits, hu, labels):
 def test_labels_at_the_border(kits, hu, labels):
     labels[32:, 60:84, 26:50] = 1
     kits.add(51, hu, labels)
-    assert look(kits)["border"] == ["warning: labels reach the border of the scan: head (576 voxels)"]
+    assert look(kits)["border"] == ["warning: labels reach the scan's border: head"]
 
 
 def test_labels_in_two_stretches(kits, hu):
@@ -283,3 +283,14 @@ def test_a_colon_in_a_files_name_does_not_cut_what_is_said_of_its_values(
         f"error: the values run from 0 to {eight_bit.max()} and cannot be Hounsfield units: they look like an "
         "8-bit picture (0..255), windowed or converted"
     )
+
+
+def test_unknown_voxels_are_told_and_taken_for_background(kits, hu, labels):
+    kits.add(51, hu, np.where(np.arange(40)[:, None, None] < 4, 255, labels).astype(np.uint8))
+    kits.add(52, hu + 1, labels)
+    report = inspect(kits.root)
+    assert findings(report) == {
+        "labels": ["note: label 255, unknown: 10.0% of the voxels; training and scores leave them out"]
+    }
+    assert report.cases[0].components == report.cases[1].components == 2
+    assert report.cases[0].kidney_ml == report.cases[1].kidney_ml

@@ -327,3 +327,11 @@ def test_labels_that_fill_the_map():
     measured = measure_label_map(LabelMap(labels, make_geometry((3, 4, 5), (5.0, 10.0, 10.0))))
     assert measured.kidneys[0].parenchyma_ml == pytest.approx(30.0)
     assert measured.kidneys[0].borders == ["feet", "head", "front", "back", "right", "left"]
+
+
+def test_the_old_name_of_flags_warns_of_its_end():
+    import renalmap.measure
+
+    with pytest.warns(DeprecationWarning, match=r"renalmap\.anatomy\.Flag now; .* 0\.3\.0"):
+        old = renalmap.measure.MeasurementFlag
+    assert isinstance(Scene().measure().flags[0], old)

@@ -3,7 +3,7 @@
 from renalmap.anatomy.body import BodyTrack, track_body
 from renalmap.anatomy.flags import Flag, FlagCode, raise_flags
 from renalmap.anatomy.kidneys import SPECK_BELOW_ML, Kidney
-from renalmap.anatomy.lesions import LESION_LABELS, Lesion, LesionKind, Speck, SpeckKind
+from renalmap.anatomy.lesions import LESION_LABELS, Lesion, Speck, SpeckKind
 from renalmap.anatomy.midline import Midline, SideBasis
 from renalmap.anatomy.reading import Anatomy
 from renalmap.anatomy.voxels import Border, Voxels
@@ -18,7 +18,6 @@ __all__ = [
     "FlagCode",
     "Kidney",
     "Lesion",
-    "LesionKind",
     "Midline",
     "SideBasis",
     "Speck",

@@ -59,83 +59,65 @@ def raise_flags(anatomy: Anatomy) -> list[Flag]:
 
 
 def _kidney_flags(anatomy: Anatomy) -> _Raised:
-    kidneys = anatomy.kidneys
-    if not kidneys:
+    count = len(anatomy.kidneys)
+    if count == 0:
         yield "no_kidney_found", "no kidney was found" if anatomy.components else NOTHING_LABELLED
-    if len(kidneys) == 1:
-        side = kidneys[0].side
+    if count == 1:
+        side = anatomy.kidneys[0].side
         other = "right" if side == "left" else "left"
         known = f"only the {side} kidney was found, none on the {other}"
         yield "only_one_kidney_found", "only one kidney was found" if side is None else known
-    if len(kidneys) > 2:
-        yield (
-            "more_than_two_kidneys",
-            f"{len(kidneys)} kidneys were found: a transplant, or pieces of one far apart",
-        )
+    if count > 2:
+        text = f"{count} kidneys were found: a transplant, or pieces of one far apart"
+        yield "more_than_two_kidneys", text
 
 
 def _side_flags(anatomy: Anatomy) -> _Raised:
     if any(kidney.crosses_midline for kidney in anatomy.kidneys):
-        yield (
-            "crosses_midline",
-            "kidney tissue crosses the midline (a horseshoe kidney, or a mistake), where it is divided into left and right",
-        )
+        text = "kidney tissue crosses the midline (a horseshoe kidney, or a mistake), which parts it into left and right"
+        yield "crosses_midline", text
     for lesion in anatomy.lesions:
         if lesion.crosses_midline:
-            side = lesion.side
-            owner = f"on the {side}" if lesion.kidney is None else f"with the {side} kidney"
-            yield (
-                "lesion_crosses_midline",
-                f"{lesion.kind} {lesion.number} reaches across the midline: all of it is counted {owner}",
-            )
-    if anatomy.kidneys and anatomy.midline.basis == "field_of_view":
+            owner = f"{'on' if lesion.kidney is None else 'with'} the {lesion.side}"
+            owner += "" if lesion.kidney is None else " kidney"
+            text = f"{lesion.name} reaches across the midline: all of it is counted {owner}"
+            yield "lesion_crosses_midline", text
+    if anatomy.midline.basis != "field_of_view":
+        return
+    if any(kidney.side is None for kidney in anatomy.kidneys):
         why = "without the scan" if anatomy.scan is None else "the scan shows no body, so"
-        if any(kidney.side is None for kidney in anatomy.kidneys):
-            yield (
-                "side_uncertain",
-                f"the kidney lies near the middle of the field of view: {why} its side cannot be determined",
-            )
-        else:
-            advice = "; give the scan to make sure" if anatomy.scan is None else ""
-            yield (
-                "side_from_field_of_view",
-                f"left and right were determined by the middle of the field of view alone{advice}",
-            )
+        text = f"the kidney lies near the middle of the field of view: {why} its side cannot be told"
+        yield "side_uncertain", text
+    elif anatomy.kidneys:
+        advice = "; give the scan to make sure" if anatomy.scan is None else ""
+        text = f"left and right were told by the middle of the field of view alone{advice}"
+        yield "side_from_field_of_view", text
 
 
 def _cut_flags(anatomy: Anatomy) -> _Raised:
     for kidney in anatomy.kidneys:
+        name = "a kidney" if kidney.side is None else f"the {kidney.side} kidney"
         if borders := anatomy.borders_of(kidney):
-            name = "a kidney" if kidney.side is None else f"the {kidney.side} kidney"
-            yield (
-                "kidney_incomplete",
-                f"{name} is truncated ({_where(borders)}): its measurements are lower bounds",
-            )
+            yield "kidney_incomplete", _cut_off(name, borders)
     for lesion in anatomy.lesions:
         if lesion.borders:
-            yield (
-                "lesion_incomplete",
-                f"{lesion.kind} {lesion.number} is truncated ({_where(lesion.borders)}): its measurements are lower bounds",
-            )
+            yield "lesion_incomplete", _cut_off(lesion.name, lesion.borders)
+
+
+def _cut_off(name: str, borders: Sequence[Border]) -> str:
+    where = ", ".join(_BORDER_NAMES.get(border, f"{border} edge") for border in borders)
+    return f"{name} is cut off ({where}): its measures are lower bounds"
 
 
 def _other_flags(anatomy: Anatomy) -> _Raised:
     for lesion in anatomy.lesions:
         if lesion.kidney is None and anatomy.kidneys:
-            yield "lesion_without_kidney", f"{lesion.kind} {lesion.number} is not near any kidney"
+            yield "lesion_without_kidney", f"{lesion.name} is near no kidney"
     pitch_mm = anatomy.label_map.geometry.spacing_mm[0]
     if pitch_mm > THICK_SLICES_MM:
-        yield (
-            "thick_slices",
-            f"slices are {pitch_mm:.1f} mm apart: small lesions and lengths across slices are measured only coarsely",
-        )
+        text = f"slices are {pitch_mm:.1f} mm apart: small lesions and lengths across slices are coarse"
+        yield "thick_slices", text
     if anatomy.specks:
         total_ml = anatomy.ml([speck.voxels for speck in anatomy.specks])
-        yield (
-            "specks_left_out",
-            f"{len(anatomy.specks)} specks below {SPECK_BELOW_ML:g} ml ({total_ml:.3f} ml in all) are not included in any measurement",
-        )
-
-
-def _where(borders: Sequence[Border]) -> str:
-    return ", ".join(_BORDER_NAMES.get(border, f"{border} edge") for border in borders)
+        number = f"{len(anatomy.specks)} specks below {SPECK_BELOW_ML:g} ml"
+        yield "specks_left_out", f"{number} ({total_ml:.3f} ml in all) are in no measure"

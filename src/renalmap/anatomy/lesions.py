@@ -10,9 +10,8 @@ from renalmap.anatomy.kidneys import SPECK_BELOW_ML, Kidney, gap_mm
 from renalmap.anatomy.midline import Midline
 from renalmap.anatomy.voxels import Border, Voxels, borders_of, find_components
 from renalmap.imaging import LabelMap
-from renalmap.labels import CYST, TUMOUR, Side
+from renalmap.labels import CYST, TUMOUR, LesionKind, Side
 
-LesionKind = Literal["tumour", "cyst"]
 SpeckKind = Literal["kidney", "tumour", "cyst"]
 LESION_LABELS: Final[dict[LesionKind, int]] = {"tumour": TUMOUR, "cyst": CYST}
 
@@ -43,6 +42,11 @@ class Lesion:
     side: Side | None
     crosses_midline: bool
     borders: list[Border]
+
+    @property
+    def name(self) -> str:
+        """As "tumour 1"."""
+        return f"{self.kind} {self.number}"
 
 
 @dataclass(frozen=True, eq=False)

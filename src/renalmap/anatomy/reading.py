@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 
 from renalmap.anatomy.body import BodyTrack, track_body
 from renalmap.anatomy.kidneys import SPECK_BELOW_ML, Kidney, assemble_kidneys
-from renalmap.anatomy.lesions import Lesion, LesionKind, Speck, find_lesions
+from renalmap.anatomy.lesions import Lesion, Speck, find_lesions
 from renalmap.anatomy.midline import Midline, locate_midline
 from renalmap.anatomy.voxels import Border, Voxels, find_components, in_order, joined
-from renalmap.errors import GeometryMismatchError, LabelError
-from renalmap.imaging import LabelMap, Volume
-from renalmap.labels import CYST, KIDNEY, LABEL_NAMES, TUMOUR
-
-GRID_TOLERANCE_MM: Final = 0.1
-"""Headers round; voxels that lie this near to each other are the same."""
+from renalmap.errors import LabelError
+from renalmap.imaging import LabelMap, Volume, check_same_grid
+from renalmap.labels import CYST, KIDNEY, LABEL_NAMES, TUMOUR, LesionKind
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +59,9 @@ class Anatomy:
             LabelError: the map holds a value that is not a label.
             GeometryMismatchError: the scan lies on another grid.
         """
-        _check(label_map, scan)
+        _check_labels(label_map)
+        if scan is not None:
+            check_same_grid(scan, label_map, where=label_map.name)
         if body is None and scan is not None:
             body = track_body(scan)
         geometry = label_map.geometry
@@ -120,7 +118,7 @@ class Anatomy:
         return self.ml([one.voxels for one in self.lesions_of(kidney) if one.kind == kind])
 
 
-def _check(label_map: LabelMap, scan: Volume | None) -> None:
+def _check_labels(label_map: LabelMap) -> None:
     if int(label_map.labels.max(initial=0)) > max(LABEL_NAMES):
         strange = [value for value in np.unique(label_map.labels).tolist() if value not in LABEL_NAMES]
         raise LabelError(
@@ -130,17 +128,3 @@ def _check(label_map: LabelMap, scan: Volume | None) -> None:
             expected="0 background, 1 kidney, 2 tumour, 3 cyst",
             hint="Give a label map of kidneys, not the scan or another organ's map",
         )
-    if scan is not None and not scan.geometry.matches(
-        label_map.geometry, tolerance_mm=GRID_TOLERANCE_MM
-    ):
-        raise GeometryMismatchError(
-            "the scan and the label map are on different grids",
-            where=label_map.name,
-            got=f"a scan of shape {scan.geometry.shape}, spacing {_spacing(scan)} mm",
-            expected=f"shape {label_map.geometry.shape}, spacing {_spacing(label_map)} mm, the same place",
-            hint="Give the scan on which the labels were drawn",
-        )
-
-
-def _spacing(image: Volume | LabelMap) -> str:
-    return " x ".join(f"{value:.3g}" for value in image.geometry.spacing_mm)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from renalmap import __version__
-from renalmap.anatomy import LESION_LABELS, Anatomy, Lesion, Speck, SpeckKind, Voxels
+from renalmap.anatomy import Anatomy, Lesion, Speck, SpeckKind, Voxels
 from renalmap.errors import InputError
 from renalmap.imaging import LabelMap, Volume
 from renalmap.imaging.dicom_seg.codes import STRUCTURES
@@ -20,7 +20,7 @@ from renalmap.imaging.dicom_seg.writing import (
     write_dicom_seg,
 )
 from renalmap.imaging.nifti import is_nifti_name
-from renalmap.labels import KIDNEY, Side
+from renalmap.labels import LABEL_NAMES, Side
 
 if TYPE_CHECKING:
     from renalmap.imaging.dicom_files.source import DicomSource
@@ -87,19 +87,18 @@ of their lesions. A structure of unknown side goes to that of most of its voxels
     """
     label_map = anatomy.label_map
     named = np.zeros_like(label_map.labels)
-    numbers = {(structure.label, structure.side): structure.number for structure in STRUCTURES}
-    labels: dict[SpeckKind, int] = {"kidney": KIDNEY, **LESION_LABELS}
+    numbers = {(LABEL_NAMES[each.label], each.side): each.number for each in STRUCTURES}
 
-    def mark(voxels: Voxels, label: int, side: Side | None) -> None:
-        number = numbers[label, side or voxels.side(anatomy.midline.track)]
+    def mark(voxels: Voxels, kind: SpeckKind, side: Side | None) -> None:
+        number = numbers[kind, side or voxels.side(anatomy.midline.track)]
         named[voxels.box.slices][voxels.inside] = number
 
     for kidney in anatomy.kidneys:
         for tissue in kidney.own:
-            mark(tissue, KIDNEY, kidney.side)
+            mark(tissue, "kidney", kidney.side)
     others: list[Lesion | Speck] = [*anatomy.lesions, *anatomy.specks]
     for one in others:
-        mark(one.voxels, labels[one.kind], one.side)
+        mark(one.voxels, one.kind, one.side)
     return LabelMap(named, label_map.geometry, label_map.name)
 
 

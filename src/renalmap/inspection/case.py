@@ -40,10 +40,10 @@ def inspect_case(
     found = CaseInspection.of(case)
     volume, mask = _read_scan(case, found), _read_case_mask(case, found)
     _check_grid(volume, mask, found)
-    labelled = None if mask is None else inspect_mask(mask, found)
+    anatomy = None if mask is None else inspect_mask(mask, found)
     if volume is not None:
         fits = mask is not None and mask.geometry.shape == volume.geometry.shape
-        inspect_scan(volume, labelled if fits else None, found)
+        inspect_scan(volume, anatomy if fits else None, found)
     if record is not None:
         _check_record(record, found)
     found.findings.extend(known_issues(case.case_id, edition))

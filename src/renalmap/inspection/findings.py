@@ -83,7 +83,7 @@ class CaseInspection(BaseModel):
         labelled_slices: first and last slice with a label, from 0 at the feet.
         components: 26-connected components of everything labelled.
         holes_ml: background that is enclosed in 3D.
-        tumour_diameter_mm: largest axial extent of the tumours' largest component.
+        tumour_diameter_mm: longest axial diameter of the largest tumour, as it is measured.
         image_sha256: of the canonical voxels and their shape: two files with the same voxels agree.
         mask_sha256: of the canonical labels; None for an empty mask.
     """

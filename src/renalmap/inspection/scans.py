@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.anatomy import Anatomy
 from renalmap.dataset.survey import PLAUSIBLE_HU
 from renalmap.imaging import Volume, doubt_hounsfield
 from renalmap.inspection.findings import CaseInspection, IntensityRange
-from renalmap.inspection.masks import Labelled, hash_voxels
+from renalmap.inspection.masks import hash_voxels
 from renalmap.inspection.phases import SecondPhase, find_second_phase, silhouette
-from renalmap.labels import KIDNEY
 
 KIDNEY_HU: Final = (-20.0, 400.0)
 """Median of a kidney: 14 to 40 without contrast agent, below 300 at its brightest; fat has -100."""
@@ -24,17 +24,17 @@ _INT16: Final = np.iinfo(np.int16)
 _PERCENTILES: Final = (0.01, 0.5, 0.99)
 
 
-def inspect_scan(volume: Volume, labelled: Labelled | None, found: CaseInspection) -> None:
+def inspect_scan(volume: Volume, anatomy: Anatomy | None, found: CaseInspection) -> None:
     """Check a scan and note measures and findings.
 
     Args:
         volume: the scan.
-        labelled: the labelled box of a mask on the same grid; None without.
+        anatomy: of a mask on the same grid; None without.
         found: the case's inspection, which is added to.
     """
     found.image_sha256 = hash_voxels(volume.hu)
     silhouettes, levels, extremes_hu = _walk(volume)
-    found.intensity = _intensity(levels, extremes_hu, _kidney_median_hu(volume, labelled))
+    found.intensity = _intensity(levels, extremes_hu, _kidney_median_hu(volume, anatomy))
     _check_intensity(volume, found)
     phase = find_second_phase(silhouettes, volume.geometry.spacing_mm[0])
     if phase is not None:
@@ -72,11 +72,11 @@ def _intensity(
     )
 
 
-def _kidney_median_hu(volume: Volume, labelled: Labelled | None) -> float | None:
-    if labelled is None:
+def _kidney_median_hu(volume: Volume, anatomy: Anatomy | None) -> float | None:
+    if anatomy is None or not anatomy.kidneys:
         return None
-    kidney: NDArray[Any] = volume.hu[labelled.box][labelled.labels == KIDNEY]
-    return float(np.median(kidney)) if kidney.size else None
+    own = [tissue for kidney in anatomy.kidneys for tissue in kidney.own]
+    return float(np.median(np.concatenate([volume.hu[one.box.slices][one.inside] for one in own])))
 
 
 def _check_intensity(volume: Volume, found: CaseInspection) -> None:

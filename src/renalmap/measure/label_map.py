@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from renalmap.anatomy import SPECK_BELOW_ML, Anatomy, Kidney, Lesion, Voxels, raise_flags
 from renalmap.imaging import LabelMap, Volume
-from renalmap.imaging.volume import Geometry
 from renalmap.measure.diameters import Chord
 from renalmap.measure.exophytic import exophytic_share
 from renalmap.measure.lines import axial_lines, centroid_mm, longest_line
-from renalmap.measure.place import Placer
-from renalmap.measure.results import (
+from renalmap.measure.measurements import (
     KidneyMeasurement,
     LesionMeasurement,
     Measurements,
@@ -23,6 +20,7 @@ from renalmap.measure.results import (
     SizeClass,
     Speck,
 )
+from renalmap.measure.place import Placer
 
 SIZE_LIMITS_MM: Final[tuple[tuple[float, SizeClass], ...]] = (
     (40.0, "up to 4 cm"),
@@ -55,7 +53,7 @@ def measure_label_map(label_map: LabelMap, volume: Volume | None = None) -> Meas
 def measure_anatomy(anatomy: Anatomy) -> Measurements:
     """Measure kidneys and lesions of a label map that has already been read; otherwise as `measure_label_map`."""
     geometry, scan = anatomy.label_map.geometry, anatomy.scan
-    tape = _Tape(geometry, scan, Placer(geometry))
+    place = Placer(geometry)
     return Measurements(
         name=anatomy.label_map.name,
         shape_zyx=geometry.shape,
@@ -63,13 +61,13 @@ def measure_anatomy(anatomy: Anatomy) -> Measurements:
         side_basis=anatomy.midline.basis,
         with_scan=scan is not None,
         flags=raise_flags(anatomy),
-        kidneys=[_measure_kidney(kidney, anatomy, tape) for kidney in anatomy.kidneys],
-        lesions=[_measure_lesion(one, anatomy.kidney_of(one), tape) for one in anatomy.lesions],
+        kidneys=[_measure_kidney(kidney, anatomy, place) for kidney in anatomy.kidneys],
+        lesions=[_measure_lesion(one, anatomy, place) for one in anatomy.lesions],
         specks=[
             Speck(
                 kind=speck.kind,
                 volume_ml=round(speck.voxels.size * geometry.voxel_ml, 5),
-                centroid=tape.place.point(centroid_mm([speck.voxels], geometry.spacing_mm)),
+                centroid=place.point(centroid_mm([speck.voxels], geometry.spacing_mm)),
             )
             for speck in anatomy.specks
         ],
@@ -77,25 +75,18 @@ def measure_anatomy(anatomy: Anatomy) -> Measurements:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Tape:
-    """What measuring needs."""
-
-    geometry: Geometry
-    scan: Volume | None
-    place: Placer
-
-    def hu(self, parts: Sequence[Voxels]) -> tuple[float | None, float | None]:
-        """Mean and standard deviation over all voxels of some parts."""
-        if self.scan is None:
-            return None, None
-        values = np.concatenate([self.scan.hu[part.box.slices][part.inside] for part in parts])
-        mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
-        return round(float(mean), 1), round(float(deviation), 1)
+def _hu(scan: Volume | None, parts: Sequence[Voxels]) -> dict[str, float | None]:
+    """Mean and standard deviation over all voxels of some parts."""
+    if scan is None:
+        return {"mean_hu": None, "sd_hu": None}
+    values = np.concatenate([scan.hu[part.box.slices][part.inside] for part in parts])
+    mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    return {"mean_hu": round(float(mean), 1), "sd_hu": round(float(deviation), 1)}
 
 
-def _measure_lesion(lesion: Lesion, kidney: Kidney | None, tape: _Tape) -> LesionMeasurement:
-    voxels, spacing_mm = lesion.voxels, tape.geometry.spacing_mm
+def _measure_lesion(lesion: Lesion, anatomy: Anatomy, place: Placer) -> LesionMeasurement:
+    voxels, kidney = lesion.voxels, anatomy.kidney_of(lesion)
+    spacing_mm = anatomy.label_map.geometry.spacing_mm
     lines = axial_lines(voxels, spacing_mm)
     height_mm = lines.slice * spacing_mm[0]
     centroid = centroid_mm([voxels], spacing_mm)
@@ -104,8 +95,7 @@ def _measure_lesion(lesion: Lesion, kidney: Kidney | None, tape: _Tape) -> Lesio
         lines.longest.length_mm > in_space.length_mm
     ):  # of a flat lesion, whose borders are placed differently
         in_space = Chord(np.insert(lines.longest.ends, 0, height_mm, axis=1))
-    mean_hu, sd_hu = tape.hu([voxels])
-    # The outline of a truncated kidney is not known.
+    # Where the scan cuts a kidney off, its outline is not known.
     whole = None if kidney is None or kidney.borders else kidney.body
     fraction = None if whole is None else _polar_fraction(lesion, whole)
     longest_mm = round(lines.longest.length_mm, 2)
@@ -114,20 +104,19 @@ def _measure_lesion(lesion: Lesion, kidney: Kidney | None, tape: _Tape) -> Lesio
         kind=lesion.kind,
         kidney=None if kidney is None else kidney.number,
         side=lesion.side,
-        volume_ml=round(voxels.size * tape.geometry.voxel_ml, _ML_DIGITS),
+        volume_ml=round(anatomy.ml([voxels]), _ML_DIGITS),
         longest_axial_diameter_mm=longest_mm,
         short_axis_mm=round(lines.short.length_mm, 2),
         slice=lines.slice,
         largest_3d_diameter_mm=round(in_space.length_mm, 2),
-        longest_axial_diameter=tape.place.diameter(lines.longest, height_mm),
-        short_axis=tape.place.diameter(lines.short, height_mm),
-        largest_3d_diameter=tape.place.diameter(in_space),
-        centroid=tape.place.point(centroid),
+        longest_axial_diameter=place.diameter(lines.longest, height_mm),
+        short_axis=place.diameter(lines.short, height_mm),
+        largest_3d_diameter=place.diameter(in_space),
+        centroid=place.point(centroid),
         polar_position=None if fraction is None else _third(fraction),
         polar_fraction=None if fraction is None else round(fraction, 3),
         exophytic_share=None if whole is None else round(exophytic_share(voxels, whole, spacing_mm), 3),
-        mean_hu=mean_hu,
-        sd_hu=sd_hu,
+        **_hu(anatomy.scan, [voxels]),
         size_class=size_class(longest_mm) if lesion.kind == "tumour" else None,
         crosses_midline=lesion.crosses_midline,
         borders=lesion.borders,
@@ -151,9 +140,9 @@ def size_class(diameter_mm: float) -> SizeClass:
     return next(name for limit_mm, name in SIZE_LIMITS_MM if diameter_mm <= limit_mm)
 
 
-def _measure_kidney(kidney: Kidney, anatomy: Anatomy, tape: _Tape) -> KidneyMeasurement:
-    length = longest_line(kidney.body, tape.geometry.spacing_mm)
-    mean_hu, sd_hu = tape.hu(kidney.own)
+def _measure_kidney(kidney: Kidney, anatomy: Anatomy, place: Placer) -> KidneyMeasurement:
+    spacing_mm = anatomy.label_map.geometry.spacing_mm
+    length = longest_line(kidney.body, spacing_mm)
     borders = anatomy.borders_of(kidney)
     return KidneyMeasurement(
         id=kidney.number,
@@ -162,10 +151,9 @@ def _measure_kidney(kidney: Kidney, anatomy: Anatomy, tape: _Tape) -> KidneyMeas
         tumour_ml=round(anatomy.lesions_ml(kidney, "tumour"), _ML_DIGITS),
         cyst_ml=round(anatomy.lesions_ml(kidney, "cyst"), _ML_DIGITS),
         length_mm=round(length.length_mm, 2),
-        length=tape.place.diameter(length),
-        centroid=tape.place.point(centroid_mm(kidney.own, tape.geometry.spacing_mm)),
-        mean_hu=mean_hu,
-        sd_hu=sd_hu,
+        length=place.diameter(length),
+        centroid=place.point(centroid_mm(kidney.own, spacing_mm)),
+        **_hu(anatomy.scan, kidney.own),
         pieces=len(kidney.pieces),
         lesions=[lesion.number for lesion in anatomy.lesions_of(kidney)],
         crosses_midline=kidney.crosses_midline,

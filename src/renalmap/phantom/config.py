@@ -9,10 +9,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from renalmap.imaging.volume import LabelMap, Volume
+from renalmap.labels import LesionKind, Side
 
 Phase = Literal["arterial", "portal", "unenhanced"]
-Side = Literal["left", "right"]
-LesionKind = Literal["tumour", "cyst"]
 
 _OPPOSITES: Final = ({"L", "R"}, {"P", "A"}, {"I", "S"})
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from renalmap.labels import KIDNEY
+from renalmap.labels import KIDNEY, Side
 from renalmap.phantom.canvas import View
-from renalmap.phantom.config import Side
 from renalmap.phantom.shapes import (
     Ellipsoid,
     Field,

@@ -66,7 +66,7 @@ def find_structures(anatomy: Anatomy) -> Structures:
         if kept:
             found.append(Structure(_name(kidney), KIDNEY, joined(kept)))
     found += [
-        Structure(f"{lesion.kind}_{lesion.number}", LESION_LABELS[lesion.kind], lesion.voxels)
+        Structure(lesion.name.replace(" ", "_"), LESION_LABELS[lesion.kind], lesion.voxels)
         for lesion in anatomy.lesions
     ]
     return Structures(tuple(found), len(left_out), anatomy.ml(left_out))

@@ -165,9 +165,9 @@ def _smooth_field(
     for axis, step_mm in enumerate(spacing_mm):
         parts = min(_FINEST_PARTS, max(1, round(step_mm / min(spacing_mm))))
         sigma_mm = max(_SIGMA_VOXELS * step_mm, _SIGMA_OF_LARGEST * max(spacing_mm))
-        weights = _gaussian(sigma_mm * parts / step_mm)
+        weights = gaussian(sigma_mm * parts / step_mm)
         margin = len(weights) // 2 // parts + 2
-        field = _convolve(_refine(_pad(field, axis, margin), axis, parts), axis, weights)
+        field = convolve(_refine(_pad(field, axis, margin), axis, parts), axis, weights)
         matrix[axis, axis], matrix[axis, 3] = 1.0 / parts, -float(margin)
     return field, matrix
 
@@ -193,15 +193,16 @@ def _refine(field: FloatArray, axis: int, parts: int) -> FloatArray:
     return stacked.reshape(shape)
 
 
-def _gaussian(sigma: float) -> FloatArray:
+def gaussian(sigma: float) -> FloatArray:
+    """Weights of sum 1, an odd number of them."""
     reach = max(1, int(np.ceil(_REACH_SIGMAS * sigma)))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     normal: FloatArray = (weights / weights.sum()).astype(np.float32)
     return normal
 
 
-def _convolve(field: FloatArray, axis: int, weights: FloatArray) -> FloatArray:
-    """Convolution along an axis; the field is 0 beyond its border."""
+def convolve(field: FloatArray, axis: int, weights: FloatArray) -> FloatArray:
+    """Convolution with symmetric weights along an axis; the field is 0 beyond its border."""
     moved: NDArray[Any] = np.moveaxis(field, axis, 0)
     result = np.zeros_like(moved)
     reach = len(weights) // 2

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.imaging.connected import find_box
 from renalmap.imaging.volume import LabelMap
 from renalmap.labels import BACKGROUND, TUMOUR
 from renalmap.report.palette import KIDNEY_COLOUR, TUMOUR_COLOUR
+from renalmap.report.surfaces import convolve, gaussian
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,10 +67,10 @@ def draw_solids(labels: LabelMap, *, height_px: int) -> dict[From, Image]:
         RGB pictures on a dark ground: seen from the front the patient's right is on the left, from behind
         it is on the right. Empty where nothing is labelled.
     """
-    box = _labelled_box(labels)
+    box = find_box(labels.labels)
     if box is None:
         return {}
-    cut, spacing_mm = np.pad(labels.labels[box], 1), labels.geometry.spacing_mm
+    cut, spacing_mm = np.pad(labels.labels[box.slices], 1), labels.geometry.spacing_mm
     cube_mm = _cube_mm(cut.shape, spacing_mm)
     sigma_mm = max(_SMOOTHING_MM, _SMOOTHING_PER_SPACING * max(spacing_mm))
     smooth = [
@@ -83,17 +85,6 @@ def draw_solids(labels: LabelMap, *, height_px: int) -> dict[From, Image]:
         seen_from: _paint(_look(whole, cube_mm), _look(tumour, cube_mm), height_px)
         for seen_from, (whole, tumour) in views
     }
-
-
-def _labelled_box(labels: LabelMap) -> tuple[slice, slice, slice] | None:
-    region = labels.labels != BACKGROUND
-    ranges = []
-    for axis in range(3):
-        found = np.flatnonzero(region.any(axis=tuple(other for other in range(3) if other != axis)))
-        if found.size == 0:
-            return None
-        ranges.append(slice(int(found[0]), int(found[-1]) + 1))
-    return ranges[0], ranges[1], ranges[2]
 
 
 def _cube_mm(shape: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> float:
@@ -122,19 +113,8 @@ def _to_cubes(
 
 def _smooth(field: FloatArray, sigma: float) -> FloatArray:
     """Gaussian smoothing; the field is 0 about its borders."""
-    reach = max(1, int(np.ceil(2.5 * sigma)))
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    weights /= weights.sum()
     for axis in range(3):
-        moved = np.moveaxis(field, axis, 0)
-        result = np.zeros_like(moved)
-        for shift, weight in zip(range(-reach, reach + 1), weights.astype(np.float32), strict=True):
-            to, of = (
-                slice(max(0, -shift), len(moved) - max(0, shift)),
-                slice(max(0, shift), len(moved) + min(0, shift)),
-            )
-            result[to] += weight * moved[of]
-        field = np.moveaxis(result, 0, axis)
+        field = convolve(field, axis, gaussian(sigma))
     return field
 
 

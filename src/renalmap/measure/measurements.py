@@ -6,8 +6,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from renalmap.anatomy import Border, Flag, LesionKind, SideBasis, SpeckKind
-from renalmap.labels import Side
+from renalmap.anatomy import Border, Flag, SideBasis, SpeckKind
+from renalmap.labels import LesionKind, Side
 
 PolarPosition = Literal["upper", "middle", "lower"]
 

@@ -1,0 +1,200 @@
+"""One scan of a cohort, from marker to sidecar: the same in this process and on a worker."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from renalmap import __version__
+from renalmap.api.cohort.scan import CaseReport, Loaded, segment_scan
+from renalmap.api.cohort.sidecar import (
+    Marker,
+    Sidecar,
+    as_json,
+    find_difference,
+    hash_outputs,
+    marker_path,
+    read_marker,
+    read_sidecar,
+    scan_files,
+    write_marker,
+    write_sidecar,
+)
+from renalmap.api.outputs import Target, planned_files
+from renalmap.api.request import SegmentRequest
+from renalmap.bundle import Bundle, default_bundle_path
+from renalmap.dataset.source import FileState
+from renalmap.errors import describe_failure
+from renalmap.progress import Progress
+
+_NOT_IN_OUTPUTS: Final = ("model", "overwrite", "names", "assume_hu", "dicom")
+_NOT_IN_LABELS: Final = ("threads", "batch_size")
+"""Fields of the request and of its options that change nothing of what is written, or are the target's."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What all targets of a run share. It is sent to workers, so its paths are absolute.
+
+    Attributes:
+        request: with the bundle's folder, and leave to replace outputs: which ones is decided before the
+            first target.
+        bundle_sha256: the bundle's digest.
+        run: a random name.
+        attempts: how often a scan may be begun before it counts as one that kills its workers.
+        renalmap_version: of the process that was given the command.
+    """
+
+    request: SegmentRequest
+    bundle_sha256: str
+    run: str
+    attempts: int = 1
+    renalmap_version: str = __version__
+
+    @classmethod
+    def of(cls, request: SegmentRequest, bundle: Bundle, run: str, attempts: int = 1) -> RunSettings:
+        """The settings that a request means."""
+        root = (request.model or default_bundle_path()).absolute()
+        beside = request.beside.absolute
+        settled = replace(request, model=root, beside=beside, overwrite=True)
+        return cls(settled, bundle.digest, run, attempts)
+
+    def made_by(self, target: Target) -> dict[str, Any]:
+        """What a sidecar says of the maker: version, bundle, and the options that decide about outputs."""
+        request = {**asdict(self.request), **asdict(target.dicom)}
+        options = {name: value for name, value in request.items() if name not in _NOT_IN_OUTPUTS}
+        options["options"] = {
+            name: value for name, value in options["options"].items() if name not in _NOT_IN_LABELS
+        }
+        return {
+            "renalmap_version": self.renalmap_version,
+            "bundle_sha256": self.bundle_sha256,
+            "options": as_json(options),
+        }
+
+
+State = Literal["absent", "finished", "interrupted", "other"]
+
+
+@dataclass(frozen=True)
+class TargetState:
+    """How far a target is before a run begins.
+
+    Attributes:
+        state: nothing there; complete and as the run would make it; left by a killed run; something else.
+        reason: why it is something else.
+        case: the report of a finished one.
+    """
+
+    state: State
+    reason: str = ""
+    case: CaseReport | None = None
+
+
+def find_state(target: Target, settings: RunSettings) -> TargetState:
+    """Find out how far a target is."""
+    present = [path for path in planned_files(target, settings.request) if path.exists()]
+    sidecar = read_sidecar(target.output)
+    reason = "it has no sidecar that this version reads"
+    if sidecar is not None and present:
+        reason = find_difference(sidecar, settings.made_by(target), target.scan, target.output) or ""
+        if not reason:
+            case = _case_of(sidecar, target).model_copy(update={"skipped": True})
+            return TargetState("finished", case=case)
+    if read_marker(target.output) is not None:
+        return TargetState("interrupted")
+    return TargetState("other", reason) if present else TargetState("absent")
+
+
+def segment_target(
+    target: Target, settings: RunSettings, loaded: Loaded, progress: Progress = lambda *_: None
+) -> CaseReport:
+    """Segment a scan, and write its sidecar last.
+
+    A scan that fails is reported and does not raise. One that this very run has finished, on a worker
+    that died before reporting it, is not repeated.
+    """
+    sidecar = read_sidecar(target.output)
+    if sidecar is not None and sidecar.run == settings.run:
+        return _case_of(sidecar, target)
+    attempt = attempts_of(target, settings) + 1
+    if attempt > settings.attempts:
+        return killer(target, settings)
+    before = _times_of(target, settings)
+    try:
+        marker = Marker(run=settings.run, attempt=attempt, host=platform.node(), pid=os.getpid())
+        write_marker(marker, target.output)
+        return _segment(target, settings, loaded, attempt, progress)
+    except Exception as error:  # noqa: BLE001 -- whatever broke one scan, the others are to be done
+        if _times_of(target, settings) == before:
+            marker_path(target.output).unlink(missing_ok=True)
+        told = {"attempts": attempt, **loaded.told}
+        return failed(target, describe_failure(target.scan, error)).model_copy(update=told)
+
+
+def attempts_of(target: Target, settings: RunSettings) -> int:
+    """How often this run has begun a target."""
+    marker = read_marker(target.output)
+    return marker.attempt if marker is not None and marker.run == settings.run else 0
+
+
+def failed(target: Target, error: str) -> CaseReport:
+    """The report of a scan that failed."""
+    return CaseReport(name=target.name, scan=str(target.scan), status="failed", error=error)
+
+
+def killer(target: Target, settings: RunSettings) -> CaseReport:
+    """The report of a scan whose workers died each time; its marker goes."""
+    attempts = attempts_of(target, settings)
+    if not any(_times_of(target, settings)):
+        marker_path(target.output).unlink(missing_ok=True)
+    case = failed(
+        target,
+        f"{target.scan}: the worker died each time the scan was in work (got {attempts} workers). "
+        "Look into the workers' logs: memory is the usual cause; --retries allows more attempts",
+    )
+    return case.model_copy(update={"attempts": attempts})
+
+
+def _segment(
+    target: Target, settings: RunSettings, loaded: Loaded, attempt: int, progress: Progress
+) -> CaseReport:
+    source = FileState.at(scan_files(target.scan)) if target.scan.exists() else None
+    case = segment_scan(lambda: loaded, target, settings.request, progress)
+    case = case.model_copy(update={"attempts": attempt})
+    assert source is not None  # reading has refused a scan that is not there
+    sidecar = Sidecar(
+        run=settings.run,
+        source=source.hashed(scan_files(target.scan)),
+        outputs=hash_outputs(case.files, target.output),
+        report=case.model_dump(mode="json"),
+        **settings.made_by(target),
+    )
+    write_sidecar(sidecar, target.output)
+    marker_path(target.output).unlink(missing_ok=True)
+    return case
+
+
+def _case_of(sidecar: Sidecar, target: Target) -> CaseReport:
+    """What a sidecar reports; its paths are those of now, wherever the folder was then."""
+    case = CaseReport.model_validate(sidecar.report)
+    maps = {
+        region: target.output.with_name(Path(path).name)
+        for region, path in case.probability_maps.items()
+    }
+    now = {
+        "name": target.name,
+        "scan": str(target.scan),
+        "output": str(target.output),
+        "probability_maps": {region: str(path) for region, path in maps.items()},
+    }
+    return case.model_copy(update=now)
+
+
+def _times_of(target: Target, settings: RunSettings) -> list[int]:
+    """When each of a target's files was written; 0 for one that is not there."""
+    files = planned_files(target, settings.request)
+    return [path.stat().st_mtime_ns if path.exists() else 0 for path in files]
