@@ -190,7 +190,11 @@ def test_a_series_without_uids_is_refused_and_can_be_written_as_nifti(make_bundl
     [
         ({"format": "dicom-seg"}, "labels.nii.gz", r"not that of a dicom-seg file.*\.dcm"),
         ({"format": "nifti"}, "seg.dcm", "not that of a nifti file"),
-        ({"segmentation_type": "labelmap"}, "labels.nii.gz", "a segmentation type applies only to DICOM SEG"),
+        (
+            {"segmentation_type": "labelmap"},
+            "labels.nii.gz",
+            "a segmentation type applies only to DICOM SEG",
+        ),
         ({}, "labels.mha", r"this one is unknown.*\.dcm for a DICOM SEG"),
     ],
 )

@@ -84,7 +84,7 @@ def test_the_report_says_what_was_found(tmp_path, scan, tiny, labels):
     assert case.output == str(tmp_path / "out.nii.gz")
     assert list(case.seconds) == ["read", "stage1", "postprocess", "stage2", "quality", "write"]
     assert case.warnings == [
-        f"{scan}: the left kidney is cut off (last slice): its measures are lower bounds"
+        f"{scan}: the left kidney is truncated (last slice): its measurements are lower bounds"
     ]
 
 

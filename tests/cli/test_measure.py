@@ -123,7 +123,7 @@ def test_bad_inputs_end_with_2_and_one_clear_line(cli, labels, label_map, write_
     folder.mkdir()
     for arguments, text in (
         ((label_map, "--scan", other), "the scan and the label map are on different grids"),
-        ((strange,), "unknown labels (got uint8 from 0 to 10"),
+        ((strange,), "labels that are not allowed (got uint8 from 0 to 10"),
         ((empty,), "the label map is empty"),
         ((tmp_path / "none.nii.gz",), "nothing to measure"),
         ((folder,), "the folder holds no label map"),

@@ -171,7 +171,7 @@ def test_each_broken_case_is_one_error_and_the_rest_is_done(cli, mixed, tmp_path
         lines,
         (
             "case_00001/segmentation.nii.gz: a mask without imaging",
-            "case_00003/segmentation.nii.gz: a mask holds unknown labels (got uint8 from 0 to 7",
+            "case_00003/segmentation.nii.gz: a mask holds labels that are not allowed (got uint8 from 0 to 7",
             "error: case_00005: image and mask are on different grids",
             "case_00006/imaging.nii.gz: the file is truncated or damaged",
             "error: 4 of 7 cases failed (got case_00001, case_00003, case_00005, case_00006)",

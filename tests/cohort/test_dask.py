@@ -227,15 +227,15 @@ def test_a_worker_that_cannot_serve_the_run_is_refused_with_the_reason(tmp_path,
         return caught.value.got
 
     digest = settings.bundle_sha256[:12]
-    assert f"is another one ({digest} and not 000000000000)" in refusal(
+    assert f"is a different one ({digest}, not 000000000000)" in refusal(
         replace(settings, bundle_sha256="0" * 64), job
     )
     assert "it has RenalMap" in refusal(replace(settings, renalmap_version="9.9"), job)
     missing = tmp_path / "not" / "mounted"
     elsewhere = replace(settings, request=replace(settings.request, model=missing))
     assert f"{missing}: the bundle does not exist" in refusal(elsewhere, job)
-    assert refusal(settings, replace(job, output=missing / "a.nii.gz")) == f"it does not see {missing}"
-    assert refusal(settings, replace(job, scan=missing)) == f"it does not see {missing}"
+    assert refusal(settings, replace(job, output=missing / "a.nii.gz")) == f"it cannot see {missing}"
+    assert refusal(settings, replace(job, scan=missing)) == f"it cannot see {missing}"
 
     # A single scan that the worker does not see does not stop the others.
     cases: list[CaseReport] = []

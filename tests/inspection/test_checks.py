@@ -153,7 +153,7 @@ def test_islands_and_the_number_of_kidneys(kits, hu, labels):
 def test_labels_at_the_border(kits, hu, labels):
     labels[32:, 60:84, 26:50] = 1
     kits.add(51, hu, labels)
-    assert look(kits)["border"] == ["warning: labels reach the scan's border: head"]
+    assert look(kits)["border"] == ["warning: labels reach the border of the scan: head"]
 
 
 def test_labels_in_two_stretches(kits, hu):
@@ -163,9 +163,7 @@ def test_labels_in_two_stretches(kits, hu):
     labels[3, 60, 30] = 2
     kits.add(51, hu, labels)
     (finding,) = look(kits)["apart"]
-    assert finding.startswith(
-        "warning: labels in separate ranges of slices: 2 to 13 (32 ml), 20 to 31"
-    )
+    assert finding.startswith("warning: labels in separate ranges of slices: 2 to 13 (32 ml), 20 to 31")
 
 
 def test_a_tumour_of_another_size_than_reported(kits, hu, labels):

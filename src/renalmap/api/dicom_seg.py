@@ -76,8 +76,9 @@ def save_dicom_seg(
 
 
 def name_structures(anatomy: Anatomy) -> LabelMap:
-    """Separate the voxels of the left kidney from the right's, and those
-of their lesions. A structure of unknown side goes to that of most of its voxels, because a segment must have one.
+    """Separate the voxels of the left kidney from the right's, and those of their lesions.
+
+    A structure of unknown side goes to that of most of its voxels, because a segment must have one.
 
     Args:
         anatomy: of kidney, tumour and cyst.

@@ -177,7 +177,9 @@ def prepare(
     try:
         _draw_figures(prepared.store, out)
     except MissingDependencyError as error:
-        logger.warning("The store is complete, but its figures were not drawn: %s, and prepare again", error)
+        logger.warning(
+            "The store is complete, but its figures were not drawn: %s, and prepare again", error
+        )
     record.duration_s = round(time.perf_counter() - start, 1)
     record.write(out / "run.json")
     return _report(prepared, workload)

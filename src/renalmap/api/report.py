@@ -22,8 +22,9 @@ def report(
     anonymize: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Write the report on an existing label map. Contrast phase
-and units are assessed on the scan; confidences need the networks, so there are none.
+    """Write the report on an existing label map.
+
+    Contrast phase and units are assessed on the scan; confidences need the networks, so there are none.
 
     Args:
         segmentation: 0 background, 1 kidney, 2 tumour, 3 cyst.

@@ -221,7 +221,7 @@ class _Run:
             done = sum(target.name in self.cases for target in targets)
             again = "the same command" if self.how.always_resumes else "--resume"
             self.listener.announce(
-                f"Stopped: {done} of {len(targets)} scans are finished and kept; {again} goes on from there"
+                f"Stopped: {done} of {len(targets)} scans are finished and kept; {again} continues from there"
             )
             raise
         for target in targets:  # of workers that died
@@ -260,9 +260,7 @@ def _refusal(refused: Sequence[tuple[Target, TargetState]], how: CohortRequest) 
     elif how.resume:
         hint = "--resume --overwrite redoes these and keeps the others; or give another --out"
     else:
-        hint = (
-            "--resume keeps those that are complete, --overwrite redoes all; or give another --out"
-        )
+        hint = "--resume keeps those that are complete, --overwrite redoes all; or give another --out"
     return OutputExistsError(
         "there are outputs that this run would not make" if how.resume else "outputs exist",
         where=refused[0][0].output.parent,

@@ -59,8 +59,10 @@ def test(
     scoring: Scoring = Scoring(),
     listener: Listener = Listener(),
 ) -> HeldOutReport:
-    """Segment and score the patients that a split sets aside. Complete
-results made with the same bundle and options are kept. If one fails, the others go on. The listener is warned if the bundle's networks may have seen these patients.
+    """Segment and score the patients that a split sets aside.
+
+    Complete results made with the same bundle and options are kept. If one fails, the others go on. The
+    listener is warned if the bundle's networks may have seen these patients.
 
     Args:
         patients: whom.
@@ -120,7 +122,9 @@ def _find_cases(store: Store, patients: HeldOut) -> list[Case]:
     unfit = [case.case_id for case in cases if case.mask is None or case.image is None]
     if slices or unfit:
         raise DatasetError(
-            "single slices are not a scan that can be segmented" if slices else "cases lack a scan or a mask",
+            "single slices are not a scan that can be segmented"
+            if slices
+            else "cases lack a scan or a mask",
             where=dataset,
             got=", ".join((slices or unfit)[:5]),
             expected="a scan and a mask of each",

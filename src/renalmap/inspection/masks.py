@@ -112,7 +112,7 @@ def _check_components(anatomy: Anatomy, found: CaseInspection) -> None:
         found.add(
             "islands",
             "note",
-            f"{_count(len(islands_ml), 'island')} below {ISLAND_ML:g} ml, {sum(islands_ml):.2f} ml together",
+            f"{_count(len(islands_ml), 'island')} below {ISLAND_ML:g} ml, {sum(islands_ml):.2f} ml in all",
         )
     kidneys = sum(ml >= KIDNEY_ML for ml in sizes_ml)
     if kidneys != 2:

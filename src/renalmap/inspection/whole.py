@@ -32,7 +32,9 @@ def _check_missing(cases: Sequence[CaseInspection]) -> list[Finding]:
         if case.image is None and len(without_image) < len(cases):
             case.add("missing", "error", "the image is missing")
         if case.mask is None:
-            case.add("missing", "note", "there is no mask: the case cannot be used for training or scored")
+            case.add(
+                "missing", "note", "there is no mask: the case cannot be used for training or scored"
+            )
     if cases and len(without_image) == len(cases):
         text = "no case has imaging: only masks were inspected"
         return [Finding(check="missing", severity="note", text=text)]

@@ -95,7 +95,7 @@ def _measure_lesion(lesion: Lesion, anatomy: Anatomy, place: Placer) -> LesionMe
         lines.longest.length_mm > in_space.length_mm
     ):  # of a flat lesion, whose borders are placed differently
         in_space = Chord(np.insert(lines.longest.ends, 0, height_mm, axis=1))
-    # Where the scan cuts a kidney off, its outline is not known.
+    # The outline of a truncated kidney is not known.
     whole = None if kidney is None or kidney.borders else kidney.body
     fraction = None if whole is None else _polar_fraction(lesion, whole)
     longest_mm = round(lines.longest.length_mm, 2)

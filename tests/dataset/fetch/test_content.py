@@ -65,8 +65,8 @@ def test_an_image_without_its_last_voxels_is_damaged_though_gzip_is_content(tmp_
         (b"", "not a gzip file"),
         (b"plain text", "not a gzip file"),
         (gzip.decompress(WHOLE), "not a gzip file"),
-        (gzip.compress(mirror.HTML * 10, mtime=0), "no NIfTI image"),
-        (gzip.compress(b"short", mtime=0), "no NIfTI image"),
+        (gzip.compress(mirror.HTML * 10, mtime=0), "does not contain a NIfTI image"),
+        (gzip.compress(b"short", mtime=0), "does not contain a NIfTI image"),
     ],
 )
 def test_what_is_not_the_file_is_named(tmp_path, content, message):

@@ -47,8 +47,8 @@ def run_on_cluster(
         targets: paths absolute; at least one.
         settings: its attempts are the request's retries and one.
         request: checked.
-        on_case: called with every case as it is done.
-        announce: called with what a user should know of the cluster.
+        on_case: called with every case when it is done.
+        announce: called with what a user should know about the cluster.
 
     Raises:
         ClusterError: the scheduler cannot be reached or went away, there are no workers, or one cannot
@@ -67,7 +67,7 @@ def run_on_cluster(
 
 
 def _check_workers(client: Any, settings: RunSettings, first: Target) -> None:
-    """Ask all workers there are before the first scan; those that come later are asked by their first."""
+    """Check all workers before the first scan; those that come later are checked by their first scan."""
     try:
         answers = client.run(find_unfitness, settings, (first.scan, first.output.parent))
     except Exception as error:  # no RenalMap there, or one without this module
@@ -181,7 +181,7 @@ class _Driver:
         elif self.given_up[target.name] < self.settings.attempts:
             self.waiting.append(target)
         else:
-            text = f"{target.scan}: workers died before the scan was begun ({error})"
+            text = f"{target.scan}: workers died before the scan was started ({error})"
             self.on_case(failed(target, text))
 
 

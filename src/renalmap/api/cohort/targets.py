@@ -153,8 +153,8 @@ def killer(target: Target, settings: RunSettings) -> CaseReport:
         marker_path(target.output).unlink(missing_ok=True)
     case = failed(
         target,
-        f"{target.scan}: the worker died each time the scan was in work (got {attempts} workers). "
-        "Look into the workers' logs: memory is the usual cause; --retries allows more attempts",
+        f"{target.scan}: the worker died each time it processed the scan (got {attempts} workers). "
+        "Check the workers' logs: memory is the usual cause; --retries allows more attempts",
     )
     return case.model_copy(update={"attempts": attempts})
 

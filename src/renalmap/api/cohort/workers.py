@@ -75,7 +75,7 @@ def run_on_worker(target: Target, settings: RunSettings, threads: int) -> str:
         _fit.add(settings.run)
     if not target.scan.exists():
         error = ClusterError(
-            "the worker does not see the scan",
+            "the worker cannot see the scan",
             where=target.scan,
             got=f"worker {address}",
             expected="the path as seen by the process with the command line",
