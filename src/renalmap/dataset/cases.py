@@ -1,4 +1,4 @@
-"""Cases to train on, and their pixels. What lies where on disk is for `renalmap.dataset.layouts`."""
+"""Cases to train on, and their pixels. `renalmap.dataset.layouts` knows where files are on disk."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class CasePixels:
 
     Attributes:
         shape: (rows, columns) of its slices.
-        spacing_mm: voxel spacing (z, y, x); None where the slices do not tell it.
+        spacing_mm: voxel spacing (z, y, x); None if the slices do not give it.
         z_indices: the slices there are, ascending.
         slices: yields (z, HU, labels) in that order, arrays of `shape`; labels 0, 1, 2 and `UNKNOWN`.
-        cysts: whether the mask of a scan marks cysts, which are kidney here.
+        cysts: whether the mask of a scan marks cysts, which count as kidney here.
     """
 
     shape: tuple[int, int]
@@ -75,7 +75,7 @@ def find_cases(root: Path, *, whole: bool = True) -> tuple[Case, ...]:
 
 
 def read_case_geometry(case: Case) -> Geometry:
-    """Where the voxels of a case's scan lie, from its headers alone.
+    """The position of a scan's voxels, from its headers alone.
 
     Raises:
         NoImagesError: there is a mask and no imaging.
@@ -87,7 +87,7 @@ def read_case_geometry(case: Case) -> Geometry:
 
 
 def open_case(case: Case) -> CasePixels:
-    """Read a case to train on. Cysts, where a mask marks them, become kidney, as KiTS19 has them.
+    """Read a case to train on. Cysts marked in a mask become kidney, as in KiTS19.
 
     Raises:
         GeometryMismatchError: image and mask are on different grids.

@@ -64,7 +64,7 @@ class CaseScore:
 
 @dataclass(frozen=True)
 class _RegionScore:
-    """Scores of one region of one case; None where surfaces were not asked for."""
+    """Scores of one region of one case; None if surfaces were not requested."""
 
     dice: float
     hd95_mm: float | None
@@ -90,7 +90,7 @@ def evaluate_case(
     Raises:
         GeometryMismatchError: the two are on different grids.
         LabelError: one of them holds a value above 2, such as KiTS21's cyst: see `score_kits23`.
-        MissingDependencyError: `surface` was asked for and `surface-distance` is not installed.
+        MissingDependencyError: `surface` was requested and `surface-distance` is not installed.
     """
     prediction, reference = comparable(prediction, reference, highest=TUMOUR)
     kidney = _score_region(prediction, reference, "kidney", surface=surface)
@@ -137,7 +137,7 @@ def _score_region(
 def comparable(prediction: LabelMap, reference: LabelMap, *, highest: int) -> tuple[LabelMap, LabelMap]:
     """Two label maps as they are to be compared: background wherever the reference is unknown.
 
-    A surface that the unknown region cuts is cut in both, so that the cut counts as agreement.
+    A surface cut by the unknown region is cut in both, so that the cut counts as agreement.
 
     Args:
         prediction: a label map.

@@ -1,8 +1,7 @@
-"""What proves that a file is what its name says, and whole.
+"""What proves that a file is what its name says, and complete.
 
 A gzip file carries a CRC and a length for each of its members, a NIfTI header the size of the voxels; together
-they find every cut and nearly every wrong bit. `gzip.open` would do, but for a hash of the compressed bytes in the
-same pass, and for ending soon when the user interrupts.
+they detect every truncation and nearly every wrong bit. `gzip.open` would do, except that the compressed bytes are hashed in the same pass, and the work must end soon when the user interrupts.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from renalmap.dataset.fetch.sources import FileKind
 from renalmap.errors import ContentError, DamagedContentError
 
 HEAD_BYTES: Final = 64
-"""How much of a file tells its kind."""
+"""How much of a file shows its kind."""
 
 _READ_BYTES: Final = 16 * 1024  # of zeros, deflated a thousandfold, 16 MB in memory
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -29,7 +28,7 @@ _NIFTI_HEADER_BYTES: Final = 540
 
 
 def check_head(head: bytes, kind: FileKind, where: str) -> None:
-    """Refuse what cannot be the file, from its first bytes.
+    """Refuse what cannot be the file, judging by its first bytes.
 
     Args:
         head: the first `HEAD_BYTES` bytes, or all there are.
@@ -61,7 +60,7 @@ def check_head(head: bytes, kind: FileKind, where: str) -> None:
 def hash_checked(
     path: Path, kind: FileKind, where: str, go_on: Callable[[int], None] = lambda _: None
 ) -> str:
-    """Read a file once: check that it is whole, and hash it.
+    """Read a file once: check that it is complete, and hash it.
 
     Args:
         path: the file, under whatever name.

@@ -1,8 +1,8 @@
-"""Where the KiTS data sets lie, and under which names.
+"""Where the KiTS data sets are, and under which names.
 
 The masks and the table of cases are in the challenges' repositories on GitHub, the imaging of all three in
-one data set on Hugging Face (neheller/kits19, `starter_code/get_imaging_v2.py`). `docs/fetch.md` tells what of
-this was looked up and when.
+one data set on Hugging Face (neheller/kits19, `starter_code/get_imaging_v2.py`). `docs/fetch.md` says which of
+this was looked up, and where.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ IMAGING_PATH: Final = "data/{case}/imaging.nii.gz"
 
 @dataclass(frozen=True)
 class Source:
-    """A data set's places.
+    """The addresses of a data set.
 
     Attributes:
         masks: base URL of the masks and the table.
@@ -89,7 +89,7 @@ class RemoteFile:
         path: where it goes in the data set's folder, with `/`.
         url: where it comes from.
         kind: what it must turn out to be.
-        case: whose it is; empty for the table.
+        case: the case it belongs to; empty for the table.
     """
 
     path: str
