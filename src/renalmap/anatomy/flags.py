@@ -1,4 +1,4 @@
-"""What a reader of an anatomy should know first, each in a sentence: the one vocabulary of flags."""
+"""What a reader of an anatomy should know first, one sentence each: the one vocabulary of flags."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ FlagCode = Literal[
     "thick_slices",
     "specks_left_out",
 ]
-"""The first is the quality report's, which looks at the scan; all others are raised here."""
+"""The first belongs to the quality report, which looks at the scan; all others are raised here."""
 
 NOTES: Final = frozenset({"specks_left_out", "side_from_field_of_view"})
-"""Flags that are worth a note, and no warning."""
+"""Flags that deserve a note, not a warning."""
 
 NOTHING_LABELLED: Final = "no kidney was found: nothing is labelled in this scan"
 THICK_SLICES_MM: Final = 5.0
@@ -48,12 +48,12 @@ class Flag(BaseModel):
 
     @property
     def is_note(self) -> bool:
-        """Whether it is worth a note, and no warning."""
+        """Whether it deserves a note, not a warning."""
         return self.code in NOTES
 
 
 def raise_flags(anatomy: Anatomy) -> list[Flag]:
-    """The flags of an anatomy, the gravest first."""
+    """The flags of an anatomy, the most serious first."""
     kinds = (_kidney_flags, _side_flags, _cut_flags, _other_flags)
     return [Flag(code=code, text=text) for raised in kinds for code, text in raised(anatomy)]
 

@@ -1,4 +1,4 @@
-"""Fill a canonical array piece by piece, so that a scan is in memory once and in its smallest type."""
+"""Fill a canonical array piece by piece, so that a scan is in memory only once, in its smallest type."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class HounsfieldDoubt:
         )
 
     def warning(self, scan: Path | str) -> str:
-        """What the user is told, and how to go on; the scan goes by the name that the caller gives it."""
+        """What the user is told, and what to do; the scan is named as the caller wishes."""
         return f"{scan}: {self}. Do not trust the result; give the original CT"
 
 

@@ -1,4 +1,4 @@
-"""Reading NIfTI files, streamed plane by plane so that no second copy of a scan is ever in memory."""
+"""Reading NIfTI files, streamed plane by plane so that there is never a second copy of a scan in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing NIfTI files on the grid a scan came from: same bytes for the same voxels, whole or not at all."""
+"""Writing NIfTI files on the grid a scan came from: the same bytes for the same voxels, completely or not at all."""
 
 from __future__ import annotations
 

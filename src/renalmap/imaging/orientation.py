@@ -15,7 +15,7 @@ MAX_SHEAR_DEGREES: Final = 0.5
 """Axes may miss a right angle by this much: rounding in headers, not a gantry tilt."""
 
 MAX_OBLIQUE_DEGREES: Final = 30.0
-"""A stored axis may lean this far from its body axis: a patient lying askew, still axial slices."""
+"""A stored axis may lean this far from its body axis: a patient lying obliquely; the slices are still axial."""
 
 LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From DICOM's and ITK's world to NIfTI's, and back: it is its own inverse."""

@@ -1,4 +1,4 @@
-"""The one way in: a path, whatever it is, to a canonical volume or label map."""
+"""The single entry point: from a path of any kind to a canonical volume or label map."""
 
 from __future__ import annotations
 

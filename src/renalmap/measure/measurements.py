@@ -51,8 +51,8 @@ class LesionMeasurement(_Model):
     Attributes:
         id: from 1, largest first.
         kind: tumour (label 2) or cyst (label 3).
-        kidney: `id` of the kidney it belongs to; None if no kidney is near it. side:
-        the patient's; None if it cannot be determined.
+        kidney: `id` of the kidney it belongs to; None if no kidney is near it.
+        side: the patient's; None if it cannot be determined.
         longest_axial_diameter_mm: in the axial slice where it is longest.
         short_axis_mm: the longest perpendicular line in the same section.
         slice: that slice, in the canonical grid from the feet.

@@ -28,12 +28,12 @@ _NEARLY: Final = 0.9
 
 @dataclass(frozen=True)
 class DicomChoice:
-    """What to take of a path that holds more than one volume.
+    """What to take from a path that holds more than one volume.
 
     Attributes:
         series: a SeriesInstanceUID, or a SeriesNumber; None leaves it to the rules.
         acquisition: an AcquisitionNumber; None if there is but one.
-        resample: correct a gantry tilt or a varying slice distance instead of refusing it.
+        resample: correct a tilted gantry or uneven slice spacing instead of refusing it.
     """
 
     series: str | None = None
@@ -63,10 +63,10 @@ class Chosen:
 def choose(catalogue: Catalogue, choice: DicomChoice) -> Chosen:
     """Find the one volume to segment.
 
-    Among axial CT series that are no scouts or reformats: originals before derived ones, then
+    Among axial CT series that are not scouts or reformats: originals before derived ones, then
     soft-tissue kernels before unknown ones before sharp ones, then most slices. Series of several
-    studies, and series alike in all of this, have to be chosen by hand. Several acquisitions are one
-    volume if the stretches of the body that they cover do not overlap (some scanners count up with each
+    studies, and series equal in all of this, have to be chosen by hand. Several acquisitions are one
+    volume if the parts of the body that they cover do not overlap (some scanners count up with each
     turn of the tube); otherwise one must be named.
 
     Raises:
@@ -88,7 +88,7 @@ def _choose_series(catalogue: Catalogue, choice: DicomChoice) -> tuple[Series, s
         return _named_series(catalogue, choice.series), "requested with --series", None
     candidates = [each for each in catalogue.series if each.why_not is None]
     if not candidates:
-        # What is wrong with the only slices there are, the stack's own checks say best.
+        # The stack's own checks explain best what is wrong with the only slices there are.
         candidates = [each for each in catalogue.series if each.slices]
         candidates = [each for each in candidates if each.why_not != REFORMAT][:1] * (
             len(candidates) == 1
@@ -96,7 +96,7 @@ def _choose_series(catalogue: Catalogue, choice: DicomChoice) -> tuple[Series, s
     if not candidates:
         raise _nothing(catalogue)
     if choice.acquisition is not None:
-        # A number that only some series have tells them apart.
+        # A number that only some series have distinguishes them.
         having = [each for each in candidates if _has(each, choice.acquisition)]
         candidates = having or candidates
     if len(candidates) == 1:
@@ -112,7 +112,7 @@ def _choose_series(catalogue: Catalogue, choice: DicomChoice) -> tuple[Series, s
 
 
 def _nothing(catalogue: Catalogue) -> InputError:
-    """What is there instead of a series to segment."""
+    """What was found instead of a series to segment."""
     reasons = {reason for each in catalogue.series for reason in each.skipped}
     if reasons == {COLOUR}:
         return ColourImageError(

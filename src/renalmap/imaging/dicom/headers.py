@@ -1,4 +1,4 @@
-"""What DICOM files say of their slices, pixels aside: single-frame and enhanced multi-frame CT."""
+"""What DICOM files say about their slices, apart from pixels: single-frame and enhanced multi-frame CT."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class SkippedImage:
 
 @dataclass(frozen=True)
 class Headers:
-    """What a set of files holds.
+    """What a set of files contains.
 
     Attributes:
         slices: CT slices with a place in the patient, in the order of the files.
@@ -161,10 +161,10 @@ class Headers:
 
 
 def read_headers(files: Iterable[DicomFile]) -> Headers:
-    """Read the headers of files, whatever they are.
+    """Read the headers of files of any kind.
 
     Raises:
-        TruncatedFileError: a DICOM file is damaged so early that it says nothing of itself.
+        TruncatedFileError: a DICOM file is damaged so early that it says nothing about itself.
         UnsafeArchiveError: a deflated file unpacks to more than a scan can.
     """
     slices: list[SliceHeader] = []
@@ -220,7 +220,7 @@ def _read_tags(file: DicomFile) -> Dataset | None:
     from pydicom.errors import InvalidDicomError  # noqa: PLC0415
 
     with file.open() as stream, warnings.catch_warnings():
-        # What pydicom finds odd about a header that can be used does not concern the user.
+        # The user need not know what pydicom finds odd about a usable header.
         warnings.simplefilter("ignore")
         check_deflated(stream, str(file))
         try:

@@ -26,7 +26,7 @@ COLOUR: Final = "in colour"
 
 
 def why_no_ct_image(dataset: Any) -> str | None:
-    """Why a DICOM object holds no CT image, from its top-level tags; None if it does.
+    """Why a DICOM object does not contain a CT image, from its top-level tags; None if it does.
 
     Objects whose SOP class and modality were stripped are given the benefit of the doubt.
     """
@@ -84,7 +84,7 @@ _DESCRIBED: Final = re.compile(
 def kernel_kind(kernel: str, description: str = "") -> Kernel:
     """Whether a reconstruction kernel is meant for soft tissue.
 
-    By makers' naming: GE's words; Siemens's and UIH's number, which grows with sharpness (B30f, Br40d,
+    By the manufacturers' naming: GE's words; Siemens's and UIH's number, which grows with sharpness (B30f, Br40d,
     Bl57); Canon's FC series; Philips's letters.
 
     Args:

@@ -29,7 +29,7 @@ def decode_slices(slices: Sequence[SliceHeader]) -> Iterator[tuple[int, NDArray[
 
     Raises:
         DimensionError: a slice has another size than its header says.
-        UnreadableImageError: the compression has no decoder here.
+        UnreadableImageError: there is no decoder for the compression.
         TruncatedFileError: the pixels are damaged.
     """
     of_file: dict[DicomFile, list[int]] = {}
@@ -67,7 +67,7 @@ def _decode(file: DicomFile, frames: Sequence[int | None]) -> Iterator[NDArray[A
 
 
 def _check_ends(dataset: Dataset) -> None:
-    """Refuse a cut JPEG-LS stream, which its decoder takes half a minute to give up."""
+    """Refuse a truncated JPEG-LS stream, on which its decoder takes half a minute to give up."""
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     if syntax in _JPEG_LS and not dataset.PixelData.rstrip(b"\0").endswith(_END_OF_IMAGE):
         raise ValueError("the compressed image has no end")

@@ -1,4 +1,4 @@
-"""Slices into a stack: sorted by their place in the patient, and what is wrong with their distances."""
+"""Slices into a stack: sorted by position in the patient, and what is wrong with their spacing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from renalmap.imaging.orientation import MAX_OBLIQUE_DEGREES, MAX_SHEAR_DEGREES
 _GAP_TOLERANCE: Final = 0.2
 """Gaps may differ from their median by this fraction: rounded headers do, a missing slice is off by 1."""
 _DRIFT_TOLERANCE: Final = 0.25
-"""So far, in median gaps, may a slice lie from where equal gaps would put it."""
+"""How far, in median gaps, a slice may lie from where equal gaps would put it."""
 _FEW_GAPS: Final = 0.2
 """Up to this share of gaps that are multiples of the others, slices are missing; beyond, gaps vary."""
 _SAME_PLACE_MM: Final = 1e-3
@@ -75,7 +75,7 @@ class Stack:
 
     @cached_property
     def tilt_degrees(self) -> float:
-        """Angle between `up` and the way from slice to slice: what the gantry was tilted."""
+        """Angle between `up` and the direction from slice to slice: the tilt of the gantry."""
         way = self.positions_mm[-1] - self.positions_mm[0]
         along = float(way @ self.up)
         across = float(np.linalg.norm(way - along * self.up))
@@ -105,7 +105,7 @@ class Stack:
 
     @property
     def is_regular(self) -> bool:
-        """Whether it is a right-angled grid with one slice distance."""
+        """Whether it is a right-angled grid with even slice spacing."""
         return self.is_even and not self.is_tilted
 
     def describe_irregularity(self) -> str:
@@ -158,7 +158,7 @@ class Stack:
 
 
 def build_stack(slices: Sequence[SliceHeader], where: Path) -> Stack:
-    """Sort slices by their place.
+    """Sort slices by their position.
 
     Raises:
         MixedSeriesError: they differ in size, spacing, direction or frame of reference, two lie at one

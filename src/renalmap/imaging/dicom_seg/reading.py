@@ -36,7 +36,7 @@ _STORAGE: Final = frozenset({_SEG_STORAGE, _LABELMAP_STORAGE})
 _PAINTED: Final = (KIDNEY, CYST, TUMOUR)
 """Where segments overlap, the later of these wins: others' kidneys include their tumours."""
 _MOST_SLICES: Final = 10_000
-"""A file of a few kilobytes must not ask for a grid of any size."""
+"""A file of a few kilobytes must not request a grid of arbitrary size."""
 _OFF_STEP: Final = 0.2
 _SAME_ANGLE: Final = 1e-3
 
@@ -68,7 +68,7 @@ class _Frame:
 def read_dicom_seg(path: Path) -> LabelMap:
     """Read kidneys, tumours and cysts from a DICOM SEG of type BINARY or LABELMAP.
 
-    Segments are told by their SNOMED CT codes, whatever their side: kidneys (64033007); masses, neoplasms
+    Segments are recognised by their SNOMED CT codes, whatever their side: kidneys (64033007); masses, neoplasms
     and lesions; cysts. Segments of other things, and lesions of other organs, are left out and logged.
 
     Args:

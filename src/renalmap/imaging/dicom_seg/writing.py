@@ -1,4 +1,4 @@
-"""Writing a DICOM SEG: structures on a canonical grid to the slices their scan was stored as.
+"""Writing a DICOM SEG: from structures on a canonical grid to the stored slices of their scan.
 
 Every pixel of every source slice is looked up by where it lies in the patient. No axis is flipped
 anywhere: orientations follow from ImagePositionPatient and ImageOrientationPatient alone.
@@ -63,14 +63,14 @@ def build_dicom_seg(
     algorithm: SegAlgorithm,
     segmentation_type: SegmentationType = "binary",
 ) -> Dataset:
-    """Make a DICOM SEG (PS3.3 A.51) out of structures, for the series they were found on.
+    """Make a DICOM SEG (PS3.3 A.51) out of structures, for the series on which they were found.
 
     Args:
         structures: numbers of `STRUCTURES`, 0 elsewhere; axes (z, y, x).
         source: that series.
         algorithm: named in every segment.
-        segmentation_type: `binary`: one bit a pixel, uncompressed, a frame for each structure and each
-            slice with any of it. `labelmap`: the newer Label Map Segmentation (DICOM 2024), one byte a
+        segmentation_type: `binary`: one bit per pixel, uncompressed, a frame for each structure and each
+            slice with any of it. `labelmap`: the newer Label Map Segmentation (DICOM 2024), one byte per
             pixel, RLE, a frame for each slice.
 
     Returns:
@@ -124,7 +124,7 @@ def build_dicom_seg(
 
 
 def write_dicom_seg(dataset: Dataset, path: Path, *, overwrite: bool = False) -> None:
-    """Write a DICOM SEG, whole or not at all.
+    """Write a DICOM SEG, completely or not at all.
 
     Raises:
         OutputExistsError: the file exists.
