@@ -336,5 +336,5 @@ def test_the_report_survives_json():
 def test_the_cascades_notes_are_told():
     case = both_kidneys()
     report = case.assess()
-    noted = report.model_copy(update={"notes": ["three kidney-sized components: all stay"]})
-    assert case.told(noted) == ["three kidney-sized components: all stay"]
+    noted = report.model_copy(update={"notes": ["three kidney-sized components: all are kept"]})
+    assert case.told(noted) == ["three kidney-sized components: all are kept"]

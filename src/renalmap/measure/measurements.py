@@ -98,7 +98,7 @@ class KidneyMeasurement(_Model):
 
     Attributes:
         id: from 1; left before right, largest first.
-        side: the patient's; None where it cannot be told.
+        side: the patient's; None if it cannot be determined.
         parenchyma_ml: the kidney's own tissue (label 1), without tumours and cysts.
         tumour_ml, cyst_ml: of its lesions, specks left out.
         length_mm: longest line through the kidney's own tissue in any direction.

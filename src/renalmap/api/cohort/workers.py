@@ -57,7 +57,7 @@ def run_on_worker(target: Target, settings: RunSettings, threads: int) -> str:
     Args:
         target: paths absolute.
         settings: the run's.
-        threads: slices in work at once where the settings do not say.
+        threads: slices processed at once if the settings do not say.
 
     Returns:
         The `CaseReport` as JSON.

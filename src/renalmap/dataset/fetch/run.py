@@ -81,7 +81,7 @@ def fetch_files(
     run, complete files are kept, and the next run continues with partial ones.
 
     Args:
-        files: the first is the table; if that cannot be had, nothing is tried.
+        files: the first is the table; if that cannot be fetched, nothing else is tried.
         run: where to, and how.
         progress: called often, from several threads, never at once.
 
