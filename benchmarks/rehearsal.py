@@ -5,7 +5,7 @@
     python -m benchmarks.rehearsal --show benchmarks/results/rehearsal.json
 
 Every stage is a process of its own, measured with its children: time, memory, disk. A stage that is done is
-not done again: interrupted, the same command goes on. `--fresh` starts over, but for the phantoms.
+not done again: interrupted, the same command continues. `--fresh` starts over, but for the phantoms.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The bundle: the deliverable model folder, verified by hash whenever it is opened.
+"""The bundle: the model folder that is delivered, verified by hash whenever it is opened.
 
 ```
 BUNDLE/
@@ -36,7 +36,7 @@ SUMS_FILE = "SHA256SUMS"
 
 HASHED_FILES = (LOCALIZER_FILE, SEGMENTER_FILE, PLAN_FILE, STATISTICS_FILE, CARD_FILE)
 OPTIONAL_FILES = (CALIBRATION_FILE,)
-"""Hashed as well where they are there."""
+"""Also hashed if present."""
 
 NETWORK_INPUT = "image"
 """Name of both graphs' input, (N, 1, H, W) float32. H and W are free multiples of 8, in a reduced stage 1 of
@@ -79,7 +79,7 @@ class CalibrationCurve(BaseModel):
 
 
 class ConfidenceCalibration(BaseModel):
-    """What the raw confidence scores are worth, measured on patients the networks did not train on.
+    """What the raw confidence scores are worth, measured on patients not used to train the networks.
 
     Stored as `calibration.json` in the bundle; without it, confidences are raw scores.
     """
@@ -88,7 +88,7 @@ class ConfidenceCalibration(BaseModel):
 
     format_version: Literal[1] = 1
     kidney: CalibrationCurve | None = None
-    """To the Dice to be expected of the kidney with its tumour against a reference."""
+    """To the expected Dice of the kidney with its tumour against a reference."""
     tumour: CalibrationCurve | None = None
     """To the probability that a called tumour overlaps a labelled one."""
     patients: int = Field(ge=1)
@@ -163,7 +163,7 @@ def default_bundle_path() -> Path:
 
 
 def write_sums(root: Path) -> None:
-    """Seal a bundle whose files are all in place, optional ones where they are: write SHA256SUMS.
+    """Seal a bundle whose files are all in place, including any optional ones: write SHA256SUMS.
 
     Raises:
         BundleError: a file is missing.

@@ -35,13 +35,13 @@ def load_settings(
         model: the pydantic model; unknown keys are errors if it forbids extra ones.
         toml_path: a TOML file, or None. Its tables are laid over the recipe's key by key.
         flags: dotted names to values, as `{"augment.rotation_degrees": 10}`; None means not given.
-        recipe: settings that lie below the file's.
+        recipe: settings that the file's override.
         table: the table of the file that is laid over its other settings; None for none.
-        tables: all names that such tables have; the others than `table` are passed over.
+        tables: all names that such tables have; those other than `table` are ignored.
 
     Raises:
         PathMissingError: the file does not exist.
-        ConfigError: it is no TOML, or a key or a value is wrong.
+        ConfigError: it is not TOML, or a key or a value is wrong.
     """
     content = {} if toml_path is None else read_toml(toml_path)
     own = {name: content.pop(name) for name in tables if name in content}
@@ -64,7 +64,7 @@ def load_settings(
 
 
 def lay_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables laid over others, key by key at every depth; new dictionaries."""
+    """Tables merged over others, key by key at every depth, into new dictionaries."""
     merged = {
         key: lay_over(value, {}) if isinstance(value, Mapping) else value for key, value in below.items()
     }
@@ -92,7 +92,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
     Raises:
         PathMissingError: the file does not exist.
-        ConfigError: it is no TOML.
+        ConfigError: it is not TOML.
     """
     if not path.is_file():
         raise PathMissingError("the settings file does not exist", where=path)
@@ -109,7 +109,7 @@ def sha256_of(path: Path) -> str:
 
 
 class RunRecord(BaseModel):
-    """What happened in a run: enough to say later what made a file, and to make it again."""
+    """What happened in a run: enough to say later what made a file, and to reproduce it."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -145,15 +145,15 @@ class MixedSeriesError(InputError):
 
 
 class UnevenSlicesError(MissingSliceError):
-    """The distance between a series' slices varies, and not by slices that are missing."""
+    """The spacing of a series' slices varies, and not because slices are missing."""
 
 
 class AmbiguousSeriesError(InputError):
-    """Several series could be meant, or the one that was named is not there."""
+    """Several series could be meant, or the named one does not exist."""
 
 
 class UnsafeArchiveError(InputError):
-    """An archive or a DICOMDIR asks for what is not safe to do."""
+    """An archive or a DICOMDIR asks for something unsafe."""
 
 
 class AmbiguousAcquisitionError(InputError):
@@ -161,7 +161,7 @@ class AmbiguousAcquisitionError(InputError):
 
 
 class LabelError(InputError):
-    """A label map holds values that are no labels."""
+    """A label map holds values that are not labels."""
 
 
 class GeometryMismatchError(InputError):
@@ -197,7 +197,7 @@ class MissingDependencyError(InputError):
 
 
 class DiskSpaceError(InputError):
-    """A disk has too little room for what was asked for."""
+    """A disk has too little space for what was requested."""
 
 
 class FolderInUseError(InputError):
@@ -205,11 +205,11 @@ class FolderInUseError(InputError):
 
 
 class ClusterError(InputError):
-    """A cluster cannot be reached, or cannot do what it is asked for."""
+    """A cluster cannot be reached, or cannot do what it is asked to do."""
 
 
 class NetworkError(RenalMapError):
-    """A server cannot be reached, or does not give what was asked for."""
+    """A server cannot be reached, or does not provide what was requested."""
 
 
 class ContentError(RenalMapError):
@@ -217,7 +217,7 @@ class ContentError(RenalMapError):
 
 
 class DamagedContentError(ContentError):
-    """A file of the right kind is cut short or damaged; sent again it may be whole."""
+    """A file of the right kind is truncated or damaged; it may arrive whole if sent again."""
 
 
 class ExportMismatchError(RenalMapError):
@@ -232,29 +232,29 @@ class CasesFailedError(CaseError):
     """Cases of several failed, while the others went on.
 
     Attributes:
-        failures: one error a case.
+        failures: one error per case.
     """
 
     failures: tuple[RenalMapError, ...] = ()
 
 
 def as_case_error(where: Path | str, error: Exception) -> RenalMapError:
-    """What went wrong with one case of several as an error of ours, whoever raised it.
+    """What went wrong with one of several cases, as one of our errors, whoever raised it.
 
     Args:
-        where: the case, named where the error itself does not say.
-        error: one of ours stays as it is; of the system's, the file and the reason are told.
+        where: the case, named if the error itself does not say.
+        error: one of ours stays as it is; for one of the system's, the file and the reason are given.
     """
     if isinstance(error, RenalMapError):
         return error
-    if isinstance(error, OSError) and error.strerror:  # gzip's have a text alone
+    if isinstance(error, OSError) and error.strerror:  # gzip's have only a text
         file = error.filename or "a file could not be read or written"
         return CaseError(f"{file}: {error.strerror}", where=where)
     return CaseError(f"{type(error).__name__}: {error}", where=where)
 
 
 def describe_failure(where: Path | str, error: Exception) -> str:
-    """What is said of one case of several that failed; a mistake in the program is logged with its traceback."""
+    """The error of one of several cases that failed; a mistake in the program is logged with its traceback."""
     known = isinstance(error, (RenalMapError, OSError))  # the latter: no permission, a full disk
     logger.log(logging.INFO if known else logging.ERROR, "%s failed", where, exc_info=error)
     return str(as_case_error(where, error))

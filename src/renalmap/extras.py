@@ -1,4 +1,4 @@
-"""Packages that RenalMap can do without: imported where they are needed, or named with how to install them."""
+"""Packages that RenalMap can do without: imported where needed, or named with how to install them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def import_extra(module: str, what: str, *, instead: str = "") -> Any:
         return import_module(module)
     except ImportError as error:
         missing = (error.name or package).partition(".")[0]
-        if missing == "renalmap":  # a mistake of ours, not a package that is not there
+        if missing == "renalmap":  # our own mistake, not a missing package
             raise
         raise MissingDependencyError(
             f"{what} needs the package {missing}",

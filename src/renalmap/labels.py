@@ -16,7 +16,7 @@ CYST: Final = 3
 """KiTS21's and KiTS23's; KiTS19 marks cysts as kidney, and so do the networks."""
 
 UNKNOWN: Final = 255
-"""Nobody looked there: training, statistics and scores leave such voxels out. nnU-Net calls it the ignore
+"""Nobody labelled these voxels: training, statistics and scores leave them out. nnU-Net calls it the ignore
 label. Only references have it; no network gives it."""
 
 LABEL_NAMES: Final[Mapping[int, str]] = MappingProxyType(

@@ -1,4 +1,4 @@
-"""How far a piece of work is: one shape, from whatever works to whoever shows it."""
+"""How far a piece of work has got: one form, from whatever works to whoever shows it."""
 
 from __future__ import annotations
 

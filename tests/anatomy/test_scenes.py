@@ -73,7 +73,7 @@ def transplant() -> Scene:
 
 
 def tumour_apart() -> Scene:
-    """7.5 mm from the left kidney, most of it beyond the midline; another is near no kidney."""
+    """7.5 mm from the left kidney, most of it beyond the midline; another is not near any kidney."""
     made = scene(right_mm=60.0).draw(2, (100.0, 80.0, 156.0), 48.0)
     return made.draw(2, (180.0, 20.0, 250.0), 10.0)
 

@@ -158,7 +158,7 @@ def test_no_patient_is_in_the_report(series, make_bundle, tmp_path):
 
 def test_a_nifti_scan_has_no_slices_to_refer_to(write_scan, hu, make_bundle, tmp_path):
     scan = write_scan(tmp_path / "scan.nii.gz", hu)
-    with pytest.raises(InputError, match=r"this scan is no DICOM.*write NIfTI"):
+    with pytest.raises(InputError, match=r"this scan is not DICOM.*write NIfTI"):
         segment([scan], tmp_path / "seg.dcm", SegmentRequest(make_bundle()))
     assert not (tmp_path / "seg.dcm").exists()
 
@@ -170,7 +170,7 @@ def test_one_nifti_scan_of_several_does_not_stop_the_others(
     request = SegmentRequest(make_bundle(), format="dicom-seg")
     report = segment([scan, series], tmp_path / "out", request)
     assert [case.status for case in report.cases] == ["failed", "ok"]
-    assert "this scan is no DICOM" in str(report.cases[0].error)
+    assert "this scan is not DICOM" in str(report.cases[0].error)
 
 
 def test_a_series_without_uids_is_refused_and_can_be_written_as_nifti(make_bundle, tmp_path, hu):
@@ -188,9 +188,13 @@ def test_a_series_without_uids_is_refused_and_can_be_written_as_nifti(make_bundl
 @pytest.mark.parametrize(
     ("settings", "out", "message"),
     [
-        ({"format": "dicom-seg"}, "labels.nii.gz", r"none of a dicom-seg file.*\.dcm"),
-        ({"format": "nifti"}, "seg.dcm", "none of a nifti file"),
-        ({"segmentation_type": "labelmap"}, "labels.nii.gz", "a segmentation type is a DICOM SEG's"),
+        ({"format": "dicom-seg"}, "labels.nii.gz", r"not that of a dicom-seg file.*\.dcm"),
+        ({"format": "nifti"}, "seg.dcm", "not that of a nifti file"),
+        (
+            {"segmentation_type": "labelmap"},
+            "labels.nii.gz",
+            "a segmentation type applies only to DICOM SEG",
+        ),
         ({}, "labels.mha", r"this one is unknown.*\.dcm for a DICOM SEG"),
     ],
 )

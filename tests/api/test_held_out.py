@@ -56,12 +56,12 @@ def test_a_scan_that_fails_is_named_and_not_scored(tmp_path, patients, make_bund
     image.write_bytes(image.read_bytes()[:-200])
     report = judge(patients, tmp_path / "results", SegmentRequest(make_bundle()), PLAIN)
     assert report.scores == []
-    assert "the file is cut short" in report.failed["case_00001"]
+    assert "the file is truncated" in report.failed["case_00001"]
 
 
 def test_the_bundle_to_be_judged_is_named(tmp_path, patients):
     """The one that ships was trained on some of KiTS19's patients."""
-    with pytest.raises(ConfigError, match="the bundle to be judged is not named"):
+    with pytest.raises(ConfigError, match="no bundle to evaluate was given"):
         judge(patients, tmp_path / "results", SegmentRequest())
 
 

@@ -278,7 +278,7 @@ def test_what_is_found_is_measured(segmenter, hu, labels):
 
 def test_a_dicom_seg_needs_dicom(tmp_path, segmenter, hu):
     result = segmenter.segment(hu, affine=AXIAL)
-    with pytest.raises(InputError, match="this scan is no DICOM"):
+    with pytest.raises(InputError, match="this scan is not DICOM"):
         result.save(tmp_path / "seg.dcm")
 
 
@@ -354,7 +354,7 @@ BAD: list[tuple[str, Any, Any, type[InputError], str]] = [
     ("no voxel", np.zeros((4, 0, 6)), np.eye(4), DimensionError, "each at least one voxel long"),
     ("NaN", NOT_FINITE, np.eye(4), NonFiniteVoxelsError, "NaN or infinite"),
     ("infinite", np.full((4, 5, 6), np.inf), np.eye(4), NonFiniteVoxelsError, "NaN or infinite"),
-    ("complex", ZEROS.astype(complex), np.eye(4), UnreadableImageError, "no plain numbers"),
+    ("complex", ZEROS.astype(complex), np.eye(4), UnreadableImageError, "not plain numbers"),
     (
         "truth values",
         ZEROS > 0,
@@ -362,8 +362,8 @@ BAD: list[tuple[str, Any, Any, type[InputError], str]] = [
         UnreadableImageError,
         "got bool; expected integers or floats",
     ),
-    ("text", ZEROS.astype(str), np.eye(4), UnreadableImageError, "no plain numbers"),
-    ("objects", ZEROS.astype(object), np.eye(4), UnreadableImageError, "no plain numbers"),
+    ("text", ZEROS.astype(str), np.eye(4), UnreadableImageError, "not plain numbers"),
+    ("objects", ZEROS.astype(object), np.eye(4), UnreadableImageError, "not plain numbers"),
     ("RGB", np.zeros((4, 5, 6), RGB), np.eye(4), ColourImageError, r"3 samples per voxel \(R, G, B\)"),
     (
         "RGB image",
@@ -399,7 +399,7 @@ BAD: list[tuple[str, Any, Any, type[InputError], str]] = [
     ),
     ("one slice", sitk.Image([6, 5], sitk.sitkInt16), None, DimensionError, r"shape \(6, 5\)"),
     ("a series", sitk.Image([6, 5, 4, 2], sitk.sitkInt16), None, DimensionError, "three axes"),
-    ("complex", sitk.Image([6, 5, 4], sitk.sitkComplexFloat32), None, UnreadableImageError, "no plain"),
+    ("complex", sitk.Image([6, 5, 4], sitk.sitkComplexFloat32), None, UnreadableImageError, "not plain"),
     ("NaN", sitk.GetImageFromArray(NOT_FINITE), None, NonFiniteVoxelsError, "NaN or infinite"),
     ("own affine", sitk.Image([6, 5, 4], sitk.sitkInt16), np.eye(4), ConfigError, "affine= and a Image"),
     ("a path's own affine", "scan.nii.gz", np.eye(4), ConfigError, "files and images have their own"),

@@ -84,7 +84,7 @@ def test_the_report_says_what_was_found(tmp_path, scan, tiny, labels):
     assert case.output == str(tmp_path / "out.nii.gz")
     assert list(case.seconds) == ["read", "stage1", "postprocess", "stage2", "quality", "write"]
     assert case.warnings == [
-        f"{scan}: the left kidney is cut off (last slice): its measures are lower bounds"
+        f"{scan}: the left kidney is truncated (last slice): its measurements are lower bounds"
     ]
 
 
@@ -263,7 +263,7 @@ def test_one_broken_scan_does_not_stop_the_others(tmp_path, write_scan, tiny, hu
     scans = [first, tmp_path / "broken.nii.gz", missing, last]
     report = segment(scans, tmp_path / "out", tiny)
     assert [case.status for case in report.cases] == ["ok", "failed", "failed", "ok"]
-    assert "broken.nii.gz: the file is cut short" in str(report.cases[1].error)
+    assert "broken.nii.gz: the file is truncated" in str(report.cases[1].error)
     assert "missing.nii.gz: the path does not exist" in str(report.cases[2].error)
     assert {path.name for path in (tmp_path / "out").glob("*.nii.gz")} == {
         "first_seg.nii.gz",

@@ -142,7 +142,7 @@ def series(path, *, heights_mm=(0, 3, 6, 9), uid=ONE_SERIES, prefix="slice", alo
 BAD = {
     missing: "does not exist",
     no_images: "no ",
-    truncated: "cut short",
+    truncated: "truncated",
     not_nifti: "not a NIfTI image",
     two_dimensional: r"(9, 7)",
     four_dimensional: "(9, 7, 5, 3)",
@@ -153,7 +153,7 @@ BAD = {
     sheared: "sheared",
     not_axial: "not axial",
     missing_slice: "slices are missing",
-    uneven_slices: "distance between slices varies",
+    uneven_slices: "spacing between slices varies",
     tilted_gantry: "gantry was tilted",
     mixed_series: "several series",
     unsafe_archive: "leads out of the archive",

@@ -150,7 +150,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_goes_on(mirror, fetch, out, nu
         process.kill()
     assert process.returncode == code
     assert "Traceback" not in errors
-    assert ("goes on from here" in errors) == (code == 130)
+    assert ("continues from here" in errors) == (code == 130)
     assert part.stat().st_size == 30_000
     assert fetch("--cases", "0-1").code == 0
     assert mirror.gets(f"/{LAST}")[-1].range == "bytes=30000-"

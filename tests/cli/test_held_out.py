@@ -90,7 +90,7 @@ def test_a_scan_that_fails_does_not_stop_the_others(judge, kits):
     finished = judge("--json")
     assert finished.code == 1
     assert cases_of(finished) == ["case_00003"]
-    assert f"{image}: the file is cut short" in finished.stderr
+    assert f"{image}: the file is truncated" in finished.stderr
 
 
 def test_where_every_scan_fails_the_json_says_so(judge, kits):
@@ -102,7 +102,7 @@ def test_where_every_scan_fails_the_json_says_so(judge, kits):
     content = json.loads(finished.stdout)
     assert content["cases"] == []
     assert [failed["case"] for failed in content["failed"]] == ["case_00001", "case_00003"]
-    assert "cut short" in content["failed"][0]["error"]
+    assert "truncated" in content["failed"][0]["error"]
     assert "2 of 2 cases failed and are not in these scores" in finished.stderr
 
 
@@ -146,7 +146,7 @@ def test_single_slices_are_refused(cli, config, tmp_path, model):
     assert made.code == 0, made.stderr
     finished = cli("test", store, root, "--model", model, "--out", tmp_path / "results")
     assert finished.code == 2
-    assert "single slices are no scan to be segmented" in finished.stderr
+    assert "single slices are not a scan that can be segmented" in finished.stderr
 
 
 def test_kits23s_rules_can_be_asked_for(judge):
@@ -189,7 +189,7 @@ def test_a_split_that_keeps_nobody_aside_is_refused(cli, kits, model, config, tm
     cli("prepare", kits, "--out", store, *config, "--n-test", 0)
     finished = cli("test", store, kits, "--model", model, "--out", tmp_path / "results")
     assert finished.code == 2
-    assert "the split keeps no patients for test" in finished.stderr
+    assert "the split has no patients for test" in finished.stderr
 
 
 def test_a_table_without_a_folder_is_refused_before_anything_is_segmented(judge, tmp_path):
@@ -203,7 +203,7 @@ def test_a_table_without_a_folder_is_refused_before_anything_is_segmented(judge,
 def test_results_do_not_come_to_lie_among_the_data(cli, store, kits, model, among):
     finished = cli("test", store, kits, "--model", model, "--out", kits / among)
     assert finished.code == 2
-    assert "the results would lie among the data" in finished.stderr
+    assert "the results would be among the data" in finished.stderr
     assert not list(kits.rglob("*_seg.nii.gz"))
 
 

@@ -50,9 +50,9 @@ def test_info_says_what_would_be_taken_and_why(cli, study):
     result = cli("info", study)
     assert result.code == 0, said(result)
     assert "segment would take series 2 Abd portal ***: axial CT, soft tissue" in said(result)
-    assert "not taken by itself: scout" in said(result)
+    assert "not taken by default: scout" in said(result)
     assert "Explicit VR Little Endian" in said(result)
-    assert "left out: 1 files that are no DICOM" in said(result)
+    assert "left out: 1 files that are not DICOM" in said(result)
     for text in (said(result), said(cli("info", study, "--json"))):
         assert "ustermann" not in text.replace(str(study), "").lower()
         assert "erika" not in text.lower()

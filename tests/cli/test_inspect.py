@@ -78,7 +78,7 @@ def test_a_killed_process_costs_its_own_case(cli, masks, monkeypatch):
     (finding,) = [each for each in cases[1]["findings"] if each["severity"] == "error"]
     assert finding["check"] == "not_inspected"
     assert finding["text"] == (
-        "the process at work on this case was ended (got signal 9 (SIGKILL), which the system sends when "
+        "the process working on this case was ended (got signal 9 (SIGKILL), which the system sends when "
         "memory runs out). Lower --jobs"
     )
     assert cases[1]["mask"] == whole[1]["mask"]

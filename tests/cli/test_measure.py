@@ -48,7 +48,7 @@ def test_tables_are_for_people(cli, label_map):
     assert "patient" in done.stdout
     assert "parenchyma" in done.stdout
     assert "1 tumour" in done.stdout
-    assert "no T stage" in done.stdout
+    assert "not a T stage" in done.stdout
     assert cli("measure", label_map, "--quiet").stdout == ""
 
 
@@ -111,8 +111,8 @@ def test_a_label_map_is_cut_off_and_it_is_said(cli, labels, write_scan, tmp_path
     path = write_scan(tmp_path / "cut.nii.gz", labels[30:], SPACING_MM)
     done = cli("measure", path)
     assert done.code == 0
-    assert "cut off" in done.stdout
-    assert "the left kidney is cut off (first slice): its measures are lower bounds" in done.stderr
+    assert "truncated" in done.stdout
+    assert "the left kidney is truncated (first slice): its measurements are lower bounds" in done.stderr
 
 
 def test_bad_inputs_end_with_2_and_one_clear_line(cli, labels, label_map, write_scan, tmp_path):
@@ -122,8 +122,8 @@ def test_bad_inputs_end_with_2_and_one_clear_line(cli, labels, label_map, write_
     folder = tmp_path / "folder"
     folder.mkdir()
     for arguments, text in (
-        ((label_map, "--scan", other), "the scan and the label map lie on different grids"),
-        ((strange,), "labels outside the legal set (got uint8 from 0 to 10"),
+        ((label_map, "--scan", other), "the scan and the label map are on different grids"),
+        ((strange,), "labels that are not allowed (got uint8 from 0 to 10"),
         ((empty,), "the label map is empty"),
         ((tmp_path / "none.nii.gz",), "nothing to measure"),
         ((folder,), "the folder holds no label map"),

@@ -16,7 +16,7 @@ from tests.processes import PATIENCE_S, wait_until
 
 CASES = 5
 PLAN = "grid_size = 192\ncrop_size = 64\n"
-SIGNAL_9 = "the process at work on this case was ended (got signal 9 (SIGKILL), which the system sends"
+SIGNAL_9 = "the process working on this case was ended (got signal 9 (SIGKILL), which the system sends"
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/task").is_dir(), reason="reads /proc, so Linux only"
@@ -171,9 +171,9 @@ def test_each_broken_case_is_one_error_and_the_rest_is_done(cli, mixed, tmp_path
         lines,
         (
             "case_00001/segmentation.nii.gz: a mask without imaging",
-            "case_00003/segmentation.nii.gz: a mask holds unknown labels (got uint8 from 0 to 7",
-            "error: case_00005: image and mask lie on different grids",
-            "case_00006/imaging.nii.gz: the file is cut short or damaged",
+            "case_00003/segmentation.nii.gz: a mask holds labels that are not allowed (got uint8 from 0 to 7",
+            "error: case_00005: image and mask are on different grids",
+            "case_00006/imaging.nii.gz: the file is truncated or damaged",
             "error: 4 of 7 cases failed (got case_00001, case_00003, case_00005, case_00006)",
         ),
         strict=True,
@@ -211,7 +211,7 @@ def test_a_case_to_leave_out_must_exist_and_not_be_in_the_store(cli, kits, tmp_p
     assert cli(*arguments(kits, store, "--jobs", 1, "-q")).code == 0
     there = cli(*arguments(kits, store, "--exclude", "case_00001"))
     assert there.code == 2
-    assert "cases to leave out are in the store already (got case_00001)" in there.stderr
+    assert "cases to leave out are already in the store (got case_00001)" in there.stderr
 
 
 def test_the_rate_is_told(cli, kits, tmp_path):
@@ -243,7 +243,7 @@ def test_a_disk_that_fills_up_is_one_error_and_costs_nothing_finished(cli, kits,
     result = cli(*arguments(kits, store, "--store", "blosc2", "--jobs", jobs))
     assert result.code == 2
     assert "the disk is full (got while case_" in result.stderr
-    assert "the same command goes on" in result.stderr
+    assert "the same command continues" in result.stderr
     kept = finished(store)
     assert len(kept) < CASES
     for case in kept:

@@ -53,7 +53,7 @@ def test_quality_is_told_in_the_table_and_in_json(cli, tmp_path, write_scan, hu,
     assert max(map(len, finished.stdout.splitlines())) <= 80
     assert finished.stdout.count("ml, cut, ") == 2
     warning = " ".join(finished.stderr.split())
-    assert f"{scan}: the left kidney is cut off (first slice, last slice)" in warning
+    assert f"{scan}: the left kidney is truncated (first slice, last slice)" in warning
     again = cli(
         "segment", scan, "--out", tmp_path / "out.nii.gz", "--model", model, "--overwrite", "--json"
     )
@@ -106,7 +106,7 @@ def test_one_broken_scan_of_several(cli, tmp_path, scan, model):
     finished = cli(*command)
     assert finished.code == 1
     assert finished.stdout.count("failed") == 2
-    assert f"error: {broken}: the file is cut short" in finished.stderr
+    assert f"error: {broken}: the file is truncated" in finished.stderr
     assert f"error: {missing}: the path does not exist" in finished.stderr
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == ["scan_seg.nii.gz", "scan_seg.sidecar.json"]
@@ -115,7 +115,7 @@ def test_one_broken_scan_of_several(cli, tmp_path, scan, model):
     assert finished.code == 1
     cases = json.loads(finished.stdout)["cases"]
     assert [case["status"] for case in cases] == ["failed", "ok", "failed"]
-    assert "cut short" in cases[0]["error"]
+    assert "truncated" in cases[0]["error"]
 
 
 def test_scans_of_one_name(cli, tmp_path, scan, model):

@@ -11,7 +11,7 @@ import pytest
 def test_what_is_about_one_network_needs_its_stage(cli, tmp_path, option):
     finished = cli("train", tmp_path, "--out", tmp_path / "run", *option)
     assert finished.code == 2
-    assert f"{option[0]} is about one network" in finished.stderr
+    assert f"{option[0]} is about a single network" in finished.stderr
     assert "--stage localize" in finished.stderr
 
 

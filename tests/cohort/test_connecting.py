@@ -81,7 +81,7 @@ def test_a_setting_for_slurm_that_is_not_valid(pair):
 def test_slurm_that_is_not_here(monkeypatch, tmp_path):
     pytest.importorskip("dask_jobqueue", reason="needs the extra cluster")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ClusterError, match="Slurm is not on this machine"):
+    with pytest.raises(ClusterError, match="Slurm is not installed on this machine"):
         check_request(ClusterRequest("slurm"))
 
 
@@ -89,7 +89,7 @@ def test_slurm_that_is_not_here(monkeypatch, tmp_path):
     ("request_", "message"),
     [
         (ClusterRequest("http://host:8786"), "expected local, slurm, or a scheduler's address"),
-        (ClusterRequest("host:8786"), "the cluster is of no known kind"),
+        (ClusterRequest("host:8786"), "the kind of cluster is unknown"),
         (ClusterRequest("local", slurm=(("queue", "x"),)), "--slurm is for --cluster slurm"),
         (ClusterRequest("tcp://host:8786", workers=2), "--workers is for clusters that are started"),
     ],
@@ -112,7 +112,7 @@ def test_a_package_that_is_not_installed(monkeypatch, package):
         (("--workers", 2), "--workers and --slurm need --cluster"),
         (("--slurm", "queue=x"), "--workers and --slurm need --cluster"),
         (("--cluster", "slurm", "--slurm", "queue"), "expected KEY=VALUE"),
-        (("--cluster", "nowhere"), "the cluster is of no known kind"),
+        (("--cluster", "nowhere"), "the kind of cluster is unknown"),
     ],
 )
 def test_the_commands_options(cohort, model, tmp_path, options, message):

@@ -118,7 +118,7 @@ def test_a_scan_that_kills_its_workers_is_given_up_and_the_others_go_on(tmp_path
     assert (cases["bad"]["status"], cases["bad"]["attempts"]) == ("failed", 2)
     assert (cases["good"]["status"], cases["good"]["attempts"]) == ("ok", 1)
     assert len(killed) == 2
-    assert f"{cohort / 'bad.nii.gz'}: the worker died each time the scan was in work" in ended.stderr
+    assert f"{cohort / 'bad.nii.gz'}: the worker died each time it processed the scan" in ended.stderr
     assert names(out) == ["good_seg.nii.gz", "good_seg.sidecar.json"]
 
 
@@ -130,7 +130,7 @@ def test_ctrl_c_ends_a_local_cluster_and_leaves_what_is_finished(tmp_path, phant
     os.killpg(process.pid, signal.SIGINT)
     ended = finish(process)
     assert ended.code == 130
-    assert "Stopped: 1 of 2 scans are finished and kept; --resume goes on from there" in ended.stderr
+    assert "Stopped: 1 of 2 scans are finished and kept; --resume continues from there" in ended.stderr
     assert "Traceback" not in ended.stderr
     wait_until(lambda: is_gone(process.pid), "the end of the workers")
     assert (out / "a_seg.sidecar.json").exists()
@@ -158,7 +158,7 @@ def test_a_scheduler_that_dies(tmp_path, phantom):
         dask.stop_workers()
     assert ended.code == 2
     assert "error: the scheduler is gone" in ended.stderr
-    assert "What is finished is kept; --resume goes on from there" in ended.stderr
+    assert "What is finished is kept; --resume continues from there" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert (out / "a_seg.sidecar.json").exists()
 
@@ -227,15 +227,15 @@ def test_a_worker_that_cannot_serve_the_run_is_refused_with_the_reason(tmp_path,
         return caught.value.got
 
     digest = settings.bundle_sha256[:12]
-    assert f"is another one ({digest} and not 000000000000)" in refusal(
+    assert f"is a different one ({digest}, not 000000000000)" in refusal(
         replace(settings, bundle_sha256="0" * 64), job
     )
     assert "it has RenalMap" in refusal(replace(settings, renalmap_version="9.9"), job)
     missing = tmp_path / "not" / "mounted"
     elsewhere = replace(settings, request=replace(settings.request, model=missing))
     assert f"{missing}: the bundle does not exist" in refusal(elsewhere, job)
-    assert refusal(settings, replace(job, output=missing / "a.nii.gz")) == f"it does not see {missing}"
-    assert refusal(settings, replace(job, scan=missing)) == f"it does not see {missing}"
+    assert refusal(settings, replace(job, output=missing / "a.nii.gz")) == f"it cannot see {missing}"
+    assert refusal(settings, replace(job, scan=missing)) == f"it cannot see {missing}"
 
     # A single scan that the worker does not see does not stop the others.
     cases: list[CaseReport] = []
@@ -243,7 +243,7 @@ def test_a_worker_that_cannot_serve_the_run_is_refused_with_the_reason(tmp_path,
     run_on_cluster([job, unseen], settings, request, cases.append, lambda _: None)
     good, bad = sorted(cases, key=lambda case: case.name)
     assert (good.status, bad.status) == ("ok", "failed")
-    assert f"{unseen.scan}: the worker does not see the scan (got worker tcp://127.0.0.1:" in str(
+    assert f"{unseen.scan}: the worker cannot see the scan (got worker tcp://127.0.0.1:" in str(
         bad.error
     )
     assert names(out) == ["a_seg.nii.gz", "a_seg.sidecar.json"]

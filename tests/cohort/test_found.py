@@ -130,7 +130,7 @@ def test_nifti_beside_dicom_folders_is_ambiguous(tmp_path):
     with pytest.raises(ConfigError) as caught:
         find_cohort([tmp_path])
     assert "got converted.nii.gz and series/, among others" in str(caught.value)
-    assert "Name the files or folders themselves" in str(caught.value)
+    assert "Give the files or folders themselves" in str(caught.value)
 
 
 def test_a_folder_without_a_scan(tmp_path):

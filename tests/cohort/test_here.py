@@ -79,7 +79,7 @@ def test_a_second_run_is_refused_before_anything_is_done(tmp_path, run):
     (tmp_path / "out" / "c_seg.nii.gz").unlink()
     with pytest.raises(OutputExistsError) as caught:
         run()
-    assert "a_seg.nii.gz: complete, made by the same bundle and options" in str(caught.value)
+    assert "a_seg.nii.gz: complete, made with the same bundle and options" in str(caught.value)
     assert "--resume keeps those that are complete" in str(caught.value)
     assert not (tmp_path / "out" / "c_seg.nii.gz").exists()
 
@@ -131,12 +131,12 @@ def change_scan(out, scan):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (damage, "a_seg.nii.gz was changed or damaged since"),
+        (damage, "a_seg.nii.gz has been changed or damaged since"),
         (lose_sidecar, "it has no sidecar that this version reads"),
         (break_sidecar, "it has no sidecar that this version reads"),
         (other_version, "made by RenalMap 0.0.7"),
         (other_bundle, "made by another bundle (ffffffffffff)"),
-        (change_scan, "the scan is another than the one it was made of"),
+        (change_scan, "the scan is not the one it was made from"),
     ],
 )
 def test_what_is_not_the_same_is_refused_or_made_again_alone(tmp_path, run, cohort, change, reason):
@@ -147,7 +147,7 @@ def test_what_is_not_the_same_is_refused_or_made_again_alone(tmp_path, run, coho
     with pytest.raises(OutputExistsError) as caught:
         run(resume=True)
     assert f"got a_seg.nii.gz: {reason})" in str(caught.value)
-    assert "--resume --overwrite makes these again and keeps the others" in str(caught.value)
+    assert "--resume --overwrite redoes these and keeps the others" in str(caught.value)
     assert (out / "a_seg.nii.gz").read_bytes() == before
     assert skipped(run(resume=True, overwrite=True)) == {"a": False, "b": True, "c": True}
     assert skipped(run(resume=True)) == {"a": True, "b": True, "c": True}
@@ -193,7 +193,7 @@ def test_a_scan_that_fails_leaves_nothing_and_does_not_stop_the_others(tmp_path,
     (cohort / "b.nii.gz").write_bytes((cohort / "a.nii.gz").read_bytes()[:100])
     report = run()
     assert [case.status for case in report.cases] == ["ok", "failed", "ok"]
-    assert "b.nii.gz: the file is cut short" in str(report.cases[1].error)
+    assert "b.nii.gz: the file is truncated" in str(report.cases[1].error)
     assert names(tmp_path / "out") == [
         f"{n}_seg.{end}" for n in "ac" for end in ("nii.gz", "sidecar.json")
     ]
@@ -217,7 +217,7 @@ def test_a_case_without_its_scan_is_reported_as_failed(tmp_path, run, cohort):
 
 
 def test_results_never_lie_among_the_scans(run, cohort, model):
-    with pytest.raises(ConfigError, match="the results would lie among the scans"):
+    with pytest.raises(ConfigError, match="the results would be among the scans"):
         segment_files([cohort], cohort, SegmentRequest(model))
 
 

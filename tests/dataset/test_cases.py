@@ -94,7 +94,7 @@ def test_manifest_paths_are_relative_to_it_and_patients_may_share(tmp_path: Path
     [
         ("a,p,none.nii.gz,none.nii.gz,\n", PathMissingError, r"none\.nii\.gz"),
         ("a,p,cases.csv,cases.csv,\na,q,cases.csv,cases.csv,\n", DatasetError, "same id.*got a"),
-        ("a,p,cases.csv,cases.csv,two\n", DatasetError, "integer belongs.*'two'"),
+        ("a,p,cases.csv,cases.csv,two\n", DatasetError, "whole number is needed.*'two'"),
         ("a,p,cases.csv\n", DatasetError, "leaves a path empty"),
         ("../a,p,cases.csv,cases.csv,\n", DatasetError, "plain file name"),
         (",p,cases.csv,cases.csv,\n", DatasetError, "plain file name"),
@@ -137,7 +137,7 @@ def test_label_4_is_refused(tmp_path: Path, write_scan, pixels):
     hu, labels = pixels
     folder = tmp_path / "case_00000"
     write_scan(folder / "imaging.nii.gz", folder / "segmentation.nii.gz", (hu, labels + 2))
-    with pytest.raises(LabelError, match=r"case_00000.*outside the legal set.*to 4"):
+    with pytest.raises(LabelError, match=r"case_00000.*labels that are not allowed.*to 4"):
         open_case(find_cases(tmp_path)[0])
 
 

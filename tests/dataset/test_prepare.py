@@ -391,9 +391,9 @@ def test_stores_made_before_sources_were_recorded_are_continued(tmp_path: Path, 
 
 BROKEN = {
     "without_imaging": "segmentation.nii.gz: a mask without imaging",
-    "other_grid": "case_00002: image and mask lie on different grids",
-    "illegal_label": "segmentation.nii.gz: a mask holds unknown labels (got uint8 from 0 to 7",
-    "truncated": "imaging.nii.gz: the file is cut short or damaged",
+    "other_grid": "case_00002: image and mask are on different grids",
+    "illegal_label": "segmentation.nii.gz: a mask holds labels that are not allowed (got uint8 from 0 to 7",
+    "truncated": "imaging.nii.gz: the file is truncated or damaged",
 }
 
 

@@ -123,5 +123,5 @@ def test_entries_are_sorted_and_survive_their_files(tmp_path: Path):
 
 
 def test_a_folder_that_is_no_store_is_an_error(tmp_path: Path):
-    with pytest.raises(StoreError, match=r"no prepared store.*Run `renalmap prepare`"):
+    with pytest.raises(StoreError, match=r"not a prepared store.*Run `renalmap prepare`"):
         Store.open(tmp_path)

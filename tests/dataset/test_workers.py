@@ -33,7 +33,7 @@ def test_a_case_that_fails_leaves_the_others_alone(jobs):
     assert errors == {
         "refuse": "refuse: a mask holds unknown labels (got 9)",
         "run out of memory": "run out of memory: there was not enough memory for this case. Lower --jobs or "
-        "--memory-gb; what is finished stays, and the same command goes on",
+        "--memory-gb; what is finished is kept, and the same command continues",
         "lose permission": "lose permission: mask.nii.gz: Permission denied",
     }
     assert type(outcomes["run out of memory"].error) is CaseError
@@ -45,9 +45,9 @@ def test_a_killed_process_costs_its_own_case():
     outcomes = {outcome.task.name: outcome for outcome in run_tasks(orders, obey, Workload(2))}
     assert [outcomes[name].result for name in "abcd"] == list("abcd")
     assert str(outcomes["be killed"].error) == (
-        "be killed: the process at work on this case was ended (got signal 9 (SIGKILL), which the system "
+        "be killed: the process working on this case was ended (got signal 9 (SIGKILL), which the system "
         "sends when memory runs out). Lower --jobs or --memory-gb; what is finished stays, and the same "
-        "command goes on"
+        "command continues"
     )
     assert "(got exit code 7)" in str(outcomes["exit"].error)
 

@@ -113,7 +113,7 @@ def test_an_archive_within_is_refused_by_name(archive_of):
 
 
 def test_another_packing_than_deflate_is_refused(archive_of):
-    with pytest.raises(UnsafeArchiveError, match=r"another way than deflate.*a\.dcm"):
+    with pytest.raises(UnsafeArchiveError, match=r"not compressed with deflate.*a\.dcm"):
         read_volume(archive_of(("a.dcm", b"x"), compression=zipfile.ZIP_LZMA))
 
 
@@ -195,11 +195,11 @@ def test_a_deflated_dicom_file_may_be_a_bomb_too(tmp_path):
 
 def test_no_archive_and_a_cut_one_are_refused(write_series, pack, tmp_path):
     (tmp_path / "words.zip").write_text("no archive")
-    with pytest.raises(TruncatedFileError, match=r"words\.zip: this is no zip archive"):
+    with pytest.raises(TruncatedFileError, match=r"words\.zip: this is not a zip archive"):
         read_volume(tmp_path / "words.zip")
     archive = pack(write_series([0.0, 1.0]))
     archive.write_bytes(archive.read_bytes()[:-30])
-    with pytest.raises(TruncatedFileError, match="cut short"):
+    with pytest.raises(TruncatedFileError, match="truncated"):
         read_volume(archive)
 
 

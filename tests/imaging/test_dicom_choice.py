@@ -76,12 +76,12 @@ def test_what_is_no_axial_ct_is_left_out_by_name(add):
         5: "secondary capture",
         6: "dose report",
         7: "dose report",
-        8: "report, no image",
+        8: "report, not an image",
         9: "MR, not CT",
         10: "a single slice",
         11: "oblique",
     }
-    assert taken(path) == (2, "the only axial CT series that is no scout, report or reformat")
+    assert taken(path) == (2, "the only axial CT series that is not a scout, report or reformat")
 
 
 def test_a_study_without_any_axial_ct_names_what_it_holds(add):
@@ -135,7 +135,7 @@ def test_a_tie_is_refused_with_the_flags_that_choose(add):
     with pytest.raises(AmbiguousSeriesError, match=found) as caught:
         read_volume(path)
     assert "series 3" not in str(caught.value)
-    assert taken(path, series="1") == (1, "asked for by --series")
+    assert taken(path, series="1") == (1, "requested with --series")
     assert taken(path, series=uid(2))[0] == 2
 
 

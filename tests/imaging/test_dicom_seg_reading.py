@@ -247,7 +247,7 @@ def test_a_file_that_only_has_the_name_is_refused(tmp_path):
 def test_a_file_cut_short_is_refused(seg, save):
     path = save(seg)
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(TruncatedFileError, match="cut short or damaged"):
+    with pytest.raises(TruncatedFileError, match="truncated or damaged"):
         read_label_map(path)
 
 
@@ -258,10 +258,10 @@ def test_frames_without_a_place_are_refused(seg, save):
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR DS")
-@pytest.mark.parametrize(("place", "message"), [(7, "places for"), (8, "no number")])
+@pytest.mark.parametrize(("place", "message"), [(7, "positions for"), (8, "not a number")])
 def test_places_that_do_not_fit_the_frames_are_refused(seg, save, place, message):
     frames = seg.PerFrameFunctionalGroupsSequence
-    if message == "places for":
+    if message == "positions for":
         del frames[place]
     else:
         frames[place].PlanePositionSequence[0]["ImagePositionPatient"].value = ["nan", "0", "0"]
@@ -315,5 +315,5 @@ def test_one_frame_needs_a_thickness(series, save):
     del measures.SpacingBetweenSlices
     assert read_label_map(save(seg)).geometry.spacing_mm[0] == 4.0
     del measures.SliceThickness
-    with pytest.raises(DimensionError, match="how far the next would be"):
+    with pytest.raises(DimensionError, match="does not give the slice spacing"):
         read_label_map(save(seg))

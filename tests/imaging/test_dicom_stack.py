@@ -69,7 +69,7 @@ UNEVEN = {
 
 @pytest.mark.parametrize("heights_mm", UNEVEN.values(), ids=UNEVEN)
 def test_a_varying_distance_is_refused(scan, heights_mm):
-    with pytest.raises(UnevenSlicesError, match=r"distance between slices varies.*--resample") as caught:
+    with pytest.raises(UnevenSlicesError, match=r"spacing between slices varies.*--resample") as caught:
         read_volume(scan(heights_mm))
     assert caught.value.exit_code == 2
 
@@ -92,7 +92,7 @@ def test_a_varying_distance_is_resampled_exactly(scan, heights_mm, orientation):
     assert volume.geometry.spacing_mm[1:] == (ROW_MM, COLUMN_MM)
     assert read_geometry(folder, resample=True).matches(volume.geometry, tolerance_mm=0.0)
     (note,) = volume.notes
-    assert f"resampled from {len(heights_mm)} slices to {volume.hu.shape[0]} (varying distance" in note
+    assert f"resampled from {len(heights_mm)} slices to {volume.hu.shape[0]} (uneven spacing" in note
 
 
 def test_labels_return_to_the_slices_that_were_scanned(scan, tmp_path):

@@ -121,7 +121,7 @@ def test_a_transplanted_kidney_stays_with_a_note():
     kept = keep(*scene(RIGHT, LEFT, PELVIS))
     np.testing.assert_array_equal(kept.mask, mask(RIGHT, LEFT, PELVIS))
     assert kept.dropped == ()
-    assert kept.notes == ("three kidney-sized components: all stay, though one may be no kidney",)
+    assert kept.notes == ("three kidney-sized components: all are kept, though one may not be a kidney",)
 
 
 def test_a_transplanted_kidney_beside_the_only_one_stays():

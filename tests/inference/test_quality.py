@@ -176,7 +176,9 @@ def test_a_kidney_that_the_scan_cuts_is_incomplete(place, border, words):
     left, right = report.kidneys
     assert (left.borders, left.incomplete) == ([border], True)
     assert (right.borders, right.incomplete) == ([], False)
-    assert case.told(report) == [f"the left kidney is cut off ({words}): its measures are lower bounds"]
+    assert case.told(report) == [
+        f"the left kidney is truncated ({words}): its measurements are lower bounds"
+    ]
 
 
 def test_a_kidney_at_the_pictures_right_edge_is_the_right_one():
@@ -334,5 +336,5 @@ def test_the_report_survives_json():
 def test_the_cascades_notes_are_told():
     case = both_kidneys()
     report = case.assess()
-    noted = report.model_copy(update={"notes": ["three kidney-sized components: all stay"]})
-    assert case.told(noted) == ["three kidney-sized components: all stay"]
+    noted = report.model_copy(update={"notes": ["three kidney-sized components: all are kept"]})
+    assert case.told(noted) == ["three kidney-sized components: all are kept"]

@@ -65,7 +65,7 @@ def test_one_missing_image_among_others_is_an_error(kits, hu, labels, make_hu):
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
         (b"<!DOCTYPE html><html>404</html>", "a web page"),
-        (b"", "cut short or damaged"),
+        (b"", "truncated or damaged"),
         (b"something else altogether", "not a NIfTI image"),
     ],
 )
@@ -81,14 +81,14 @@ def test_a_file_cut_short_is_unreadable(kits, hu, labels):
     path = kits.add(51, hu, labels) / "segmentation.nii.gz"
     path.write_bytes(path.read_bytes()[:-200])
     (finding,) = look(kits)["unreadable"]
-    assert finding.startswith("error: the mask cannot be read: the file is cut short")
+    assert finding.startswith("error: the mask cannot be read: the file is truncated")
 
 
 def test_another_grid(kits, write_scan, hu, labels):
     folder = kits.add(51, hu, labels)
     write_scan(folder / "segmentation.nii.gz", labels[:30], (3.5, 0.8, 0.7), axcodes="IPL")
     (finding,) = look(kits)["grid"]
-    assert finding.startswith("error: image and mask lie on different grids: ")
+    assert finding.startswith("error: image and mask are on different grids: ")
     assert "(40, 128, 128) and (30, 128, 128)" in finding
     assert "3 x 0.8 x 0.7 mm and spacing 3.5 x 0.8 x 0.7 mm" in finding
 
@@ -113,7 +113,7 @@ def test_a_cyst_is_a_label(kits, hu, labels):
     kits.add(51, hu, labels)
     report = inspect(kits.root)
     assert report.cases[0].cyst_ml == pytest.approx(108 * 1.68 / 1000, abs=0.01)
-    assert findings(report)["labels"] == ["note: label 3, cyst: 0.2 ml; training takes it as kidney"]
+    assert findings(report)["labels"] == ["note: label 3, cyst: 0.2 ml; training treats it as kidney"]
 
 
 def test_where_nobody_looked_nothing_is_found(kits, hu, labels):
@@ -155,14 +155,14 @@ def test_islands_and_the_number_of_kidneys(kits, hu, labels):
     labels[:, :, 78:102] = np.where(labels[:, :, 78:102] == 1, 0, labels[:, :, 78:102])
     kits.add(51, hu, labels)
     found = look(kits)
-    assert found["islands"] == ["note: 1 island below 1 ml, 0.00 ml together"]
+    assert found["islands"] == ["note: 1 island below 1 ml, 0.00 ml in all"]
     assert found["kidneys"] == ["note: 1 component of at least 20 ml"]
 
 
 def test_labels_at_the_border(kits, hu, labels):
     labels[32:, 60:84, 26:50] = 1
     kits.add(51, hu, labels)
-    assert look(kits)["border"] == ["warning: labels reach the scan's border: head"]
+    assert look(kits)["border"] == ["warning: labels reach the border of the scan: head"]
 
 
 def test_labels_in_two_stretches(kits, hu):
@@ -172,9 +172,7 @@ def test_labels_in_two_stretches(kits, hu):
     labels[3, 60, 30] = 2
     kits.add(51, hu, labels)
     (finding,) = look(kits)["apart"]
-    assert finding.startswith(
-        "warning: labels in separate stretches of slices: 2 to 13 (32 ml), 20 to 31"
-    )
+    assert finding.startswith("warning: labels in separate ranges of slices: 2 to 13 (32 ml), 20 to 31")
 
 
 def test_a_tumour_of_another_size_than_reported(kits, hu, labels):

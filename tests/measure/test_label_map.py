@@ -203,7 +203,7 @@ def test_size_classes(radius_mm, size_class):
     scene = Scene().kidney(80.0).kidney(240.0).draw(2, (100.0, 80.0, 240.0), radius_mm)
     measured = scene.measure()
     assert measured.lesions[0].size_class == size_class
-    assert "no T stage" in measured.size_class_note
+    assert "not a T stage" in measured.size_class_note
 
 
 def test_a_diameter_does_not_bridge_a_gap(two_kidneys):
@@ -266,7 +266,7 @@ def test_a_kidney_cut_by_the_first_slice_is_measured_and_flagged(two_kidneys):
     assert (lesion.polar_position, lesion.exophytic_share) == (None, None)
     assert codes(measured) == ["kidney_incomplete", "lesion_incomplete"]
     assert measured.flags[0].text == (
-        "the right kidney is cut off (first slice): its measures are lower bounds"
+        "the right kidney is truncated (first slice): its measurements are lower bounds"
     )
 
 
@@ -306,7 +306,7 @@ def test_an_empty_map_has_no_measures_and_says_so():
 
 def test_values_that_are_no_labels_are_refused(two_kidneys):
     two_kidneys.labels[0, 0, :2] = 7, 9
-    with pytest.raises(LabelError, match=r"scene: .*no labels \(got 7, 9; expected 0 background"):
+    with pytest.raises(LabelError, match=r"scene: .*not labels \(got 7, 9; expected 0 background"):
         two_kidneys.measure()
 
 

@@ -129,7 +129,7 @@ def test_the_tables_hold_the_measurements(page, contents):
     for value in (tumour.longest_axial_diameter_mm, tumour.short_axis_mm, tumour.volume_ml):
         assert f"{value:.1f}" in row
     assert tumour.size_class in row
-    assert "it is no T stage" in page.texts["section"][1]
+    assert "it is not a T stage" in page.texts["section"][1]
 
 
 def test_every_picture_is_described_and_every_control_is_labelled(page):
@@ -219,10 +219,10 @@ def test_flags_of_the_segmentation_and_of_the_measurements_are_told_once(content
     flags = flagged.texts["li"]
     assert "unenhanced" in flags[0]
     assert "only the left kidney was found" in flags[1]
-    assert sum("cut off" in flag for flag in flags) == 1
+    assert sum("truncated" in flag for flag in flags) == 1
     assert flags[-1] == "a component was dropped"
     assert "No flag was raised" not in flagged.texts["section"][0]
-    assert "cut off" in flagged.row("Left")
+    assert "truncated" in flagged.row("Left")
     assert "\N{GREATER-THAN OR EQUAL TO}" in flagged.row("Left")
     assert "90" in flagged.row("Left")
     assert "ab" * 32 in flagged.texts["code"][0]
@@ -236,7 +236,7 @@ def test_a_confidence_stands_beside_the_tumour_it_belongs_to(contents, quality):
 
 
 def test_no_flag_is_said_and_is_no_praise(page):
-    assert "No flag was raised. That is no proof" in page.texts["section"][0]
+    assert "No flag was raised. That does not prove" in page.texts["section"][0]
 
 
 def test_without_any_label_the_report_says_so_first(contents):

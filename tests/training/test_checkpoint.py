@@ -90,7 +90,7 @@ def test_initial_weights_of_something_else_are_refused(tmp_path: Path):
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path):
     network, _ = trained(classes=2)
     save_checkpoint(tmp_path / "x.safetensors", network, progress())
-    with pytest.raises(StoreError, match="of another network"):
+    with pytest.raises(StoreError, match="for another network"):
         load_checkpoint(tmp_path / "x.safetensors", ENet(1, 3))
 
 
@@ -98,9 +98,9 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path):
     ("damage", "told"),
     [
         ("missing", "does not exist"),
-        ("empty", r"is cut short or damaged \(got 0 bytes"),
-        ("truncated", "is cut short or damaged"),
-        ("foreign", "is cut short or damaged"),
+        ("empty", r"is truncated or damaged \(got 0 bytes"),
+        ("truncated", "is truncated or damaged"),
+        ("foreign", "is truncated or damaged"),
     ],
 )
 def test_checkpoints_that_cannot_be_read(tmp_path: Path, damage: str, told: str):

@@ -139,7 +139,7 @@ def test_a_graph_that_differs_from_its_network_makes_no_bundle(
 
 
 def test_stages_in_the_wrong_order_are_refused(store: Store, segmenter, localizer, tmp_path: Path):
-    with pytest.raises(StoreError, match=r"of the other stage.*got 3 classes; expected 2"):
+    with pytest.raises(StoreError, match=r"for the other stage.*got 3 classes; expected 2"):
         export_bundle(
             store, segmenter.checkpoint, localizer.checkpoint, tmp_path / "bundle", BundleExtras("")
         )

@@ -37,7 +37,7 @@ def test_the_environment_tells(environment: dict[str, str], expected: Launch):
 )
 def test_tasks_must_be_spread_evenly_and_say_so(changes: dict[str, str | None]):
     environment = {name: value for name, value in (SRUN | changes).items() if value is not None}
-    with pytest.raises(ConfigError, match=r"as many tasks on every node.*--ntasks-per-node"):
+    with pytest.raises(ConfigError, match=r"the same number of tasks on every node.*--ntasks-per-node"):
         Launch.from_environment(environment)
 
 
@@ -56,5 +56,7 @@ def test_what_cannot_be_shared_out_is_refused_before_anybody_is_waited_for():
 
 
 def test_a_device_that_is_not_there_is_named():
-    with pytest.raises(ConfigError, match=r"the device cannot be had.*expected mps, 1 on this machine"):
+    with pytest.raises(
+        ConfigError, match=r"the device is not available.*expected mps, 1 on this machine"
+    ):
         make_fabric(TrainSettings(stage="segment", accelerator="mps"), ALONE)

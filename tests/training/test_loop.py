@@ -192,7 +192,7 @@ def test_a_damaged_checkpoint_stops_the_run(store: Store, tmp_path: Path):
     run = tmp_path / "run"
     train(store, _tiny(steps=1), run)
     (run / "last.safetensors").write_bytes(b"damaged")
-    with pytest.raises(StoreError, match=r"last\.safetensors: the checkpoint is cut short or damaged"):
+    with pytest.raises(StoreError, match=r"last\.safetensors: the checkpoint is truncated or damaged"):
         train(store, _tiny(steps=1), run)
 
 

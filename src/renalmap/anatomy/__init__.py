@@ -1,4 +1,4 @@
-"""One reading of a label map, which every output reads: kidneys, lesions, sides, borders, flags."""
+"""One reading of a label map, shared by every output: kidneys, lesions, sides, borders, flags."""
 
 from renalmap.anatomy.body import BodyTrack, track_body
 from renalmap.anatomy.flags import Flag, FlagCode, raise_flags

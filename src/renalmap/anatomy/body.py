@@ -1,4 +1,4 @@
-"""Where the body's middle lies in each slice, and its spine: the patient need not lie in the middle."""
+"""Where the middle of the body is in each slice, and its spine: the patient need not lie in the centre."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from renalmap.imaging import Volume
 FloatArray = NDArray[np.float64]
 
 SLICE_PITCH_MM: Final = 5.0
-"""The body is looked at in slices about this far apart; between them it changes little."""
+"""The body is examined in slices about this far apart; between them it changes little."""
 
 MOST_SLICES: Final = 100
 
@@ -24,7 +24,7 @@ BODY_FROM_CLIPPED_HU: Final = 10.0
 BONE_FROM_HU: Final = 250.0
 
 _TALL_COLUMN_SHARE: Final = 0.3
-"""A column belongs to the trunk if it holds this share of the tallest column's body: a table does not."""
+"""A column belongs to the trunk if it has this share of the tallest column's body: a table does not."""
 _SPINE_HALF_WIDTH_MM: Final = 40.0
 _SPINE_LEAST_MM2: Final = 150.0
 _SMOOTHING_SLICES: Final = 6
@@ -35,9 +35,9 @@ class BodyTrack:
     """The trunk's middle and the spine, in slices some millimetres apart.
 
     Attributes:
-        z: indices of the slices looked at, ascending.
-        middle_x: the body's midline in voxels; the spine's where there is one. NaN where neither is.
-        spine_y: the spine's median row in voxels; NaN where no bone was found.
+        z: indices of the slices examined, ascending.
+        middle_x: the body's midline in voxels; that of the spine if there is one. NaN if there is neither.
+        spine_y: the spine's median row in voxels; NaN if no bone was found.
         columns: the scan's width in voxels.
     """
 
@@ -47,7 +47,7 @@ class BodyTrack:
     columns: int
 
     def at(self, z: NDArray[Any]) -> FloatArray:
-        """The midline in voxels at any slices; the scan's own middle where no body was seen at all."""
+        """The midline in voxels at any slices; the middle of the scan if no body was seen at all."""
         known = np.isfinite(self.middle_x)
         if not known.any():
             return np.full(np.shape(z), (self.columns - 1) / 2.0)
@@ -62,7 +62,7 @@ def track_body(volume: Volume) -> BodyTrack:
         volume: axes (z, y, x), HU. Values clipped at 0 HU are allowed.
 
     Returns:
-        The track; NaN throughout where the scan shows no body. It takes a tenth of a second or more: find it
+        The track; NaN throughout if the scan does not show the body. It takes a tenth of a second or more: find it
         once and pass it on.
     """
     spacing_mm = volume.geometry.spacing_mm
@@ -98,7 +98,7 @@ def _trunk_box(body: NDArray[np.bool_]) -> tuple[slice, slice] | None:
 def _spine(
     hu: NDArray[Any], rows: slice, middle_x: float, spacing_mm: tuple[float, float, float]
 ) -> tuple[float, float]:
-    """Median row and column of the bone about the midline in the body's back half; NaN if too little."""
+    """Median row and column of the bone around the midline in the back half of the body; NaN if too little."""
     _, y_mm, x_mm = spacing_mm
     half = _SPINE_HALF_WIDTH_MM / x_mm
     top, left = (rows.start + rows.stop) // 2, max(0, int(middle_x - half))
@@ -110,7 +110,7 @@ def _spine(
 
 
 def _running_median(track: FloatArray) -> FloatArray:
-    """Median over the neighbouring slices: one slice's ribs or stray bone move nothing."""
+    """Median over the neighbouring slices, so that ribs or stray bone in one slice have no effect."""
     smooth = np.full_like(track, np.nan)
     for index in range(track.shape[0]):
         near = track[max(0, index - _SMOOTHING_SLICES) : index + _SMOOTHING_SLICES + 1]

@@ -1,4 +1,4 @@
-"""What a reader of an anatomy should know first, each in a sentence: the one vocabulary of flags."""
+"""What a reader of an anatomy should know first, one sentence each: the one vocabulary of flags."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ FlagCode = Literal[
     "thick_slices",
     "specks_left_out",
 ]
-"""The first is the quality report's, which looks at the scan; all others are raised here."""
+"""The first belongs to the quality report, which looks at the scan; all others are raised here."""
 
 NOTES: Final = frozenset({"specks_left_out", "side_from_field_of_view"})
-"""Flags that are worth a note, and no warning."""
+"""Flags that deserve a note, not a warning."""
 
 NOTHING_LABELLED: Final = "no kidney was found: nothing is labelled in this scan"
 THICK_SLICES_MM: Final = 5.0
@@ -48,12 +48,12 @@ class Flag(BaseModel):
 
     @property
     def is_note(self) -> bool:
-        """Whether it is worth a note, and no warning."""
+        """Whether it deserves a note, not a warning."""
         return self.code in NOTES
 
 
 def raise_flags(anatomy: Anatomy) -> list[Flag]:
-    """The flags of an anatomy, the gravest first."""
+    """The flags of an anatomy, the most serious first."""
     kinds = (_kidney_flags, _side_flags, _cut_flags, _other_flags)
     return [Flag(code=code, text=text) for raised in kinds for code, text in raised(anatomy)]
 
@@ -74,7 +74,7 @@ def _kidney_flags(anatomy: Anatomy) -> _Raised:
 
 def _side_flags(anatomy: Anatomy) -> _Raised:
     if any(kidney.crosses_midline for kidney in anatomy.kidneys):
-        text = "kidney tissue crosses the midline (a horseshoe kidney, or a mistake), which parts it into left and right"
+        text = "kidney tissue crosses the midline (a horseshoe kidney, or a mistake), where it is divided into left and right"
         yield "crosses_midline", text
     for lesion in anatomy.lesions:
         if lesion.crosses_midline:
@@ -86,11 +86,13 @@ def _side_flags(anatomy: Anatomy) -> _Raised:
         return
     if any(kidney.side is None for kidney in anatomy.kidneys):
         why = "without the scan" if anatomy.scan is None else "the scan shows no body, so"
-        text = f"the kidney lies near the middle of the field of view: {why} its side cannot be told"
+        text = (
+            f"the kidney lies near the middle of the field of view: {why} its side cannot be determined"
+        )
         yield "side_uncertain", text
     elif anatomy.kidneys:
         advice = "; give the scan to make sure" if anatomy.scan is None else ""
-        text = f"left and right were told by the middle of the field of view alone{advice}"
+        text = f"left and right were determined by the middle of the field of view alone{advice}"
         yield "side_from_field_of_view", text
 
 
@@ -106,18 +108,21 @@ def _cut_flags(anatomy: Anatomy) -> _Raised:
 
 def _cut_off(name: str, borders: Sequence[Border]) -> str:
     where = ", ".join(_BORDER_NAMES.get(border, f"{border} edge") for border in borders)
-    return f"{name} is cut off ({where}): its measures are lower bounds"
+    return f"{name} is truncated ({where}): its measurements are lower bounds"
 
 
 def _other_flags(anatomy: Anatomy) -> _Raised:
     for lesion in anatomy.lesions:
         if lesion.kidney is None and anatomy.kidneys:
-            yield "lesion_without_kidney", f"{lesion.name} is near no kidney"
+            yield "lesion_without_kidney", f"{lesion.name} is not near any kidney"
     pitch_mm = anatomy.label_map.geometry.spacing_mm[0]
     if pitch_mm > THICK_SLICES_MM:
-        text = f"slices are {pitch_mm:.1f} mm apart: small lesions and lengths across slices are coarse"
+        text = f"slices are {pitch_mm:.1f} mm apart: small lesions and lengths across slices are measured only coarsely"
         yield "thick_slices", text
     if anatomy.specks:
         total_ml = anatomy.ml([speck.voxels for speck in anatomy.specks])
         number = f"{len(anatomy.specks)} specks below {SPECK_BELOW_ML:g} ml"
-        yield "specks_left_out", f"{number} ({total_ml:.3f} ml in all) are in no measure"
+        yield (
+            "specks_left_out",
+            f"{number} ({total_ml:.3f} ml in all) are not included in any measurement",
+        )

@@ -17,11 +17,11 @@ SPECK_BELOW_ML: Final = 0.1
 """Smaller components are specks: a ball of this volume is 5.8 mm across."""
 
 NO_SIDE_WITHIN_MM: Final = 30.0
-"""A lone kidney this near the middle of the field of view may be of either side."""
+"""A single kidney this near the middle of the field of view may be on either side."""
 
 HORSESHOE_WIDTH_MM: Final = 100.0
 """Without the body, kidney tissue across the middle of the field of view is a horseshoe only if it is this
-wide: otherwise it is one kidney of a patient who lies off the middle."""
+wide: otherwise it is one kidney of a patient who lies off-centre."""
 
 FURTHER_KIDNEY_ML: Final = 20.0
 FURTHER_KIDNEY_GAP_MM: Final = 10.0
@@ -29,12 +29,12 @@ FURTHER_KIDNEY_GAP_MM: Final = 10.0
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """What one kidney has of a connected component of the foreground.
+    """The share of one kidney in a connected component of the foreground.
 
     Attributes:
         component: the component's index.
         own: the kidney's own tissue (label 1) in it; its box is the component's.
-        is_half: whether the midline parts the component between two kidneys.
+        is_half: whether the midline divides the component between two kidneys.
     """
 
     component: int
@@ -44,13 +44,13 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class Kidney:
-    """One kidney, its lesions left out.
+    """One kidney, without its lesions.
 
     Attributes:
         number: from 1; left before right, largest first.
-        id: "left", "right" or, where the side cannot be told, "unknown"; a second one is "left_2".
-        side: the patient's; None where it cannot be told.
-        pieces: what it is made of, at least one, that with most tissue first.
+        id: "left", "right" or, where the side cannot be determined, "unknown"; a second one is "left_2".
+        side: the patient's; None if it cannot be determined.
+        pieces: what it is made of, at least one, the one with most tissue first.
         borders: of the scan that its own tissue touches.
     """
 
@@ -67,22 +67,22 @@ class Kidney:
 
     @property
     def body(self) -> list[Voxels]:
-        """Its own tissue without pieces below a twentieth of it: stray islands would make it longer."""
+        """Its own tissue without pieces below a twentieth of it, because stray islands would make it longer."""
         return without_islands(self.own)
 
     @property
     def crosses_midline(self) -> bool:
-        """Whether its tissue goes on across the midline, which parts it from the other kidney."""
+        """Whether its tissue continues across the midline, which separates it from the other kidney."""
         return any(piece.is_half for piece in self.pieces)
 
 
 def assemble_kidneys(own: Sequence[Voxels], geometry: Geometry, midline: Midline) -> tuple[Kidney, ...]:
-    """Which pieces make up which kidney, left before right; components without kidney tissue are left out.
+    """The kidneys and their pieces, left before right; components without kidney tissue are left out.
 
-    A component belongs to the side of most of its kidney tissue, whole, even if a tumour of it reaches over
+    A component belongs whole to the side of most of its kidney tissue, even if a tumour in it reaches across
     the midline. Only where at least 5 ml and a tenth of its kidney tissue lie on either side (a
-    horseshoe kidney) is it parted. On one side, pieces join the nearest kidney; one of at least 20 ml
-    of kidney tissue and 10 mm away from any is a kidney of its own (a transplant beside the native one).
+    horseshoe kidney) is it divided. On one side, pieces join the nearest kidney; one of at least 20 ml
+    of kidney tissue and 10 mm away from any is a separate kidney (a transplant beside the native one).
 
     Args:
         own: the kidney tissue of each connected component of the foreground; boxes are the components'.
@@ -119,7 +119,7 @@ def _is_horseshoe(tissue: Voxels, geometry: Geometry, midline: Midline) -> bool:
 
 
 def _side_is_doubtful(pieces: Sequence[Piece], geometry: Geometry, midline: Midline) -> bool:
-    """Whether there is neither a body nor a second kidney, and the one that there is lies near the middle."""
+    """Whether there is neither a body nor a second kidney, and the only kidney lies near the middle."""
     parted = any(piece.is_half for piece in pieces)
     if midline.basis != "field_of_view" or not pieces or parted:
         return False

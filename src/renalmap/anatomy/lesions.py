@@ -16,7 +16,7 @@ SpeckKind = Literal["kidney", "tumour", "cyst"]
 LESION_LABELS: Final[dict[LesionKind, int]] = {"tumour": TUMOUR, "cyst": CYST}
 
 BELONGS_WITHIN_MM: Final = 10.0
-"""A lesion that touches no kidney tissue belongs to the kidney whose box it comes this near to."""
+"""A lesion that does not touch kidney tissue belongs to the kidney whose box is within this distance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +26,11 @@ class Lesion:
     Attributes:
         number: from 1; tumours before cysts, largest first.
         kind: which of the two.
-        voxels: all of it; no midline ever parts it.
+        voxels: all of it; it is never divided at the midline.
         component: index of the connected component of the foreground that it is part of.
-        kidney: `id` of the kidney it belongs to; None where no kidney is near it.
-        side: that kidney's; without one the side of most of its voxels. None where it cannot be told.
+        kidney: `id` of the kidney it belongs to; None if no kidney is near it.
+        side: that of its kidney; without one, the side of most of its voxels. None if it cannot be
+            determined.
         crosses_midline: whether at least 5 ml and a tenth of it lie on either side of the midline.
         borders: of the scan that it touches.
     """
@@ -51,7 +52,7 @@ class Lesion:
 
 @dataclass(frozen=True, eq=False)
 class Speck:
-    """A component too small to be measured; its side is that of the kidney it touches, or of most of it."""
+    """A component too small to be measured; its side is that of the kidney it touches, or that of most of its voxels."""
 
     kind: SpeckKind
     voxels: Voxels
@@ -99,7 +100,7 @@ def _owner(
 ) -> tuple[str | None, Side | None]:
     """The kidney that a lesion belongs to, and its side.
 
-    That of the kidney it is joined to; otherwise of the nearest one, of two as near that on its own side.
+    The kidney it is connected to, or else the nearest one; of two equally near, the one on its own side.
     """
     label_map, midline = where
     for kidney in kidneys:

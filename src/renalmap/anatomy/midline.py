@@ -19,7 +19,7 @@ SideBasis = Literal["scan", "both_kidneys", "field_of_view"]
 only the middle of the field of view."""
 
 APART_MM: Final = 60.0
-"""Two pieces of kidney whose centroids are this far apart from right to left are one on either side."""
+"""Two pieces of kidney whose centroids are this far apart from right to left lie on opposite sides."""
 
 CROSSING_SHARE: Final = 0.1
 CROSSING_ML: Final = 5.0
@@ -60,7 +60,7 @@ def locate_midline(own: Sequence[Voxels], geometry: Geometry, body: BodyTrack | 
 
 
 def _between_kidneys(own: Sequence[Voxels], geometry: Geometry) -> float | None:
-    """The column half-way between the two pieces of kidney farthest apart; None if they are not far."""
+    """The column half-way between the two pieces of kidney farthest apart; None if they are too close."""
     most = max((piece.size for piece in own), default=0)
     least = max(CROSSING_ML / geometry.voxel_ml, CROSSING_SHARE * most)
     columns = [piece.centre_zyx[2] for piece in own if piece.size >= least]

@@ -19,21 +19,21 @@ from renalmap.labels import CYST, KIDNEY, LABEL_NAMES, TUMOUR, UNKNOWN, LesionKi
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """What a label map shows, read once and read by every output.
+    """What a label map shows, read once and used by every output.
 
-    A tumour belongs to its kidney, whole, also where it reaches across the midline; that it does is a fact
-    about the tumour (docs/decisions/0037-one-reading-of-the-anatomy.md).
+    A tumour belongs whole to its kidney, even if it reaches across the midline; that it does is a fact about
+    the tumour (docs/decisions/0037-one-reading-of-the-anatomy.md).
 
     Attributes:
-        label_map: labels 0 background, 1 kidney, 2 tumour, 3 cyst, on the scan's canonical grid; what is
+        label_map: labels 0 background, 1 kidney, 2 tumour, 3 cyst, on the scan's canonical grid;
             `UNKNOWN` shows nothing.
-        scan: on the same grid; None where there is none.
+        scan: on the same grid; None if there is none.
         body: where the scan shows the trunk; None without a scan.
         midline: the mid-sagittal plane, and how it was found.
         components: the connected components of kidney, tumour and cyst together, largest first.
         kidneys: left before right, largest first.
         lesions: tumours before cysts, largest first.
-        specks: what is smaller than `SPECK_BELOW_ML`, largest first: in no volume, neither here nor elsewhere.
+        specks: what is smaller than `SPECK_BELOW_ML`, largest first: not included in any volume, here or elsewhere.
     """
 
     label_map: LabelMap
@@ -53,11 +53,11 @@ class Anatomy:
 
         Args:
             label_map: on the scan's canonical grid; it may be empty.
-            scan: gives the body, by which left is told from right more surely.
-            body: where the scan's body lies, if that was found before: finding it takes a while.
+            scan: gives the body, which makes left and right more certain.
+            body: where the body lies in the scan, if that is already known: finding it takes a while.
 
         Raises:
-            LabelError: the map holds a value that is no label.
+            LabelError: the map holds a value that is not a label.
             GeometryMismatchError: the scan lies on another grid.
         """
         _check_labels(label_map)
@@ -99,7 +99,7 @@ class Anatomy:
         return in_order([*kidney.borders, *(border for one in lesions for border in one.borders)])
 
     def with_lesions(self, kidney: Kidney) -> list[Voxels]:
-        """A kidney's own tissue with its lesions; what touches is one."""
+        """A kidney's own tissue with its lesions; parts that touch are joined."""
         lesions = self.lesions_of(kidney)
         parts = [
             joined([piece.own, *(one.voxels for one in lesions if one.component == piece.component)])
@@ -125,7 +125,7 @@ def _check_labels(label_map: LabelMap) -> None:
     legal = {*LABEL_NAMES, UNKNOWN}
     if strange := [value for value in np.unique(label_map.labels).tolist() if value not in legal]:
         raise LabelError(
-            "the map holds values that are no labels",
+            "the map holds values that are not labels",
             where=label_map.name,
             got=", ".join(map(str, strange[:5])),
             expected="0 background, 1 kidney, 2 tumour, 3 cyst",

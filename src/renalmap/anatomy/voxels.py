@@ -1,4 +1,4 @@
-"""Voxels of a grid: a box, and which of it are meant."""
+"""Voxels of a grid: a box, and which of its voxels are meant."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Voxels:
     """Some voxels of a scan's canonical grid.
 
     Attributes:
-        box: a region that holds them all; it may be wider than they are.
-        inside: bool, of the box's shape (z, y, x): which of it they are.
+        box: a region that contains them all; it may be larger than needed.
+        inside: bool, of the box's shape (z, y, x): which voxels of the box they are.
     """
 
     box: Box
@@ -42,7 +42,7 @@ class Voxels:
 
     @cached_property
     def centre_zyx(self) -> tuple[float, float, float]:
-        """Their centre of gravity in voxels of the grid; there must be one at least."""
+        """Their centre of gravity in voxels of the grid; there must be at least one."""
         means = []
         for axis, low in enumerate(self.box.start):
             others = tuple(other for other in range(3) if other != axis)
@@ -51,7 +51,7 @@ class Voxels:
         return means[0], means[1], means[2]
 
     def span(self, axis: int) -> tuple[int, int]:
-        """The first and the last index along an axis; there must be a voxel at least."""
+        """The first and the last index along an axis; there must be at least one voxel."""
         others = tuple(other for other in range(3) if other != axis)
         filled = np.flatnonzero(self.inside.any(axis=others)) + self.box.start[axis]
         return int(filled[0]), int(filled[-1])
@@ -100,7 +100,7 @@ class Voxels:
 
 
 def find_components(label_map: LabelMap, labels: tuple[int, ...]) -> list[Voxels]:
-    """The 26-connected components of a union of labels, largest first; empty where none is there.
+    """The 26-connected components of a union of labels, largest first; empty if there are none.
 
     Args:
         label_map: on the scan's canonical grid.
@@ -121,16 +121,16 @@ def joined(parts: Sequence[Voxels]) -> Voxels:
 
 
 def without_islands(parts: Sequence[Voxels]) -> list[Voxels]:
-    """The parts that hold a twentieth of all their voxels or more."""
+    """The parts that contain at least a twentieth of all their voxels."""
     least = MINOR_SHARE * sum(part.size for part in parts)
     return [part for part in parts if part.size >= least]
 
 
 def borders_of(parts: Sequence[Voxels], shape: tuple[int, int, int]) -> list[Border]:
-    """Borders of the scan that any part of weight touches, in the order feet to head, front to left.
+    """Borders of the scan touched by any part that carries weight, in the order feet to head, front to left.
 
-    Islands have no weight: components that the first or last slice cuts are kept however small they are, and
-    such a speck does not cut a kidney.
+    Islands have no weight: components truncated by the first or last slice are kept however small they are,
+    and such a speck does not make a kidney truncated.
     """
     return in_order(border for part in without_islands(parts) for border in part.touches(shape))
 

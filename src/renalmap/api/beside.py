@@ -17,7 +17,7 @@ NAMELESS = "scan"
 
 @dataclass(frozen=True)
 class Beside:
-    """What is wanted beside the labels, and where.
+    """What to write beside the labels, and where.
 
     Attributes:
         report: folder for reports, made if it is missing; None for none.
@@ -30,15 +30,15 @@ class Beside:
     anonymize: bool = False
 
     def check(self) -> None:
-        """Find out before the work whether it can be written.
+        """Check before the work whether it can be written.
 
         Raises:
             ConfigError: a folder's name is a file's, or there is nothing to leave names out of.
-            MissingDependencyError: what makes surfaces is not installed.
+            MissingDependencyError: a package that makes surfaces is not installed.
         """
         if self.anonymize and self.report is None and self.mesh is None:
             raise ConfigError(
-                "--anonymize-report says how a report is written, and none is asked for",
+                "--anonymize-report applies to a report, and none was requested",
                 hint="Give --report DIR too",
             )
         for option, folder in (("--report", self.report), ("--mesh", self.mesh)):
@@ -48,7 +48,7 @@ class Beside:
             check_meshes_available()
 
     def stem(self, name: str, number: int) -> str:
-        """How a scan's files begin: its name, or without names its number, counted from 1."""
+        """The prefix of a scan's files: its name, or without names its number, counted from 1."""
         return f"{NAMELESS}_{number}" if self.anonymize else name
 
     def report_path(self, stem: str) -> Path | None:
@@ -70,16 +70,16 @@ class Beside:
     def write(
         self, result: Result, names: Names, stem: str, *, overwrite: bool
     ) -> tuple[Path | None, MeshReport | None]:
-        """Write what is wanted, into folders that exist.
+        """Write what was requested, into folders that exist.
 
         Args:
             result: the scan and its labels.
-            names: what the report calls them, unless it names nothing.
+            names: what the report calls them, unless it is anonymous.
             stem: from `stem`.
             overwrite: replace files that exist.
 
         Returns:
-            The report's path and what surfaces were written; None for what is not wanted.
+            The report's path and what surfaces were written; None for what was not requested.
 
         Raises:
             OutputExistsError: a file exists.

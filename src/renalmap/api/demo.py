@@ -46,12 +46,12 @@ class DemoResult:
 
 
 def demo(out: Path, *, seed: int = DEMO_SEED, listener: Listener = Listener()) -> DemoResult:
-    """Make a phantom, segment it, score it, draw it; files that an earlier demo left are replaced.
+    """Make a phantom, segment it, score it, draw it; files of an earlier demo are replaced.
 
     Args:
         out: a folder, made if it is missing.
         seed: of the phantom.
-        listener: who is told.
+        listener: who is told what happens.
     """
     out.mkdir(parents=True, exist_ok=True)
     scan, segmentation, picture = (

@@ -1,4 +1,4 @@
-"""Segmentations as DICOM SEG: which kidney is which, and to the file."""
+"""Segmentations as DICOM SEG: which kidney is which, and writing the file."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ DICOM_SEG_SUFFIX = "_seg.dcm"
 
 
 def dicom_source_of(volume: Volume, scan: Path) -> DicomSource:
-    """The series a scan was read from, fit to be referred to.
+    """The series from which a scan was read, checked so that a SEG can refer to it.
 
     Raises:
-        InputError: the scan is no DICOM.
+        InputError: the scan is not DICOM.
         DicomReferenceError: it lacks identifiers; as `check_source`.
     """
     if volume.source is None:
@@ -76,9 +76,9 @@ def save_dicom_seg(
 
 
 def name_structures(anatomy: Anatomy) -> LabelMap:
-    """Tell the left kidney's voxels from the right's, and their lesions'.
+    """Separate the voxels of the left kidney from the right's, and those of their lesions.
 
-    What has no side that can be told goes to that of most of its voxels: a segment must have one.
+    A structure of unknown side goes to that of most of its voxels, because a segment must have one.
 
     Args:
         anatomy: of kidney, tumour and cyst.
@@ -105,7 +105,7 @@ def name_structures(anatomy: Anatomy) -> LabelMap:
 
 def _no_dicom(scan: Path) -> InputError:
     return InputError(
-        "a DICOM SEG refers to the DICOM slices of its scan, and this scan is no DICOM",
+        "a DICOM SEG refers to the DICOM slices of its scan, and this scan is not DICOM",
         where=scan,
         expected="a DICOM series",
         hint="Give the DICOM series, or write NIfTI (--out NAME.nii.gz)",

@@ -33,7 +33,7 @@ Pair = tuple[str, Case, Case]
 
 @dataclass(frozen=True)
 class Scoring:
-    """How label maps are scored, and what is written of it.
+    """How label maps are scored, and what is written.
 
     Attributes:
         protocol: `kits19`, KiTS19's rules and plain ones; or `kits23`, Dice and surface Dice of three nested
@@ -49,14 +49,14 @@ class Scoring:
     plot: Path | None = None
 
     def check(self, made: Path | None = None) -> None:
-        """Find out before the work whether what is wanted can be computed and written.
+        """Check before the work whether everything requested can be computed and written.
 
         Args:
             made: a folder that will be made before these are written.
 
         Raises:
-            InputError: an output has no folder, or the plot's name is no PNG file's.
-            MissingDependencyError: what draws plots or computes surface distances is not installed.
+            InputError: an output has no folder, or the plot's name does not end in .png.
+            MissingDependencyError: a package that draws plots or computes surface distances is not installed.
         """
         if self.surface:
             check_surfaces_available()
@@ -87,15 +87,15 @@ def evaluate(
 
     Raises:
         InputError: a label map cannot be read or has no reference, two grids differ, or an output cannot be
-            written; the last is found out before the work begins.
-        MissingDependencyError: what is wanted needs a package that is not installed; found out as early.
+            written; the last is checked before the work begins.
+        MissingDependencyError: something requested needs a package that is not installed; checked equally early.
     """
     scoring.check()
     return score_pairs(find_pairs(predictions, reference), scoring, progress)
 
 
 def score_pairs(pairs: Sequence[Pair], scoring: Scoring, progress: Progress) -> list[Score]:
-    """Score pairs whose scoring was checked; one score a pair, in their order."""
+    """Score pairs whose scoring was checked; one score per pair, in their order."""
     score = partial(
         score_kits23 if scoring.protocol == "kits23" else evaluate_case, surface=scoring.surface
     )
@@ -115,7 +115,7 @@ def find_pairs(predictions: Path, reference: Path) -> list[Pair]:
 
     Args:
         predictions: a NIfTI file or DICOM SEG, or a folder of `<case>_seg.nii.gz`, `<case>_seg.dcm`,
-            `<case>.nii.gz` or KiTS's `prediction_XXXXX.nii.gz`. Beside `<case>_seg.nii.gz`, `<case>.nii.gz` is taken for the scan.
+            `<case>.nii.gz` or KiTS's `prediction_XXXXX.nii.gz`. Beside `<case>_seg.nii.gz`, `<case>.nii.gz` is taken to be the scan.
         reference: a NIfTI file, or a folder of `<case>.nii.gz`, `<case>_seg.nii.gz` or
             `<case>_kidney.nii.gz`, or one in the layout of KiTS19, KiTS21, KiTS23 or nnU-Net. References
             without a prediction are left out.
@@ -154,7 +154,7 @@ def find_label_maps(folder: Path) -> dict[str, Case]:
     """The label maps in a folder, by case: a data set's, or files named after their cases.
 
     Raises:
-        DatasetError: two label maps are of one case, or a data set's layout is broken.
+        DatasetError: two label maps belong to one case, or a data set's layout is broken.
     """
     if (folder / "labelsTr").is_dir() or folder.name == "labelsTr":
         dataset = read_dataset(folder.parent if folder.name == "labelsTr" else folder)
@@ -188,7 +188,7 @@ def _kits_masks(root: Path) -> Iterator[Path]:
 
 
 def case_name(path: Path) -> str:
-    """A label map's case: its name without what marks it as a label map; for KiTS its folder's."""
+    """A label map's case: its name without the part that marks it as a label map; for KiTS, that of its folder."""
     if path.name in KITS_MASKS:
         return path.absolute().parent.name
     return _plain(_stem(path))

@@ -1,4 +1,4 @@
-"""Trained checkpoints to a bundle. Torch is imported when this is done."""
+"""From trained checkpoints to a bundle. Torch is imported only when this is done."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ExportRequest:
         card: a model card; without one, the card says only what was trained on.
         rules: a TOML file with values for the Plan's fields that only inference reads.
         calibration: the calibration of confidences.
-        overwrite: replace a bundle that exists.
+        overwrite: replace an existing bundle.
     """
 
     card: Path | None = None
@@ -38,10 +38,10 @@ def export(
     out: Path,
     request: ExportRequest = ExportRequest(),
 ) -> Bundle:
-    """Make a bundle of trained checkpoints.
+    """Make a bundle from trained checkpoints.
 
     Args:
-        store: the store all were trained on.
+        store: the store on which all were trained.
         localizer: stage 1's checkpoint, or several to be averaged; a run's folder stands for its best.
         segmenter: stage 2's, likewise.
         out: the bundle's folder.

@@ -1,4 +1,4 @@
-"""Fetching a KiTS data set from its official places or a mirror."""
+"""Fetching a KiTS data set from its official sources or a mirror."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class FetchRequest:
     """What to fetch, and how.
 
     Attributes:
-        cases: case numbers as in `0-9,160`; empty for all.
+        cases: case numbers, as in `0-9,160`; empty for all.
         masks_only: leave the imaging out.
-        jobs: files under way at once.
-        attempts: in a row that bring nothing before a file is given up.
+        jobs: files downloaded at once.
+        attempts: attempts in a row without a byte before a file is given up.
         stall_s: seconds without data after which a connection is dropped.
     """
 
@@ -37,7 +37,7 @@ class FetchRequest:
 
 
 class FileReport(BaseModel):
-    """A file's outcome: "kept" was there and whole, "refetched" was there and was not.
+    """A file's outcome: "kept" was there and complete, "refetched" was there and incomplete.
 
     Attributes:
         path: in the data set's folder, with `/`.
@@ -69,7 +69,7 @@ class FetchReport(BaseModel):
 
 
 def fetch(request: FetchRequest, out: Path, progress: Progress = lambda *_: None) -> FetchReport:
-    """Fetch a data set into KiTS19's layout, or what is missing of it.
+    """Fetch a data set, or what is missing of it, into KiTS19's layout.
 
     Args:
         request: what, from where and how.
@@ -77,14 +77,14 @@ def fetch(request: FetchRequest, out: Path, progress: Progress = lambda *_: None
         progress: called with bytes so far and in all, from several threads.
 
     Returns:
-        One entry a file; those that failed are among them.
+        One entry per file, including those that failed.
 
     Raises:
-        InputError: the request cannot be met: a case that does not exist, a mirror that is no address, a
+        InputError: the request cannot be met: a case that does not exist, a mirror that is not an address, a
             folder with another data set or in use, a disk that is too small.
         MissingDependencyError: httpx is not installed.
         NetworkError: a server cannot be reached at all.
-        ContentError: what comes in place of the table of cases is none.
+        ContentError: what the server sends is not the table of cases.
     """
     numbers = parse_cases(request.cases, request.dataset)
     files = list_files(request.dataset, numbers, request.mirrors, masks_only=request.masks_only)

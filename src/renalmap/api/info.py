@@ -1,4 +1,4 @@
-"""What a scan's path holds, and what `segment` would make of it."""
+"""What a path contains, and what `segment` would make of it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AcquisitionInfo(_Info):
     phase: str | None
     """The contrast phase, if the descriptions name one."""
     trouble: str | None
-    """Why `segment` refuses it: a tilt, missing slices, a varying distance, slices that do not stack."""
+    """Why `segment` refuses it: a tilt, missing slices, uneven spacing, slices that do not stack."""
 
 
 class SeriesInfo(_Info):
@@ -48,7 +48,7 @@ class SeriesInfo(_Info):
     """Whether its slices were computed from measured data, not from other slices."""
     multi_frame: bool
     slices: int
-    """CT slices with a place in the patient."""
+    """CT slices with a position in the patient."""
     rows_columns: tuple[int, int] | None
     spacing_mm: tuple[float | None, float, float] | None
     thickness_mm: float | None
@@ -62,7 +62,7 @@ class SeriesInfo(_Info):
     skipped: dict[str, int]
     """Images left out, by reason."""
     why_not: str | None
-    """Why `segment` does not take it by itself; None if it may be taken."""
+    """Why `segment` does not take it by default; None if it may be taken."""
     taken: bool
     """Whether `segment` would take it with these options."""
 
@@ -90,7 +90,7 @@ class DicomInfo(_Info):
     series_uid: str | None
     """The series that `segment` would take with these options; None if it refuses."""
     acquisition: int | None
-    """The acquisition asked for; None for the whole series."""
+    """The requested acquisition; None for the whole series."""
     why: str | None
     """Why this series."""
     doubt: str | None
@@ -117,7 +117,7 @@ class NiftiInfo(_Info):
 
 
 def info(path: Path, dicom: DicomChoice = DicomChoice()) -> DicomInfo | NiftiInfo:
-    """Say what a path holds.
+    """Report what a path contains.
 
     Args:
         path: as `read_volume` takes it.
@@ -125,7 +125,7 @@ def info(path: Path, dicom: DicomChoice = DicomChoice()) -> DicomInfo | NiftiInf
 
     Raises:
         InputError: the path is missing, unreadable or unsafe, or holds no image. That `segment` would
-            refuse it is no error but `refusal`.
+            refuse it is not an error but `refusal`.
     """
     if not is_dicom_path(path):
         volume = read_volume(path)
@@ -158,7 +158,7 @@ def info(path: Path, dicom: DicomChoice = DicomChoice()) -> DicomInfo | NiftiInf
 
 
 def _try(catalogue: Catalogue, choice: DicomChoice) -> tuple[Chosen | None, str | None]:
-    """What would be taken, and what would be said against it."""
+    """What would be taken, and what speaks against it."""
     chosen = None
     try:
         check_complete(catalogue.files)

@@ -1,4 +1,4 @@
-"""Looking a data set over: findings, a JSON, a page."""
+"""Inspecting a data set: findings, JSON, a page."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class InspectionReport(BaseModel):
     """What `renalmap inspect` found.
 
     Attributes:
-        layout: how the data set lies on disk.
-        edition: which KiTS it is; None if it is none.
-        findings: what is about no single case.
+        layout: how the data set is organised on disk.
+        edition: which KiTS it is; None if it is not KiTS.
+        findings: those that do not concern a single case.
         cases: by id.
     """
 
@@ -55,7 +55,7 @@ class InspectionReport(BaseModel):
 
 @dataclass(frozen=True)
 class _CaseWork:
-    """What another process needs to know to look a case over."""
+    """What another process needs to inspect a case."""
 
     case: Case
     record: Mapping[str, Any] | None
@@ -75,12 +75,12 @@ def inspect(
     jobs: int = 1,
     progress: Progress = lambda *_: None,
 ) -> InspectionReport:
-    """Look every case of a data set over.
+    """Inspect every case of a data set.
 
     Args:
-        root: a data set that `read_dataset` reads; masks without imaging will do.
+        root: a data set that `read_dataset` reads; masks without imaging are enough.
         html: write a page with a picture of each case here; an existing file is replaced.
-        jobs: cases in work at once, each in a process of its own. A process holds one case: up to 0.9 GB
+        jobs: cases at once, each in its own process. A process holds one case: up to 0.9 GB
             for a scan of 1,059 slices and its mask.
         progress: called after every case.
 

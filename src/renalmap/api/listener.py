@@ -1,4 +1,4 @@
-"""Who is told of a long piece of work while it is done."""
+"""Who is told about a long piece of work while it is being done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label maps to measurements."""
+"""From label maps to measurements."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def measure(
     overwrite: bool = False,
     progress: Progress = lambda *_: None,
 ) -> MeasureReport:
-    """Measure label maps, one after the other.
+    """Measure label maps one by one.
 
     Args:
         label_maps: files, or folders of them: named after their cases as for `evaluate`, or in
             the layout of KiTS19, KiTS21, KiTS23 or nnU-Net.
-        scan: the scan of a single label map: gives HU, and the body by which left is told from right.
+        scan: the scan of a single label map: gives HU, and the body, which tells left from right.
         dicom: what to take of a path that holds several DICOM series or acquisitions.
-        csv: write a row a kidney and lesion here.
+        csv: write one row per kidney and lesion here.
         overwrite: replace the CSV if it exists.
         progress: called after every label map.
 
@@ -66,8 +66,8 @@ def measure(
         A report with every label map. One that fails does not stop the others.
 
     Raises:
-        RenalMapError: before the first label map for a fault of the request; for a single label map, its
-            own, `LabelError` where it holds no label at all.
+        RenalMapError: before the first label map if the request is wrong; for a single label map, its own
+            error, `LabelError` if it holds no label at all.
     """
     if csv is not None:
         check_writable(csv, overwrite=overwrite)
@@ -115,8 +115,8 @@ def _check_not_empty(label_map: LabelMap) -> None:
         raise LabelError(
             "the label map is empty: there is no kidney, tumour or cyst to measure",
             where=label_map.name,
-            got="background alone",
-            hint="Look at the segmentation's warnings",
+            got="only background",
+            hint="See the warnings of the segmentation",
         )
 
 
@@ -127,7 +127,9 @@ def _measure(case: Case, scan: Path | None, dicom: DicomChoice, *, alone: bool) 
         _check_not_empty(label_map)
         volume = None if scan is None else read_volume(scan, dicom)
         measurements = measure_label_map(label_map, volume).model_copy(update={"name": case.case_id})
-    except Exception as error:  # whatever is wrong with one label map, the others are still to be done
+    except (
+        Exception
+    ) as error:  # whatever is wrong with one label map, the others still have to be measured
         if alone:
             raise
         return MeasuredCase(**told, status="failed", error=describe_failure(told["label_map"], error))

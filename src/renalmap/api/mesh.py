@@ -1,4 +1,4 @@
-"""Label maps to surface files."""
+"""From label maps to surface files."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ def mesh(
     formats: Sequence[MeshFormat] = MESH_FORMATS,
     overwrite: bool = False,
 ) -> MeshReport:
-    """Write the surfaces of a label map that is there already.
+    """Write the surfaces of an existing label map.
 
     Args:
         labels: 0 background, 1 kidney, 2 tumour, 3 cyst.
         out: a folder, made if it is missing.
-        scan: the scan, which tells left from right more surely.
+        scan: the scan, which makes left and right more certain.
         dicom: what to take of a path that holds several DICOM series or acquisitions.
         formats: what to write.
         overwrite: replace files that exist.
 
     Raises:
-        LabelError: nothing is labelled, or a value is no label.
+        LabelError: nothing is labelled, or a value is not a label.
         MissingDependencyError: scikit-image or trimesh is not installed.
         OutputExistsError: a file exists.
     """
@@ -154,7 +154,7 @@ def parse_formats(text: str) -> tuple[MeshFormat, ...]:
     asked = {part.strip().lower() for part in text.split(",")}
     if not asked <= set(MESH_FORMATS):
         raise ConfigError(
-            "a surface's format is unknown",
+            "the format of a surface is unknown",
             got=", ".join(sorted(asked - set(MESH_FORMATS))) or "none",
             expected=" or ".join(MESH_FORMATS),
         )

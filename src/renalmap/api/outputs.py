@@ -29,13 +29,13 @@ _ENDINGS: Final[dict[OutputFormat, str]] = {
 
 @dataclass(frozen=True)
 class Target:
-    """A scan and what becomes of it.
+    """A scan and its outputs.
 
     Attributes:
         name: what the scan is called.
         scan: its file or folder.
         output: where its labels go.
-        stem: how the names of files in other folders begin.
+        stem: prefix of the files in other folders.
         dicom: what to take of a path that holds several DICOM series or acquisitions.
     """
 
@@ -52,17 +52,17 @@ class Target:
 
 
 def plan_targets(cohort: Cohort, out: Path, request: SegmentRequest) -> list[Target]:
-    """What becomes of each scan; refuses what would fail after the work is done.
+    """The outputs of each scan; refuses what would fail after the work is done.
 
     Args:
-        cohort: the scans; of several, and of those that have names, outputs go into a folder.
+        cohort: the scans; outputs of several, and of those that have names, go into a folder.
         out: as in `segment`.
         request: says what is written, in which format, and what outputs in a folder are called.
 
     Raises:
         ConfigError: two outputs would have one name, one would replace its scan, or they would lie among the
             scans.
-        InputError: an output's name says no format.
+        InputError: an output's name does not give a format.
         MissingDependencyError: what would write it is not installed.
     """
     scans = [scan.path for scan in cohort.scans]
@@ -70,7 +70,7 @@ def plan_targets(cohort: Cohort, out: Path, request: SegmentRequest) -> list[Tar
     inside = any(target.is_relative_to(folder) for folder in folders)
     if target in folders or (inside and holds_any(out, scans)):
         raise ConfigError(
-            "the results would lie among the scans", where=out, hint="Give another folder as --out"
+            "the results would be among the scans", where=out, hint="Give another folder as --out"
         )
     request.beside.check()
     names, form = request.names, request.format_of(out)
@@ -80,7 +80,7 @@ def plan_targets(cohort: Cohort, out: Path, request: SegmentRequest) -> list[Tar
         raise ConfigError("KiTS takes submissions as NIfTI", got="the format dicom-seg")
     if form == "nifti" and request.segmentation_type != "binary":
         raise ConfigError(
-            "a segmentation type is a DICOM SEG's",
+            "a segmentation type applies only to DICOM SEG",
             got=f"{request.segmentation_type} for NIfTI",
             hint="Give --format dicom-seg, or an --out that ends in .dcm",
         )
@@ -90,7 +90,7 @@ def plan_targets(cohort: Cohort, out: Path, request: SegmentRequest) -> list[Tar
     else:
         if out.exists() and not out.is_dir():
             raise ConfigError(
-                "several scans, and KiTS's names, need a folder as --out", where=out, got="a file"
+                "several scans, or KiTS's names, need a folder as --out", where=out, got="a file"
             )
         files = [_output_name(*pair, names, form) for pair in zip(scans, own, strict=True)]
         repeated = sorted({name for name in files if files.count(name) > 1})
@@ -127,9 +127,9 @@ def _check_output(
     fits = output.name.lower().endswith(DICOM_SUFFIX) if form == "dicom-seg" else is_nifti_name(output)
     if not fits:
         raise InputError(
-            "the output's name decides its format and this one is unknown"
+            "the suffix of the output decides its format, and this one is unknown"
             if request.format is None
-            else f"the output's name is none of a {form} file",
+            else f"the output's name is not that of a {form} file",
             where=output,
             got=output.suffix or "no suffix",
             expected=f"a name that ends in {_ENDINGS[form]}, or a folder that exists",
@@ -139,7 +139,7 @@ def _check_output(
 
 
 def planned_files(target: Target, request: SegmentRequest) -> tuple[Path, ...]:
-    """Every file that a scan's segmentation will write, its labels first; of surfaces it is not known."""
+    """Every file that a scan's segmentation will write, its labels first; those of surfaces are not known."""
     maps = probability_paths(target.output) if request.save_probabilities else {}
     report = request.beside.report_path(target.stem)
     return (target.output, *maps.values(), *(() if report is None else (report,)))
@@ -162,9 +162,9 @@ def _output_name(scan: Path, name: str, names: OutputNames, form: OutputFormat) 
     number = _KITS_NUMBER.fullmatch(name)
     if number is None:
         raise ConfigError(
-            "a scan without a case number has no name in a submission to KiTS",
+            "a scan without a case number cannot be named for a submission to KiTS",
             where=scan,
             got=name,
-            expected="case_XXXXX, as case_00210/imaging.nii.gz or case_00210.nii.gz",
+            expected="case_XXXXX, such as case_00210/imaging.nii.gz or case_00210.nii.gz",
         )
     return f"prediction_{number[1]}.nii.gz"

@@ -21,7 +21,7 @@ def overview(scan: Path, segmentation: Path, out: Path, *, dicom: DicomChoice = 
         dicom: which series and acquisition of DICOM, and whether it was resampled.
 
     Raises:
-        InputError: either cannot be read, they lie on different grids, or `out` has no folder.
+        InputError: either cannot be read, they are on different grids, or `out` has no folder.
     """
     check_png_name(out)
     check_writable(out, overwrite=True)

@@ -1,4 +1,4 @@
-"""Data sets to a store."""
+"""From data sets to a store."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from renalmap.report import draw_intensity_table, draw_slice_statistics
 logger = logging.getLogger(__name__)
 
 _MEMORY_SHARE: Final = 0.75
-"""Of the free memory that preparing may take: the rest is for the system, and for what estimates miss."""
+"""Share of the free memory for preparing: the rest is for the system, and for what estimates miss."""
 
 
 @dataclass(frozen=True)
 class SplitRequest:
-    """How a store's split comes about; see `draw_split`.
+    """How a store's split is made; see `draw_split`.
 
     Attributes:
-        file: a split that was written before; the rest is then unused.
+        file: an existing split; the rest is then unused.
     """
 
     seed: int = 0
@@ -66,8 +66,8 @@ class PrepareRequest:
     Attributes:
         store_format: how slices are kept.
         split: who trains, validates and tests.
-        jobs: cases at once, each in a process of its own; None takes as many as there are cores.
-        memory_gb: what these processes may take together, by an estimate of each case from its headers;
+        jobs: cases at once, each in its own process; None takes as many as there are cores.
+        memory_gb: memory these processes may use together, by an estimate of each case from its headers;
             None takes three quarters of what is free.
         exclude: ids of cases that are left out. The split is the one with them.
     """
@@ -107,7 +107,7 @@ class PrepareReport(BaseModel):
         store: the store's folder.
         format: how it keeps slices.
         parts: what it holds.
-        prepared_cases: those that were done before are not counted.
+        prepared_cases: those finished before are not counted.
         prepared_slices: of these.
         seconds: that took, with the slice statistics.
         slices_per_s: None if nothing was left to prepare.
@@ -177,7 +177,9 @@ def prepare(
     try:
         _draw_figures(prepared.store, out)
     except MissingDependencyError as error:
-        logger.warning("The store is complete, its figures are not drawn: %s, and prepare again", error)
+        logger.warning(
+            "The store is complete, but its figures were not drawn: %s, and prepare again", error
+        )
     record.duration_s = round(time.perf_counter() - start, 1)
     record.write(out / "run.json")
     return _report(prepared, workload)
@@ -189,12 +191,12 @@ def _without(cases: Sequence[Case], exclude: Sequence[str], out: Path) -> list[C
         raise ConfigError(
             "cases to leave out are not in the data sets",
             got=", ".join(unknown),
-            expected="ids as case_00015",
+            expected="ids such as case_00015",
         )
     there = sorted({entry.case_id for entry in read_entries(out)} & set(exclude))
     if there:
         raise ConfigError(
-            "cases to leave out are in the store already",
+            "cases to leave out are already in the store",
             where=out,
             got=", ".join(there),
             hint="Give another --out",

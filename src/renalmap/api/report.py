@@ -1,4 +1,4 @@
-"""A scan and its labels to one page."""
+"""From a scan and its labels to one page."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def report(
     anonymize: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Write the report of a label map that is there already.
+    """Write the report on an existing label map.
 
-    Contrast phase and units are judged on the scan; confidences need the networks, so there are none.
+    Contrast phase and units are assessed on the scan; confidences need the networks, so there are none.
 
     Args:
         segmentation: 0 background, 1 kidney, 2 tumour, 3 cyst.
@@ -35,7 +35,7 @@ def report(
         overwrite: replace an existing file.
 
     Raises:
-        GeometryMismatchError: labels and scan lie on different grids.
+        GeometryMismatchError: labels and scan are on different grids.
         LabelError: a label that RenalMap does not know.
         OutputExistsError: the file exists.
         PathMissingError: its folder does not, or an input does not.

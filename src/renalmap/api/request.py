@@ -1,4 +1,4 @@
-"""What may be asked of `segment`."""
+"""What `segment` can be asked to do."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class SegmentRequest:
     """What to segment with, and what to write.
 
     Attributes:
-        model: the bundle's folder; None takes the one that ships with the package.
+        model: the bundle's folder; None uses the one that ships with the package.
         device: `cpu` or `cuda`.
         engine: `onnxruntime`, or `openvino`, which is an extra.
         options: how to run.
         save_probabilities: write maps of kidney and tumour probability beside the labels.
         dicom: what to take of a path that holds several DICOM series or acquisitions.
-        assume_hu: do not warn of values that cannot be HU.
+        assume_hu: do not warn about values that cannot be HU.
         measure: also measure kidneys and lesions.
-        overwrite: replace outputs that exist.
-        names: what outputs in a folder are called: `<scan's name>_seg.nii.gz`, or as KiTS wants
-            submissions, `prediction_XXXXX.nii.gz`.
+        overwrite: replace existing outputs.
+        names: what outputs in a folder are called: `<scan's name>_seg.nii.gz`, or, as KiTS requires
+            of submissions, `prediction_XXXXX.nii.gz`.
         format: `nifti` or `dicom-seg`; None goes by the output's name, and in a folder takes NIfTI.
         segmentation_type: of a DICOM SEG: `binary` or `labelmap`.
         beside: a report and surfaces to write beside the labels.

@@ -1,4 +1,4 @@
-"""What the Python API returns: labels as the caller's own image has them, numbers, cautions, files."""
+"""What the Python API returns: labels in the axes of the caller's own image, numbers, warnings, files."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ REPORT_SUFFIX = ".html"
 class Result:
     """A segmented scan.
 
-    It keeps the scan's voxels: of thousands of scans, save the results and let them go.
+    It holds on to the voxels of the scan: with thousands of scans, save each result and let it go.
 
     Attributes:
         volume: the scan, axes (z, y, x) in canonical orientation, HU.
-        segmentation: all that the cascade found, on the same grid: labels, probabilities, what was dropped.
+        segmentation: everything the cascade found, on the same grid: labels, probabilities, what was dropped.
         anatomy: the kidneys and lesions in it, read once.
         quality: what to know before trusting it.
-        seconds: by part: read, stage1, stage2, postprocess, quality.
-        bundle_sha256: which model it was.
+        seconds: for each step: read, stage1, stage2, postprocess, quality.
+        bundle_sha256: which model was used.
         axis_order: of `labels`.
     """
 
@@ -58,7 +58,7 @@ class Result:
 
     @property
     def label_map(self) -> LabelMap:
-        """Labels with axes (z, y, x) in canonical orientation, and their place in the patient."""
+        """Labels with axes (z, y, x) in canonical orientation, and their position in the patient."""
         return self.segmentation.label_map
 
     @cached_property
@@ -67,8 +67,8 @@ class Result:
 
         0 background, 1 kidney, 2 tumour. An array's or a nibabel image's axes; those of
         `SimpleITK.GetArrayFromImage` (slice, row, column) for a SimpleITK image; for a path, those in which
-        nibabel reads the file, and for DICOM (column, row, slice) with slices from the feet to the head. An
-        own copy: changing it changes nothing else.
+        nibabel reads the file, and for DICOM (column, row, slice) with slices from the feet to the head. It
+        is a copy: changing it changes nothing else.
         """
         stored = self.label_map.geometry.source.from_canonical(self.label_map.labels)
         return np.array(stored if self.axis_order == "ijk" else stored.transpose(), order="C")
@@ -85,7 +85,7 @@ class Result:
     def measurements(self) -> Measurements:
         """Kidneys and lesions in ml, mm and HU, measured when first asked for.
 
-        What was not found is not listed, and never 0; docs/measurements.md explains each number.
+        A structure that was not found is left out, never listed as 0; docs/measurements.md explains each number.
         """
         return measure_anatomy(self.anatomy)
 
@@ -128,7 +128,7 @@ class Result:
         return label_map_to_sitk(self.label_map)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write a file of the kind that its name says; as `renalmap segment` would have written it.
+        """Write a file in the format given by its name, as `renalmap segment` would have written it.
 
         Args:
             path: `.nii.gz` or `.nii` for the labels on the scan's own grid; `.dcm` for a DICOM SEG, of a
@@ -139,8 +139,8 @@ class Result:
             The path.
 
         Raises:
-            InputError: no such kind is known, or a DICOM SEG of a scan that is no DICOM.
-            LabelError: a DICOM SEG of nothing, which is none.
+            InputError: the format is unknown, or a DICOM SEG of a scan that is not DICOM.
+            LabelError: a DICOM SEG would be empty, which is not allowed.
             OutputExistsError: the file exists.
             PathMissingError: its folder does not.
         """
@@ -153,7 +153,7 @@ class Result:
             return path
         if not is_nifti_name(path):
             raise InputError(
-                "the output's name decides its format and this one is unknown",
+                "the suffix of the output decides its format, and this one is unknown",
                 where=path,
                 got=path.suffix or "no suffix",
                 expected=f"a name that ends in {', '.join((*NIFTI_SUFFIXES, DICOM_SUFFIX))} or {REPORT_SUFFIX}",
@@ -197,7 +197,7 @@ class Result:
 
         Raises:
             InputError: the scan was not read from DICOM, or its identifiers are gone.
-            LabelError: no kidney was found: a DICOM SEG of nothing is none.
+            LabelError: no kidney was found: a DICOM SEG must not be empty.
         """
         save_dicom_seg(
             name_structures(self.anatomy),

@@ -1,4 +1,4 @@
-"""Scans to segmentations: one, several or a cohort; what is to be done, who does it, what became of it."""
+"""From scans to segmentations: one, several or a cohort; what to do, who does it, and the results."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class CohortRequest:
     """How to go through several scans.
 
     Attributes:
-        resume: keep scans that are complete and made by the same bundle, options and version.
-        always_resumes: whoever gives the command has no choice in that: messages name no `--resume`.
+        resume: keep complete scans made with the same bundle, options and version.
+        always_resumes: the user has no choice in that, so messages do not mention `--resume`.
         table: where to write a row for each scan, `.csv` or `.parquet`; None for nowhere.
-        cluster: None does the scans in this process, one after the other.
+        cluster: None processes the scans here, one after another.
     """
 
     resume: bool = False
@@ -62,7 +62,7 @@ class CohortRequest:
 
     @property
     def keeps_record(self) -> bool:
-        """Whether even a scan by itself is done as a cohort's are, with a sidecar."""
+        """Whether even a single scan is processed like those of a cohort, with a sidecar."""
         return self.resume or self.table is not None or self.cluster is not None
 
 
@@ -75,16 +75,16 @@ def segment(
 ) -> SegmentReport:
     """Segment scans in files, one, several or whole folders of them, and write what was found.
 
-    A single scan given by its own path raises its own error, and nothing but what was asked for is written, unless
-    `how` asks for more. Of several, one that fails does not stop the others, and a sidecar beside each output
+    A single scan given by its own path raises its own error, and only what was requested is written, unless `how`
+    asks for more. If one of several fails, the others go on, and a sidecar beside each output
     says what made it.
 
     Args:
         scans: NIfTI files; DICOM folders, `.zip` archives, DICOMDIRs, enhanced CT files; folders of these, as
             `find_cohort` takes them.
         out: for one scan the file to write, or a folder that exists; for several a folder, made if it
-            is missing, that receives `<scan's name>_seg.nii.gz` or `_seg.dcm`. The name of KiTS19's
-            `case_XXXXX/imaging.nii.gz` is its folder's. For KiTS's names always a folder.
+            is missing, that receives `<scan's name>_seg.nii.gz` or `_seg.dcm`. KiTS19's `case_XXXXX/imaging.nii.gz`
+            is named after its folder. With KiTS's names it is always a folder.
         request: bundle, device, options. `overwrite` replaces what `how.resume` does not keep.
         how: resuming, table, cluster.
         listener: who is told.
@@ -95,7 +95,7 @@ def segment(
     Raises:
         OutputExistsError: before the first scan, if an output exists that is neither to be kept nor to be
             replaced. What a killed run left unfinished may always be replaced.
-        FolderInUseError: another process segments several scans into the folder.
+        FolderInUseError: another process is segmenting several scans into the folder.
         ClusterError: see `run_on_cluster`.
         RenalMapError: a fault of the request, or of a single scan; what was finished before is kept.
     """
@@ -149,7 +149,7 @@ def _segment_alone(target: Target, request: SegmentRequest, listener: Listener) 
         try:
             case = segment_scan(loading.result, target, request, _told(listener, target.name))
         except Exception:
-            loading.result()  # what is wrong with the model is not the scan's fault
+            loading.result()  # a fault of the model is not the scan's
             raise
         return _report([case], loading.result().segmenter.bundle)
 
@@ -159,7 +159,7 @@ def _report(cases: list[CaseReport], bundle: Bundle) -> SegmentReport:
 
 
 def _told(listener: Listener, what: str) -> Progress:
-    """Tells of a scan's slices."""
+    """Reports on the slices of a scan."""
 
     def told(part: str, done: int, total: int) -> None:
         listener.progress(f"{what}: {part}", done, total)
@@ -169,7 +169,7 @@ def _told(listener: Listener, what: str) -> Progress:
 
 @dataclass
 class _Run:
-    """A run over several scans, and what became of them so far, by name."""
+    """A run over several scans, and their results so far, by name."""
 
     settings: RunSettings
     how: CohortRequest
@@ -221,7 +221,7 @@ class _Run:
             done = sum(target.name in self.cases for target in targets)
             again = "the same command" if self.how.always_resumes else "--resume"
             self.listener.announce(
-                f"Stopped: {done} of {len(targets)} scans are finished and kept; {again} goes on from there"
+                f"Stopped: {done} of {len(targets)} scans are finished and kept; {again} continues from there"
             )
             raise
         for target in targets:  # of workers that died
@@ -247,7 +247,7 @@ class _Run:
 
 def _refusal(refused: Sequence[tuple[Target, TargetState]], how: CohortRequest) -> OutputExistsError:
     states = {
-        "finished": "complete, made by the same bundle and options",
+        "finished": "complete, made with the same bundle and options",
         "interrupted": "left by a run that was stopped",
     }
     listed = [
@@ -256,15 +256,13 @@ def _refusal(refused: Sequence[tuple[Target, TargetState]], how: CohortRequest) 
     ]
     more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
     if how.always_resumes:
-        hint = "--overwrite makes these again and keeps the others; or give another --out"
+        hint = "--overwrite redoes these and keeps the others; or give another --out"
     elif how.resume:
-        hint = "--resume --overwrite makes these again and keeps the others; or give another --out"
+        hint = "--resume --overwrite redoes these and keeps the others; or give another --out"
     else:
-        hint = (
-            "--resume keeps those that are complete, --overwrite makes all again; or give another --out"
-        )
+        hint = "--resume keeps those that are complete, --overwrite redoes all; or give another --out"
     return OutputExistsError(
-        "outputs exist that this run would not make" if how.resume else "outputs exist",
+        "there are outputs that this run would not make" if how.resume else "outputs exist",
         where=refused[0][0].output.parent,
         got="; ".join(listed) + more,
         hint=hint,

@@ -1,4 +1,4 @@
-"""The Python API's way in: a scan, wherever it is, to a `Result`."""
+"""The entry point of the Python API: from a scan, wherever it is, to a `Result`."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def segment(
 ) -> Result:
     """Segment kidneys and tumours on one CT scan.
 
-    The model is loaded at each call; for many scans, or a GPU, make a `Segmenter`.
+    The model is loaded on every call; for many scans, or a GPU, make a `Segmenter`.
 
     Args:
         scan: the path of a NIfTI file or of DICOM (a folder, a `.zip`), a nibabel image, a SimpleITK image, or a
@@ -133,11 +133,11 @@ def segment(
 def read_scan(
     scan: Any, *, affine: ArrayLike | None = None, dicom: DicomChoice | None = None
 ) -> tuple[Volume, AxisOrder]:
-    """A scan from wherever it is, and the order of axes in which its owner has arrays.
+    """A scan from wherever it is, and the axis order of its owner's arrays.
 
     Raises:
         UnreadableImageError: it is none of the kinds that can be read.
-        ConfigError: an affine for what has one of its own, a choice among DICOM series for an image.
+        ConfigError: an affine for something that has its own, or a choice of DICOM series for an image.
         InputError: another of its children that names the trouble.
     """
     _check_affine_belongs(scan, affine)
@@ -152,17 +152,17 @@ def read_scan(
     if _is_array(scan):
         return volume_from_array(np.asarray(scan), affine), "ijk"
     raise UnreadableImageError(
-        "this is no scan",
+        "this is not a scan",
         got=f"a {_kind(scan)}",
         expected=KINDS,
-        hint="One scan a call: make a Segmenter and loop" if isinstance(scan, (list, tuple)) else None,
+        hint="One scan per call: make a Segmenter and loop" if isinstance(scan, (list, tuple)) else None,
     )
 
 
 def _check_affine_belongs(scan: Any, affine: ArrayLike | None) -> None:
     if affine is not None and not _is_array(scan):
         raise ConfigError(
-            "an affine goes with an array only; files and images have their own",
+            "an affine goes only with an array; files and images have their own",
             got=f"affine= and a {_kind(scan)}",
         )
 

@@ -1,4 +1,4 @@
-"""The patients whom a store's split keeps aside: segmented and scored, for a bundle to be judged on."""
+"""The patients that a store's split sets aside: segmented and scored, to evaluate a bundle."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from renalmap.evaluation import Score
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Patients whom a split keeps aside.
+    """Patients that a split sets aside.
 
     Attributes:
-        store: what the model was trained on; it has the split.
-        dataset: what it was prepared from, as `read_dataset` takes it; it may have moved since.
+        store: the store on which the model was trained; it has the split.
+        dataset: the data set it was prepared from, as for `read_dataset`; it may have moved since.
         part: `test` or `validation`: the split's own part, not a fold's.
     """
 
@@ -39,10 +39,10 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class HeldOutReport:
-    """How well a bundle did.
+    """How well a bundle performed.
 
     Attributes:
-        segmented: what became of every patient's scan.
+        segmented: the result of every patient's scan.
         scores: of those that were segmented.
         failed: why the others were not, by case.
     """
@@ -59,15 +59,15 @@ def test(
     scoring: Scoring = Scoring(),
     listener: Listener = Listener(),
 ) -> HeldOutReport:
-    """Segment the patients whom a split keeps aside, and score them.
+    """Segment and score the patients that a split sets aside.
 
-    One that is complete and made by the same bundle and options is kept. One that fails does not stop the
-    others. Whoever listens is warned where the bundle's networks may have seen these patients.
+    Complete results made with the same bundle and options are kept. If one fails, the others go on. The
+    listener is warned if the bundle's networks may have seen these patients.
 
     Args:
         patients: whom.
         out: a folder, made if it is missing, that receives `<case id>_seg.nii.gz` and its sidecar.
-        request: the bundle to be judged, which must be named, device, options.
+        request: the bundle to evaluate, which must be named, device, options.
         scoring: by which rules, and what to write.
         listener: who is told.
 
@@ -79,8 +79,8 @@ def test(
     """
     if request.model is None:
         raise ConfigError(
-            "the bundle to be judged is not named",
-            hint="Give one trained on this store: the one that ships was trained on some of KiTS19's patients",
+            "no bundle to evaluate was given",
+            hint="Give one trained on this store: the bundled model was trained on some of KiTS19's patients",
         )
     store = Store.open(patients.store)
     cases = _find_cases(store, patients)
@@ -104,9 +104,9 @@ def _find_cases(store: Store, patients: HeldOut) -> list[Case]:
     wanted = {entry.case_id for entry in store.part(part)}
     if not wanted:
         raise DatasetError(
-            f"the split keeps no patients for {part}",
+            f"the split has no patients for {part}",
             where=store.root,
-            hint=f"prepare --n-{part} says how many are kept aside",
+            hint=f"prepare --n-{part} sets how many are set aside",
         )
     cases = [case for case in read_dataset(dataset).cases if case.case_id in wanted]
     missing = sorted(wanted - {case.case_id for case in cases})
@@ -122,7 +122,9 @@ def _find_cases(store: Store, patients: HeldOut) -> list[Case]:
     unfit = [case.case_id for case in cases if case.mask is None or case.image is None]
     if slices or unfit:
         raise DatasetError(
-            "single slices are no scan to be segmented" if slices else "cases lack a scan or a mask",
+            "single slices are not a scan that can be segmented"
+            if slices
+            else "cases lack a scan or a mask",
             where=dataset,
             got=", ".join((slices or unfit)[:5]),
             expected="a scan and a mask of each",
@@ -131,7 +133,7 @@ def _find_cases(store: Store, patients: HeldOut) -> list[Case]:
 
 
 def _find_doubts(store: Store, cases: Sequence[Case], bundle: Bundle) -> Iterator[str]:
-    """Why cases may not be ones that a bundle's networks have never seen; it has its store's statistics."""
+    """Why a bundle's networks may have seen some cases; a bundle has its store's statistics."""
     ours, theirs = store.statistics, bundle.statistics
     if not np.array_equal(ours.mean_hu, theirs.mean_hu):
         yield (
@@ -151,7 +153,7 @@ def _segment(
     files = [path for case in cases for path in (case.image, case.mask) if path is not None]
     if holds_any(out, files):
         raise ConfigError(
-            "the results would lie among the data", where=out, hint="Give another folder as --out"
+            "the results would be among the data", where=out, hint="Give another folder as --out"
         )
     scans = [
         CohortScan(case.image, case.case_id, acquisition=case.acquisition)

@@ -1,4 +1,4 @@
-"""A store to trained networks and a bundle of them. Torch is imported when this is done."""
+"""From a store to trained networks and a bundle. Torch is imported only when this is done."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class TrainRequest:
     """What to train.
 
     Attributes:
-        stage: one network alone; None trains both and makes a bundle of them.
-        config: a TOML file of training settings, over the recipe's.
-        flags: settings over the file's; those that are None say nothing.
-        recipe: named settings to begin with.
+        stage: a single network; None trains both and makes a bundle.
+        config: a TOML file of training settings, which override the recipe's.
+        flags: settings that override the file's; None means not given.
+        recipe: named settings to start from.
         initial: a checkpoint to start a stage from.
     """
 
@@ -47,10 +47,10 @@ class TrainRequest:
 
         Args:
             run: the run's folder.
-            for_one: what else than `initial` makes sense for one stage alone, for the error.
+            for_one: what, apart from `initial`, makes sense only for one stage; for the error.
 
         Raises:
-            ConfigError: the folder is a file, or what is about one network is asked of both.
+            ConfigError: the folder is a file, or something about one network is requested for both.
             InputError: the settings are wrong.
         """
         if run.is_file():
@@ -58,7 +58,7 @@ class TrainRequest:
         for_one = for_one or (None if self.initial is None else "--initial")
         if self.stage is None and for_one is not None:
             raise ConfigError(
-                f"{for_one} is about one network",
+                f"{for_one} is about a single network",
                 got="both stages",
                 hint="Give --stage localize or --stage segment",
             )
@@ -68,11 +68,11 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class Trained:
-    """What became of a training.
+    """The results of a training.
 
     Attributes:
         results: how each stage's run ended.
-        bundle: of the best of each; None for one stage, and in a process that is not the one that writes.
+        bundle: made from the best of each; None for one stage, and in a process that does not write.
     """
 
     results: dict[Stage, TrainResult]
@@ -82,17 +82,16 @@ class Trained:
 def train(
     store: Path, out: Path, request: TrainRequest = TrainRequest(), listener: Listener = Listener()
 ) -> Trained:
-    """Train both networks on a prepared store and make a bundle of the best of each, or train one.
+    """Train both networks on a prepared store and make a bundle from the best of each, or train one.
 
-    Both go to the folders `localize` and `segment` of the run, and the bundle to `bundle`. Interrupted, the same call
-    goes on from the last checkpoint to the same weights. Under torchrun or srun, the processes share every
-    batch out among them.
+    Both go to the folders `localize` and `segment` of the run, and the bundle to `bundle`. After an interruption, the
+    same call continues from the last checkpoint to the same weights. Under torchrun or srun, the processes share every batch.
 
     Args:
         store: a prepared store.
         out: the run's folder, made if it is missing.
         request: which stages, and their settings.
-        listener: told of steps, and of how each stage ended.
+        listener: told about steps, and how each stage ended.
 
     Raises:
         RenalMapError: as `train_stages` and `export`; what can be known before the training, before
@@ -124,7 +123,7 @@ def load_train_settings(
 ) -> TrainSettings:
     """Training settings of a stage: defaults, a recipe, a TOML file, then flags that are not None.
 
-    The file's tables `[localize]` and `[segment]` are of one stage alone, all else of both.
+    The file's tables `[localize]` and `[segment]` apply to one stage, everything else to both.
 
     Raises:
         InputError: the file is missing or a setting is wrong.
@@ -147,10 +146,10 @@ def _refuse_stage(config: Path) -> None:
     tables = [content, *(content[stage] for stage in STAGES if isinstance(content.get(stage), dict))]
     if any("stage" in table for table in tables):
         raise ConfigError(
-            "a file of settings does not say which stage is trained",
+            "a settings file does not say which stage is trained",
             where=config,
             got="stage",
-            hint="Give --stage; what is of one stage alone goes into the table of its name",
+            hint="Give --stage; settings for one stage go into the table of its name",
         )
 
 
@@ -166,7 +165,7 @@ def train_stages(
     Args:
         store: a prepared store.
         settings: of each stage.
-        run: the folder. What is finished in it is not done again.
+        run: the folder. What is finished in it is not repeated.
         initial: a checkpoint to start from.
         listener: told of steps.
 
@@ -177,12 +176,12 @@ def train_stages(
     Raises:
         InputError: as `Store.open` and `renalmap.training.loop.train`; what can be known of stage 2 before stage 1
             is, before it.
-        MissingDependencyError: torch or matplotlib is not installed; found out before training begins.
+        MissingDependencyError: torch or matplotlib is not installed; checked before training begins.
     """
     check_charts_available()
     folders = {stage: run / stage if len(settings) > 1 else run for stage in settings}
     if len(settings) > 1:
-        training("export")  # what it needs to be installed is not found missing after days
+        training("export")  # so that a missing package is not found only after days
     opened, loop = Store.open(store), training("loop")
     for stage, folder in folders.items():
         loop.check_run(opened, settings[stage], folder)
@@ -200,7 +199,7 @@ def train_stages(
 
 
 def _telling(settings: TrainSettings, listener: Listener) -> StepReport:
-    """Tells of training steps, with the last validation."""
+    """Reports training steps, with the last validation."""
     latest = "not validated yet"
 
     def told(step: int, loss: float, validation: object) -> None:
@@ -215,7 +214,7 @@ def check_own_bundle(folder: Path) -> None:
     """Refuse to put a run's bundle where something else lies.
 
     Raises:
-        OutputExistsError: the folder exists and is no bundle.
+        OutputExistsError: the folder exists and is not a bundle.
     """
     if not folder.exists():
         return
@@ -239,7 +238,7 @@ def is_leading_process() -> bool:
 def find_learning_rate(
     store: Path, run: Path, request: TrainRequest, listener: Listener = Listener()
 ) -> float | None:
-    """Try learning rates out in a short training, and chart them: `find_lr.png` and `find_lr.csv` in `run`.
+    """Try out learning rates in a short training, and chart them: `find_lr.png` and `find_lr.csv` in `run`.
 
     Nothing else of the run is touched.
 
@@ -250,7 +249,7 @@ def find_learning_rate(
         listener: told of steps.
 
     Returns:
-        A suggestion; None where the loss never fell.
+        A suggestion; None if the loss never fell.
 
     Raises:
         InputError: as `train_stages`; more than one process.

@@ -1,4 +1,4 @@
-"""The application: its verbs and what becomes of their errors."""
+"""The application: its verbs and how their errors are shown."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is done.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,
 ) -> None:
     del version
     logging.basicConfig(

@@ -1,4 +1,4 @@
-"""What is printed where: results to standard output, all else to standard error."""
+"""What is printed where: results to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ messages = Console(stderr=True)
 
 
 def show_error(text: str) -> None:
-    """Print an error to standard error, whatever brackets its text holds."""
+    """Print an error to standard error, even if its text contains brackets."""
     messages.print(Text("error: ", style="bold red") + Text(text), soft_wrap=True)
 
 
@@ -39,7 +39,7 @@ def show_warning(text: str) -> None:
 
 @contextmanager
 def progress_bar(*, quiet: bool = False, in_bytes: bool = False) -> Iterator[ProgressBar]:
-    """A bar with rate and time left on standard error; nothing if quiet, or where no terminal shows it."""
+    """A bar with rate and time left on standard error; nothing if quiet, or without a terminal."""
     counted = (
         (DownloadColumn(), TaskProgressColumn(), TransferSpeedColumn())
         if in_bytes
@@ -63,7 +63,7 @@ def progress_bar(*, quiet: bool = False, in_bytes: bool = False) -> Iterator[Pro
 
 @contextmanager
 def listening(*, quiet: bool) -> Iterator[Listener]:
-    """A progress bar for whoever segments to tell."""
+    """A progress bar for segmenting."""
     from renalmap.api.listener import Listener
 
     def announce(text: str) -> None:
@@ -75,7 +75,7 @@ def listening(*, quiet: bool) -> Iterator[Listener]:
 
 
 class ProgressBar:
-    """One bar at a time: work that begins anew starts a new one."""
+    """One bar at a time: a new piece of work starts a new one."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -83,7 +83,7 @@ class ProgressBar:
         self._done = 0
 
     def show(self, what: str, done: int, total: int, description: str | None = None) -> None:
-        """Set the bar, as `renalmap.progress.Progress`; less done than last time starts a new one."""
+        """Set the bar, as `renalmap.progress.Progress`; less progress than last time starts a new one."""
         if self._task is None or done < self._done:
             if self._task is not None:
                 self._progress.remove_task(self._task)

@@ -30,20 +30,20 @@ def fetch(
         str | None,
         typer.Option(envvar="RENALMAP_FETCH_IMAGING_URL", help="In place of the Hugging Face data set."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=32, help="Files under way at once.")] = 4,
+    jobs: Annotated[int, typer.Option(min=1, max=32, help="Files to download at once.")] = 4,
     attempts: Annotated[
-        int, typer.Option(min=1, help="In a row without a byte, before a file is given up.")
+        int, typer.Option(min=1, help="Attempts in a row without a byte before a file is given up.")
     ] = 5,
     stall_s: Annotated[
-        float, typer.Option(min=0.1, help="Seconds without data, before a connection is dropped.")
+        float, typer.Option(min=0.1, help="Seconds without data before a connection is dropped.")
     ] = 30.0,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Fetch KiTS19, KiTS21 or KiTS23.
 
-    Into KiTS19's layout, which prepare takes. Files that are there are checked and kept; interrupted, the
-    same command goes on. Exit code 0: all there; 1: a file failed (the others are kept); 2: the request
+    Files are saved in KiTS19's layout, which prepare reads. Existing files are checked and kept; after an
+    interruption, the same command continues. Exit code 0: everything is there; 1: a file failed (the others are kept); 2: the request
     cannot be met; 130: interrupted.
     """
     from renalmap.api.fetch import FetchRequest
@@ -56,7 +56,7 @@ def fetch(
         with progress_bar(quiet=quiet or json, in_bytes=True) as bar:
             report = fetch_dataset(request, out, bar.show)
     except KeyboardInterrupt as interrupt:
-        show_error("interrupted; what is whole is kept, and the same command goes on from here")
+        show_error("interrupted; complete files are kept, and the same command continues from here")
         raise typer.Exit(130) from interrupt
     if json:
         typer.echo(report.model_dump_json(indent=2))
@@ -83,10 +83,10 @@ def inspect(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Look a data set over before training on it.
+    """Check a data set before training on it.
 
     Files, grids, spacing, labels, holes, islands, borders, intensities, duplicates, second phases, and
-    what is published of single KiTS cases. Masks without imaging will do. Exit code 0: no error; 1: at
+    published issues of single KiTS cases. Masks without imaging are enough. Exit code 0: no error; 1: at
     least one case has an error; 2: there is no data set.
     """
     from renalmap.api.inspect import inspect as inspect_all
@@ -124,33 +124,33 @@ def prepare(
     ] = None,
     test: Annotated[str, typer.Option(help="Patients to test on, by name: a,b,c.")] = "",
     validation: Annotated[str, typer.Option(help="Patients to validate on, by name: a,b,c.")] = "",
-    split: Annotated[Path | None, typer.Option(help="A split.json written before.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    split: Annotated[Path | None, typer.Option(help="An existing split.json.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     recipe: Annotated[
         Literal["paper", "renalmap"] | None,
         typer.Option(help="The paper's Plan to the letter, or the bundle's."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="A TOML file of Plan settings, over the recipe's.")
+        Path | None, typer.Option(help="A TOML file of Plan settings, which override the recipe's.")
     ] = None,
     crop: Crop = None,
     exclude: Annotated[
-        str, typer.Option(help="Cases to leave out, by id: a,b,c; the split is the one with them.")
+        str, typer.Option(help="Cases to leave out, by id: a,b,c; the split stays the same.")
     ] = "",
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Cases at once; default: cores.")
     ] = None,
     memory_gb: Annotated[
         float | None,
-        typer.Option(min=0.1, help="For all cases at once; default: three quarters of what is free."),
+        typer.Option(min=0.1, help="For all cases together; default: three quarters of what is free."),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Data set to store: slices, split, statistics.
+    """Turn a data set into a store: slices, split, statistics.
 
     Slices on the network's grid, the split by patient, the slice statistics of the training cases and a
-    table of intensities. Interrupted, it continues where it stopped; cases whose files have changed are
+    table of intensities. After an interruption it continues where it stopped; cases whose files have changed are
     prepared again. Exit code 0: the store is complete; 1: cases failed (the others are kept); 2: the
     input cannot be used, or the disk is too small.
     """
@@ -188,7 +188,7 @@ def prepare(
 def phantom(
     out: Annotated[Path, typer.Option(help="The data set's folder.")],
     cases: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of all of them.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for all of them.")] = 0,
     config: Annotated[Path | None, typer.Option(help="A TOML file with [[phantoms]].")] = None,
     first_number: Annotated[int, typer.Option(min=0, help="Number of the first case.")] = 0,
 ) -> None:

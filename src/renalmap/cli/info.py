@@ -1,4 +1,4 @@
-"""The verb `info`: what a scan's path holds, for people and for machines."""
+"""The verb `info`: what a path contains, for people and for machines."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def info(
     resample: Resample = False,
     json: Json = False,
 ) -> None:
-    """Show what a scan holds and which series segment would take.
+    """Show what a scan contains and which series segment would take.
 
-    Studies, series and acquisitions of DICOM from the headers alone; a NIfTI file's grid and values.
-    Patients' names are not shown. Exit code 0 also if segment would refuse; 2: nothing can be read.
+    Studies, series and acquisitions of DICOM, from the headers alone; grid and values of a NIfTI file.
+    Patients' names are not shown. Exit code 0, even if segment would refuse; 2: nothing can be read.
     """
     from renalmap.api.info import info as describe_scan
     from renalmap.imaging import DicomChoice
@@ -49,7 +49,7 @@ def _show_dicom(found: DicomInfo) -> None:
         for each in study.series:
             output.print(*_details(each), sep="\n")
     for count, what in (
-        (found.other_files, "files that are no DICOM"),
+        (found.other_files, "files that are not DICOM"),
         (found.unlisted_files, "files that the DICOMDIR does not list"),
     ):
         if count:
@@ -87,7 +87,7 @@ def _details(series: SeriesInfo) -> Iterator[Text]:
     """Lines about one series: how it is stored, why it is left out, its acquisitions."""
     facts = []
     if series.why_not is not None:
-        facts.append(f"not taken by itself: {series.why_not}")
+        facts.append(f"not taken by default: {series.why_not}")
     facts += [f"{count} x {reason} skipped" for reason, count in series.skipped.items() if series.slices]
     if series.rows_columns is not None:
         rows, columns = series.rows_columns

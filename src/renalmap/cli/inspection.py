@@ -19,7 +19,7 @@ _COLOURS: Final = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 def inspection_tables(report: InspectionReport) -> Iterator[Table | Text]:
-    """Every case in a line; errors and warnings in full; how many cases each check spoke of."""
+    """Every case on one line; errors and warnings in full; the number of cases with findings of each check."""
     yield _case_table(report)
     yield from _trouble_table(report)
     yield from _summary_table(report)

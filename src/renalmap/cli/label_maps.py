@@ -1,4 +1,4 @@
-"""Verbs about label maps that are there already: report, mesh."""
+"""Verbs for existing label maps: report, mesh."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def mesh(
     segmentation: Segmentation,
     out: Annotated[Path, typer.Option(help="A folder for the files.")],
     scan: Annotated[
-        Path | None, typer.Option(help="Its scan, which tells left from right more surely.")
+        Path | None, typer.Option(help="Its scan, which makes left and right more certain.")
     ] = None,
     format: Annotated[str, typer.Option(help="stl, glb, or both.")] = "stl,glb",
     acquisition: Acquisition = None,

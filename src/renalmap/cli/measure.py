@@ -21,7 +21,9 @@ def measure(
         Path | None, typer.Option(help="The scan of a single label map: NIfTI file or DICOM folder.")
     ] = None,
     acquisition: Acquisition = None,
-    csv: Annotated[Path | None, output_option(help="Write a row a kidney and lesion as CSV.")] = None,
+    csv: Annotated[
+        Path | None, output_option(help="Write a CSV with one row per kidney and lesion.")
+    ] = None,
     overwrite: Annotated[
         bool, output_option("--overwrite", help="Replace the CSV if it exists.")
     ] = False,
@@ -30,8 +32,8 @@ def measure(
 ) -> None:
     """Measure kidneys and lesions on label maps.
 
-    Volumes, diameters, side and place; with --scan also HU, and left told from right by the body. Exit code
-    0: all done; 1: a label map of several failed; 2: the input cannot be used.
+    Volumes, diameters, side and position; with --scan also HU, and left and right by the body. Exit code
+    0: all done; 1: one of several label maps failed; 2: the input cannot be used.
     """
     from renalmap.api.measure import measure as measure_all
     from renalmap.imaging import DicomChoice

@@ -29,7 +29,7 @@ def measurement_tables(measured: Measurements) -> Iterator[Table]:
     for kidney in measured.kidneys:
         numbers = (kidney.parenchyma_ml, kidney.tumour_ml, kidney.cyst_ml, kidney.length_mm)
         kidneys.add_row(
-            (kidney.side or "side unknown") + (", cut off" if kidney.incomplete else ""),
+            (kidney.side or "side unknown") + (", truncated" if kidney.incomplete else ""),
             *[number(value, 1) for value in numbers],
             *_hu(kidney),
         )
@@ -44,7 +44,7 @@ def measurement_tables(measured: Measurements) -> Iterator[Table]:
             lesion.short_axis_mm,
             lesion.largest_3d_diameter_mm,
         )
-        place = [lesion.side, lesion.polar_position, "cut off" if lesion.incomplete else None]
+        place = [lesion.side, lesion.polar_position, "truncated" if lesion.incomplete else None]
         lesions.add_row(
             f"{lesion.id} {lesion.kind}",
             " ".join(word for word in place if word) or "unknown",
@@ -54,7 +54,7 @@ def measurement_tables(measured: Measurements) -> Iterator[Table]:
             *_hu(lesion),
         )
     if measured.tumours:
-        lesions.caption = "Size is the axial diameter's class alone, no T stage."
+        lesions.caption = "Size is only the class of the axial diameter, not a T stage."
         lesions.caption_justify = "left"
     yield lesions
 

@@ -17,26 +17,26 @@ def train(
     out: Annotated[Path, typer.Option(help="The run's folder; an interrupted run continues.")],
     stage: Annotated[
         Literal["localize", "segment"] | None,
-        typer.Option(help="One network alone; by default both, and a bundle of them."),
+        typer.Option(help="Train only one network; by default both, and make a bundle."),
     ] = None,
     recipe: Annotated[
         Literal["paper", "renalmap"] | None,
-        typer.Option(help="The paper's choices to the letter, or what the bundle is trained with."),
+        typer.Option(help="The paper's choices to the letter, or those behind the bundle."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="A TOML file of training settings, over the recipe's.")
+        Path | None, typer.Option(help="A TOML file of training settings, which override the recipe's.")
     ] = None,
     initial: Annotated[Path | None, typer.Option(help="A checkpoint to start from.")] = None,
     steps: Annotated[int | None, typer.Option(help="Batches to train on.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Slices, patches or crops a batch.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Slices, patches or crops per batch.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Adam's.")] = None,
     patch_size: Annotated[int | None, typer.Option(help="Stage 1 on patches of this edge.")] = None,
     crop: Crop = None,
     lesion_shapes: Annotated[
         Path | None,
-        typer.Option(help="Masks in KiTS19's layout whose tumours lend synthetic ones their shape."),
+        typer.Option(help="Masks in KiTS19's layout, whose tumours give synthetic ones their shape."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, batches and dropout.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed for weights, batches and dropout.")] = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="32-true, 16-mixed or bf16-mixed.")] = None,
     validate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
@@ -53,14 +53,15 @@ def train(
         typer.Option("--augment-on-device/--augment-on-cpu", help="Where batches are warped."),
     ] = None,
     find_lr: Annotated[
-        bool, typer.Option("--find-lr", help="Try learning rates out, draw a chart, train nothing.")
+        bool,
+        typer.Option("--find-lr", help="Try out learning rates and draw a chart, without training."),
     ] = False,
 ) -> None:
-    """Train both networks on a prepared store, or with --stage one.
+    """Train both networks on a prepared store, or one with --stage.
 
-    Both go to OUT/localize and OUT/segment, and the best of each into OUT/bundle. Interrupted, even by
-    kill -9, the same command goes on from the last checkpoint to the same weights. Started by torchrun or
-    srun, the processes share every batch out among them.
+    They go to OUT/localize and OUT/segment, and the best of each into OUT/bundle. After an interruption,
+    even by kill -9, the same command continues from the last checkpoint to the same weights. If started by torchrun
+    or srun, the processes share every batch.
     """
     from renalmap.api.listener import Listener
     from renalmap.api.train import TrainRequest, find_learning_rate, is_leading_process
@@ -69,7 +70,7 @@ def train(
     no_settings = {"store", "out", "stage", "recipe", "config", "initial", "find_lr"}
     flags = {name: value for name, value in context.params.items() if name not in no_settings}
     request = TrainRequest(stage, config, flags, recipe, initial)
-    said: list[str] = []  # printed once the bar, which would send it to standard error, is gone
+    said: list[str] = []  # printed only when the bar, which would send it to standard error, is gone
     try:
         with progress_bar(quiet=not is_leading_process()) as bar:
             listener = Listener(bar.show, said.append)
@@ -83,7 +84,7 @@ def train(
                 said.append(f"wrote {bundle.root} ({bundle.digest[:16]})")
     except KeyboardInterrupt:
         if not find_lr:
-            typer.echo("Stopped: the same command goes on from the last checkpoint", err=True)
+            typer.echo("Stopped: the same command continues from the last checkpoint", err=True)
         raise
     finally:
         for text in said:
@@ -93,10 +94,10 @@ def train(
 def export(
     store: Annotated[Path, typer.Argument(help="The store both stages were trained on.")],
     localizer: Annotated[
-        list[Path], typer.Option(help="Stage 1's checkpoint or run; given again, they are averaged.")
+        list[Path], typer.Option(help="Stage 1's checkpoint or run; several are averaged.")
     ],
     segmenter: Annotated[
-        list[Path], typer.Option(help="Stage 2's checkpoint or run; given again, they are averaged.")
+        list[Path], typer.Option(help="Stage 2's checkpoint or run; several are averaged.")
     ],
     out: Annotated[Path, typer.Option(help="The bundle's folder.")],
     card: Annotated[Path | None, typer.Option(help="A model card in Markdown.")] = None,
@@ -104,9 +105,9 @@ def export(
         Path | None, typer.Option(help="A TOML file of the Plan's rules for inference.")
     ] = None,
     calibration: Annotated[Path | None, typer.Option(help="Calibration of confidences.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
 ) -> None:
-    """Make a bundle of trained checkpoints, one or several a stage.
+    """Make a bundle from trained checkpoints, one or several per stage.
 
     A bundle is a folder: two ONNX graphs, compared with the networks they come from; the Plan, the slice
     statistics, a model card and the hashes of all of these.

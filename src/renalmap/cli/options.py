@@ -1,4 +1,4 @@
-"""Options that verbs share, each defined once, and the groups that the help shows them in."""
+"""Options that verbs share, each defined once, and the groups in which the help shows them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GROUPS: Final = (
 
 
 class Grouped(TyperCommand):
-    """A verb whose help shows its options in their groups: typer itself does so in boxes only."""
+    """A verb whose help shows its options in groups: typer itself does so only in boxes."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each group, in plain text."""
@@ -49,15 +49,17 @@ Acquisition = Annotated[
     int | None, dicom_option(help="Which acquisition of a DICOM series that holds several.")
 ]
 Resample = Annotated[
-    bool, dicom_option("--resample", help="Correct a gantry tilt or a varying slice distance.")
+    bool, dicom_option("--resample", help="Correct a tilted gantry or uneven slice spacing.")
 ]
 
 Device = Annotated[Literal["cpu", "cuda"], speed_option(help="Where to run.")]
 Engine = Annotated[
     Literal["onnxruntime", "openvino"],
-    speed_option(help="What runs the networks; OpenVINO is an extra."),
+    speed_option(help="What runs the networks; OpenVINO is an optional extra."),
 ]
-Threads = Annotated[int | None, speed_option(min=1, help="Slices in work at once; default: cores.")]
+Threads = Annotated[
+    int | None, speed_option(min=1, help="Slices processed at once; default: number of cores.")
+]
 
 Crop = Annotated[Literal["blob", "slice"] | None, typer.Option(help="Stage 2's crops.")]
 
@@ -72,6 +74,6 @@ Surface = Annotated[bool, typer.Option(help="Surface distances; they take most o
 AnonymizeReport = Annotated[
     bool, output_option("--anonymize-report", help="No names and no paths in the report.")
 ]
-Overwrite = Annotated[bool, output_option("--overwrite", help="Replace files that exist.")]
+Overwrite = Annotated[bool, output_option("--overwrite", help="Replace existing files.")]
 Json = Annotated[bool, output_option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, output_option("--quiet", "-q", help="No progress bar and no table.")]

@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 def segment(
     scans: Annotated[list[Path], typer.Argument(help=f"{SCAN_HELP} Or folders of these: a cohort.")],
     out: Annotated[Path, output_option(help="The file to write; for several scans, a folder.")],
-    model: Annotated[Path | None, model_option(help="A bundle; by default the one shipped.")] = None,
+    model: Annotated[
+        Path | None, model_option(help="A bundle; by default the one shipped with RenalMap.")
+    ] = None,
     device: Device = "cpu",
     engine: Engine = "onnxruntime",
     threads: Threads = None,
@@ -63,14 +65,14 @@ def segment(
         bool, model_option("--exhaustive", help="Look at every slice, not only where kidneys may be.")
     ] = False,
     stage1_only: Annotated[
-        bool, model_option("--stage1-only", help="Kidney with tumour, no stage 2.")
+        bool, model_option("--stage1-only", help="Kidney and tumour as one label, without stage 2.")
     ] = False,
     flip_averaging: Annotated[
         Literal["none", "segmenter", "both"] | None,
-        model_option(help="Average networks over the mirror image too; default: the bundle's."),
+        model_option(help="Also average over the mirror image; default: as in the bundle."),
     ] = None,
     smoothing_sigma_mm: Annotated[
-        float | None, model_option(min=0, help="Smooth across slices; default: the bundle's.")
+        float | None, model_option(min=0, help="Smooth across slices; default: as in the bundle.")
     ] = None,
     keep_all: Annotated[
         bool, model_option("--keep-all", help="Keep more than two kidneys, even if the bundle does not.")
@@ -81,11 +83,11 @@ def segment(
     ] = "scan",
     format: Annotated[
         Literal["nifti", "dicom-seg"] | None,
-        output_option(help="What to write; default: by the name of --out, in a folder NIfTI."),
+        output_option(help="What to write; default: by the suffix of --out; in a folder, NIfTI."),
     ] = None,
     segmentation_type: Annotated[
         Literal["binary", "labelmap"],
-        dicom_option(help="Of a DICOM SEG: binary, which every viewer reads, or labelmap."),
+        dicom_option(help="Kind of DICOM SEG: binary, which every viewer reads, or labelmap."),
     ] = "binary",
     report_folder: Annotated[
         Path | None, output_option("--report", help="A folder for an HTML report of each scan.")
@@ -100,38 +102,36 @@ def segment(
     ] = False,
     resume: Annotated[
         bool,
-        cohort_option(
-            "--resume", help="Keep scans that are complete and made by the same bundle and options."
-        ),
+        cohort_option("--resume", help="Keep complete scans made with the same bundle and options."),
     ] = False,
     table_file: Annotated[
         Path | None, cohort_option("--table", help="Write a row for each scan: a .csv or .parquet file.")
     ] = None,
     cluster: Annotated[
         str | None,
-        cohort_option(help="Do scans on Dask workers: local, slurm, or tcp://scheduler:8786."),
+        cohort_option(help="Segment scans on Dask workers: local, slurm, or tcp://scheduler:8786."),
     ] = None,
     workers: Annotated[
         int | None, cohort_option(min=1, help="Processes of --cluster local, jobs of --cluster slurm.")
     ] = None,
     retries: Annotated[
-        int, cohort_option(min=0, help="How often a scan is begun again after its worker died.")
+        int, cohort_option(min=0, help="How often a scan is restarted after its worker died.")
     ] = 2,
     cluster_timeout: Annotated[
         float, cohort_option(min=0.1, help="Seconds to wait for the scheduler, and for workers.")
     ] = 30.0,
     slurm: Annotated[
         list[str] | None,
-        cohort_option(help="KEY=VALUE for Slurm's jobs, as queue=cpu; may be repeated."),
+        cohort_option(help="KEY=VALUE for Slurm's jobs, such as queue=cpu; may be repeated."),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Segment kidneys and tumours on CT scans.
 
-    Labels: 0 background, 1 kidney, 2 tumour, on the scan's own grid; in a DICOM SEG (--out NAME.dcm) left and
-    right apart. Exit code 0: all done; 1: a scan of several failed, or shows no kidney with --strict or
-    where a DICOM SEG was to be written; 2: the input cannot be used.
+    Labels: 0 background, 1 kidney, 2 tumour, on the scan's own grid; in a DICOM SEG (--out NAME.dcm), left and
+    right are separate. Exit code 0: all done; 1: one of several scans failed, or no kidney was found although
+    --strict or a DICOM SEG was requested; 2: the input cannot be used.
     """
     from renalmap.api.beside import Beside
     from renalmap.api.request import SegmentRequest
@@ -187,10 +187,10 @@ def segment(
 def _cluster_request(
     address: str | None, workers: int | None, retries: int, timeout_s: float, slurm: Sequence[str]
 ) -> ClusterRequest | None:
-    """What the options ask of a cluster; None without --cluster.
+    """What the options request of a cluster; None without --cluster.
 
     Raises:
-        ConfigError: an option needs --cluster, or a setting is no KEY=VALUE.
+        ConfigError: an option needs --cluster, or a setting is not KEY=VALUE.
     """
     if address is None:
         if workers is not None or slurm:
@@ -215,7 +215,7 @@ def overview(
     acquisition: Acquisition = None,
     resample: Resample = False,
 ) -> None:
-    """Draw a scan's three views with outlines and volumes."""
+    """Draw three views of a scan with outlines and volumes."""
     from renalmap.api.overview import overview as draw_overview
     from renalmap.imaging import DicomChoice
 

@@ -19,7 +19,7 @@ _WORDS: Final = {"dice": "Dice", "hd95": "HD95", "kits19": "KiTS19"}
 
 @dataclass(frozen=True)
 class _Protocol:
-    """What is shown of the scores of one protocol, as far as it was computed.
+    """Which scores of a protocol are shown, as far as they were computed.
 
     Attributes:
         regions: titles, by the region's part of a field's name.
@@ -99,7 +99,7 @@ def _table(
     rows: Sequence[tuple[str, Score, str]],
     columns: Mapping[str, tuple[str, int]],
 ) -> Table:
-    """Rows of a name, a score and a region; columns of which nothing was computed are left out."""
+    """Rows of a name, a score and a region; columns without any value are left out."""
     values = [
         {column: getattr(score, field.format(region), None) for column, (field, _) in columns.items()}
         for _, score, region in rows
@@ -112,10 +112,10 @@ def _table(
 
 
 def _summary_table(summary: Summary) -> Table:
-    """Every metric but the volumes, over all cases."""
+    """Every metric except the volumes, over all cases."""
     made = table(f"{summary.n_cases} cases", "metric", "n", "mean", "sd", "median", "min", "max")
     for name, metric in summary.metrics.items():
-        if name.endswith("_ml"):  # a mean volume says nothing of accuracy; JSON has it
+        if name.endswith("_ml"):  # a mean volume says nothing about accuracy; JSON has it
             continue
         digits = 1 if name.endswith("_mm") else 3
         values = (metric.mean, metric.sd, metric.median, metric.min, metric.max)
@@ -125,7 +125,7 @@ def _summary_table(summary: Summary) -> Table:
 
 
 def _count(metric: MetricSummary) -> str:
-    """Cases behind a mean, and why the others are not."""
+    """Number of cases behind a mean, and why others are missing."""
     left_out = [(metric.n_undefined, "n/a"), (metric.n_infinite, "inf")]
     reasons = [f"{count} {reason}" for count, reason in left_out if count]
     return f"{metric.n} (+ {', '.join(reasons)})" if reasons else str(metric.n)

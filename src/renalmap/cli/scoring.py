@@ -43,8 +43,8 @@ def evaluate(
 ) -> None:
     """Score label maps per case in 3D.
 
-    By KiTS19's rules and plainly; or with --protocol kits23 by KiTS23's: Dice and surface Dice of its
-    three nested classes, where both empty is 1 and one empty 0.
+    By KiTS19's rules, with plain Dice beside them; or, with --protocol kits23, by KiTS23's: Dice and
+    surface Dice of its three nested classes, where a class empty in both counts 1, and in one 0.
     """
     from renalmap.api.evaluate import Scoring
     from renalmap.api.evaluate import evaluate as evaluate_all
@@ -72,17 +72,15 @@ def test(
     surface: Surface = True,
     overwrite: Annotated[
         bool,
-        typer.Option(
-            "--overwrite", help="Make again what another bundle made; complete results are kept."
-        ),
+        typer.Option("--overwrite", help="Redo what another bundle made; complete results are kept."),
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Segment the patients a split keeps aside, and score them.
+    """Segment and score the patients that a split sets aside.
 
-    Scans that are complete and made by the same bundle are kept: interrupted, the same command goes on. Exit
-    code 1: a scan failed; the others are scored.
+    Complete scans from the same bundle are kept, so after an interruption the same command continues. Exit code
+    1: a scan failed; the others are scored.
     """
     from renalmap.api.evaluate import Scoring
     from renalmap.api.request import SegmentRequest

@@ -1,4 +1,4 @@
-"""Results as tables that are read in a terminal 80 columns wide."""
+"""Results as tables for a terminal 80 columns wide."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def number(value: float | None, digits: int) -> str:
 
 
 def segment_tables(cases: Sequence[CaseReport]) -> Iterator[Table]:
-    """What was found in each scan, how far to trust it, and how long each part of the work took."""
+    """What was found in each scan, how far to trust it, and how long each step took."""
     from renalmap.dataset.cohort import short_name
 
     found = table(None, "scan", "status", "kidney ml", "tumour ml", "slices")
@@ -101,7 +101,7 @@ def _confidence(value: float | None) -> str:
 
 
 def fetch_table(report: FetchReport) -> Table:
-    """How many files of each kind are there, and the cases that are not complete."""
+    """How many files of each kind exist, and which cases are incomplete."""
     statuses = ("kept", "fetched", "refetched", "failed", "not tried")
     made = table(report.folder, "file", *statuses)
     names = [Path(file.path).name for file in report.files]

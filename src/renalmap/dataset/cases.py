@@ -1,4 +1,4 @@
-"""Cases to train on, and their pixels. What lies where on disk is for `renalmap.dataset.layouts`."""
+"""Cases to train on, and their pixels. `renalmap.dataset.layouts` knows where files are on disk."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class CasePixels:
 
     Attributes:
         shape: (rows, columns) of its slices.
-        spacing_mm: voxel spacing (z, y, x); None where the slices do not tell it.
+        spacing_mm: voxel spacing (z, y, x); None if the slices do not give it.
         z_indices: the slices there are, ascending.
         slices: yields (z, HU, labels) in that order, arrays of `shape`; labels 0, 1, 2 and `UNKNOWN`.
-        cysts: whether the mask of a scan marks cysts, which are kidney here.
+        cysts: whether the mask of a scan marks cysts, which count as kidney here.
     """
 
     shape: tuple[int, int]
@@ -75,7 +75,7 @@ def find_cases(root: Path, *, whole: bool = True) -> tuple[Case, ...]:
 
 
 def read_case_geometry(case: Case) -> Geometry:
-    """Where the voxels of a case's scan lie, from its headers alone.
+    """The position of a scan's voxels, from its headers alone.
 
     Raises:
         NoImagesError: there is a mask and no imaging.
@@ -87,10 +87,10 @@ def read_case_geometry(case: Case) -> Geometry:
 
 
 def open_case(case: Case) -> CasePixels:
-    """Read a case to train on. Cysts, where a mask marks them, become kidney, as KiTS19 has them.
+    """Read a case to train on. Cysts marked in a mask become kidney, as in KiTS19.
 
     Raises:
-        GeometryMismatchError: image and mask lie on different grids.
+        GeometryMismatchError: image and mask are on different grids.
         LabelError: the mask holds other labels than KiTS's 0 to 3.
         InputError: any of the readers' errors.
     """
@@ -183,7 +183,7 @@ def _read_slice(path: Path) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         raise DatasetError("a slice cannot be read", where=path, got=str(error)) from error
     if hu.ndim != 2 or hu.shape != labels.shape:
         raise DatasetError(
-            "a slice's pixels and labels do not fit",
+            "a slice's pixels and labels differ in shape",
             where=path,
             got=f"hu {hu.shape}, label {labels.shape}",
         )
@@ -201,7 +201,7 @@ def _check_labels(labels: NDArray[Any], where: str) -> None:
     found = np.array([named.min(), named.max()]) if named.size else np.zeros(1, labels.dtype)
     if not whole or not np.isin(found, list(LABEL_NAMES)).all():
         raise LabelError(
-            "a mask holds labels outside the legal set",
+            "a mask holds labels that are not allowed",
             where=where,
             got=f"{labels.dtype} from {found[0]} to {found[-1]}",
             expected=", ".join(f"{value} {name}" for value, name in LABEL_NAMES.items())
@@ -216,5 +216,5 @@ def _check_known(labels: NDArray[Any], where: Path | str | None) -> None:
             where=where,
             got=f"{UNKNOWN} (unknown) everywhere",
             expected="a region in which background, kidney and tumour are marked",
-            hint="Leave the case out with --exclude, or mark what was looked at",
+            hint="Leave the case out with --exclude, or mark the region that was examined",
         )

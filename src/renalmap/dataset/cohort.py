@@ -26,8 +26,8 @@ class CohortScan:
     """One scan of a cohort.
 
     Attributes:
-        path: a NIfTI file or a DICOM folder; where there is none, where it should be.
-        name: what it is called in the cohort; None for a scan that was given by its own path.
+        path: a NIfTI file or a DICOM folder; if there is none, where it should be.
+        name: its name in the cohort; None for a scan that was given by its own path.
         problem: why there is nothing to segment; None if there is.
         acquisition: which acquisition of a DICOM series; None leaves it to the request.
     """
@@ -40,7 +40,7 @@ class CohortScan:
 
 @dataclass(frozen=True)
 class Cohort:
-    """Scans to be segmented in one go.
+    """Scans to be segmented together.
 
     Attributes:
         scans: in the order of the paths that were given, and by name below each.
@@ -52,7 +52,7 @@ class Cohort:
 
     @property
     def is_several(self) -> bool:
-        """Whether results belong into a folder; False for one scan given by its own path."""
+        """Whether results belong in a folder; False for one scan given by its own path."""
         return bool(self.folders) or len(self.scans) != 1
 
 
@@ -68,8 +68,8 @@ def find_cohort(paths: Sequence[Path]) -> Cohort:
     A path is one scan if it is a file, or a folder with DICOM slices directly in it. Any other folder is a
     folder of scans if it has KiTS's layout (`case_XXXXX/imaging.nii.gz`), nnU-Net's (`imagesTr`,
     `imagesTs`), NIfTI files directly in it, or folders of DICOM slices anywhere below; a scan of the last kind is
-    called by its path (`patient/series` is `patient_series`). A path that does not exist stays a scan, for
-    reading to say so.
+    named after its path (`patient/series` is `patient_series`). A path that does not exist remains a scan, so
+    that reading reports it.
 
     Args:
         paths: files and folders.
@@ -130,21 +130,21 @@ def _scans_in(folder: Path) -> list[CohortScan]:
             "the folder holds NIfTI files and folders of DICOM slices",
             where=folder,
             got=f"{flat[0].path.name} and {series[0].path.relative_to(folder)}/, among others",
-            expected="one kind: the ones may be conversions of the others",
-            hint="Name the files or folders themselves",
+            expected="one kind, as one may be a conversion of the other",
+            hint="Give the files or folders themselves",
         )
     return flat or series
 
 
 def _kits_scans(folder: Path) -> list[CohortScan]:
-    """By case; one that only has a mask is named, so that a run cannot pass over it in silence."""
+    """By case; one that only has a mask is named, so that a run cannot silently skip it."""
     scans = []
     for case in sorted(kits_folder(folder).glob("case_*")):
         image = case / KITS_IMAGE
         if image.is_file():
             scans.append(CohortScan(image, case.name))
         elif any((case / mask).is_file() for mask in KITS_MASKS):
-            problem = f"{image}: the case has a mask and no scan. `renalmap fetch` brings it"
+            problem = f"{image}: the case has a mask and no scan. `renalmap fetch` downloads it"
             scans.append(CohortScan(image, case.name, problem))
     return scans
 
@@ -180,7 +180,7 @@ def _dicom_scans(folder: Path) -> list[CohortScan]:
         if modality in {"", "CT"}:
             scans.append(CohortScan(series, "_".join(series.relative_to(folder).parts)))
         else:
-            logger.warning("%s: left out, its modality is %s and not CT", series, modality)
+            logger.warning("%s: left out, as its modality is %s, not CT", series, modality)
     return scans
 
 

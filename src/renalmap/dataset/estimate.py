@@ -1,4 +1,4 @@
-"""What preparing will take, from headers alone: memory and disk. And how much memory there is."""
+"""What preparing will need, from headers alone: memory and disk; and how much memory there is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from renalmap.dataset.store import StoreFormat
 from renalmap.imaging.nifti import CHUNK_BYTES
 
 _PROCESS_BYTES: Final = 150_000_000
-"""An interpreter with what it needs to read and write."""
+"""An interpreter with everything it needs to read and write."""
 _CHUNK_COPIES: Final = 6
 """Of the piece of a file that is being read: inflated, as an array, rescaled."""
 _SLICE_BYTES_PER_PIXEL: Final = 40
@@ -35,7 +35,7 @@ _CGROUP_LIMITS: Final = (
 
 @dataclass(frozen=True)
 class CaseEstimate:
-    """What a case will take.
+    """What a case will need.
 
     Attributes:
         slices: how many it has.
@@ -68,14 +68,14 @@ def estimate_case(case: Case, grid_size: int) -> CaseEstimate:
 
 
 def estimate_store_bytes(slices: int, grid_size: int, store_format: StoreFormat) -> int:
-    """About how much disk so many slices will take; rather too much than too little."""
+    """About how much disk space so many slices will need; an upper estimate."""
     return round(slices * grid_size**2 * _STORED_BYTES_PER_PIXEL[store_format])
 
 
 def available_memory_bytes(root: Path = Path("/")) -> int:
-    """Memory that may be had now: what is free, and what this process's group is still allowed.
+    """Memory available now: what is free, and what this process's group is still allowed.
 
-    A batch system such as Slurm gives a job less than the machine has. 4 GB where the system does not tell.
+    A batch system such as Slurm gives a job less than the machine has. 4 GB if the system does not say.
 
     Args:
         root: where `/proc` and `/sys` are.

@@ -1,4 +1,4 @@
-"""The layouts that data sets come in, and what a data set says of its cases.
+"""The layouts of data sets, and what a data set says about its cases.
 
 Read are the official folders of KiTS19, KiTS21 and KiTS23, nnU-Net's raw folder, a `cases.csv` that names
 scans and masks anywhere on disk, and a folder of single slices (`index.csv` beside `.npz` files).
@@ -59,14 +59,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set as it lies on disk.
+    """A data set as it is on disk.
 
     Attributes:
         root: what was given.
         layout: which layout it has.
         cases: sorted by id; an image or a mask may be missing.
-        edition: which KiTS it is; None if it is none, or only has its layout.
-        records: by case id, what the data set's own table says of it; empty without a table.
+        edition: which KiTS it is; None if it is not KiTS, or only has its layout.
+        records: by case id, what the data set's own table says about it; empty without a table.
     """
 
     root: Path
@@ -77,7 +77,7 @@ class Dataset:
 
 
 def read_dataset(root: Path) -> Dataset:
-    """Find out a data set's layout and list its cases, whole or not.
+    """Recognise a data set's layout and list its cases, complete or not.
 
     Args:
         root: a folder in KiTS's layout (`case_XXXXX/` in it, in `data/` or in `dataset/`), in nnU-Net's
@@ -119,12 +119,12 @@ def kits_folder(root: Path) -> Path:
 
 
 def nifti_files(folder: Path) -> list[Path]:
-    """The NIfTI files in a folder, but for hidden ones; none if there is no such folder."""
+    """The NIfTI files in a folder, except hidden ones; none if there is no such folder."""
     return [path for suffix in NIFTI_SUFFIXES for path in folder.glob(f"[!.]*{suffix}")]
 
 
 def _check_ids(dataset: Dataset) -> None:
-    """Ids name files of the store, so they must be plain file names, each once."""
+    """Ids name files of the store, so they must be plain file names, each used once."""
     seen: set[str] = set()
     for case in dataset.cases:
         if case.case_id in seen:
@@ -258,7 +258,7 @@ def _integer(table: Path, text: str) -> int:
         return int(text)
     except ValueError as error:
         raise DatasetError(
-            "the table of cases has text where an integer belongs", where=table, got=repr(text)
+            "the table of cases has text where a whole number is needed", where=table, got=repr(text)
         ) from error
 
 

@@ -82,7 +82,7 @@ def _ignored_value(value: Any, path: Path) -> int:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise DatasetError(
-            "nnU-Net's folders lack their dataset.json",
+            "nnU-Net's folders have no dataset.json",
             where=path,
             hint="It says what the numbers in the label maps mean; write it, or name the files in a cases.csv",
         )

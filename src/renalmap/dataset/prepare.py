@@ -1,7 +1,7 @@
-"""Data set to store: slices on the grid, intensities, split, slice statistics.
+"""From data set to store: slices on the grid, intensities, split, slice statistics.
 
-Two passes over the cases, both spread over processes: pixels into the store, then statistics out of it.
-The second merges cases in the order of their ids, so nothing depends on which was done first, or when.
+Two passes over the cases, both spread over processes: pixels into the store, then statistics from it.
+The second merges cases in the order of their ids, so nothing depends on which was finished first.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Prepared:
 
     Attributes:
         store: complete.
-        cases: that were prepared; those that were done before are not counted.
+        cases: that were prepared; those finished before are not counted.
         slices: of these.
         seconds: that took, with the slice statistics.
     """
@@ -88,8 +88,8 @@ def prepare_measured(
 ) -> Prepared:
     """Make a store, or continue one that was interrupted.
 
-    Cases that are in the store stay if their slices are all there and their files are what they were; any
-    other is prepared again from its start. The store's bytes depend neither on the workload nor on
+    Cases in the store are kept if all their slices are there and their files are unchanged; any other is
+    prepared again from scratch. The store's bytes depend neither on the workload nor on
     interruptions.
 
     Args:
@@ -174,7 +174,7 @@ class _Run:
         self.slices = slice_store(self.root, self.settings.format)
 
     def waiting(self, cases: Sequence[Case]) -> list[Case]:
-        """The cases that are not in the store, or not as they should be; these are taken out of it."""
+        """The cases that are not in the store, or not as they should be; the latter are removed from it."""
         entries = {entry.case_id: entry for entry in read_entries(self.root)}
         waiting = []
         for case in cases:
@@ -186,7 +186,7 @@ class _Run:
             if entry is None or trouble is not None:
                 waiting.append(case)
         if waiting:
-            # Statistics of fewer cases must not outlive the arrival of another.
+            # Statistics of fewer cases must not survive when another arrives.
             (self.root / STATISTICS_FILE).unlink(missing_ok=True)
         return waiting
 
@@ -199,7 +199,7 @@ class _Run:
         return None
 
     def prepare_cases(self, waiting: Sequence[Case], in_all: int) -> int:
-        """Put cases into the store, the largest first; how many slices these are."""
+        """Put cases into the store, the largest first; returns the number of slices."""
         estimates, failures = self._estimate(waiting)
         self._check_space(sum(estimate.slices for estimate in estimates.values()))
         order = sorted(
@@ -251,11 +251,11 @@ class _Run:
         free = shutil.disk_usage(self.root).free
         if needed > free:
             raise DiskSpaceError(
-                "the disk has too little room",
+                "there is too little space on the disk",
                 where=self.root,
                 got=f"{free / 1e9:.1f} GB free",
                 expected=f"about {needed / 1e9:.1f} GB for {slices} slices",
-                hint="Make room, give another --out, or use --store blosc2, which takes two thirds of npz",
+                hint="Free some space, give another --out, or use --store blosc2, which takes two thirds of npz",
             )
 
     def _warn_of_size(self, tasks: Sequence[Task[Any]]) -> None:
@@ -272,7 +272,7 @@ def _failed(failures: Mapping[str, RenalMapError], in_all: int) -> CasesFailedEr
     error = CasesFailedError(
         f"{len(failures)} of {in_all} cases failed",
         got=", ".join(sorted(failures)[:5]) + (", ..." if len(failures) > 5 else ""),
-        hint="The others are in the store. Mend these and give the same command again, or leave them out "
+        hint="The others are in the store. Fix these and run the same command again, or leave them out "
         "with --exclude",
     )
     error.failures = tuple(failures[name] for name in sorted(failures))
@@ -315,7 +315,7 @@ def _on_grid(
 
 @dataclass(frozen=True)
 class _StatisticsWork:
-    """What another process needs to know to sum a case of the store up."""
+    """What another process needs to know to sum up a case of the store."""
 
     root: Path
     settings: StoreSettings

@@ -1,4 +1,4 @@
-"""Files as they lay on the disk, so that a later run knows whether they are still the ones it has seen."""
+"""Files as they were on disk, so that a later run knows whether they are still the same."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from renalmap.errors import InputError
 
 
 class FileState(BaseModel):
-    """What tells some files from others. Names and places are left out: they may move.
+    """What distinguishes some files from others. Names and places are left out, because files may move.
 
     Attributes:
         size: of all together, in bytes.
         mtime_ns: of the one that changed last; 0 where there is none.
-        sha256: of their contents, in their order; empty where it was not asked for.
+        sha256: of their contents, in their order; empty if it was not requested.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,12 +47,12 @@ class FileState(BaseModel):
 
         Raises:
             OSError: a file is not there.
-            InputError: the files are others than when this state was taken.
+            InputError: the files are not the same as when this state was taken.
         """
         sha256 = _hash(paths)
         now = FileState.at(paths)
         if (now.size, now.mtime_ns) != (self.size, self.mtime_ns):
-            raise InputError("a file was changed while it was in work", where=paths[0])
+            raise InputError("a file was changed while it was being processed", where=paths[0])
         return self.model_copy(update={"sha256": sha256})
 
     def describes(self, paths: Sequence[Path]) -> bool:
@@ -80,7 +80,7 @@ class CaseSource(FileState):
 
     @classmethod
     def of(cls, case: Case) -> CaseSource:
-        """Look at a case's files, without the hash.
+        """The state of a case's files, without the hash.
 
         Raises:
             OSError: one is not there.
@@ -89,7 +89,7 @@ class CaseSource(FileState):
         return cls(**state.model_dump(), acquisition=case.acquisition, mask_labels=case.mask_labels)
 
     def still_is(self, case: Case) -> bool:
-        """Whether a case is what it was. One whose files are gone is taken to be: its slices are all there is."""
+        """Whether a case is unchanged. One whose files are gone counts as unchanged: its slices are all that is left."""
         if (self.acquisition, self.mask_labels) != (case.acquisition, case.mask_labels):
             return False
         try:
@@ -112,7 +112,7 @@ def case_files(case: Case) -> list[Path]:
 
 
 def _hash(paths: Sequence[Path]) -> str:
-    """SHA-256 of the files' own; a single one's is its own."""
+    """SHA-256 of the files' hashes; for a single file, its own."""
     hashes = [sha256_of(path) for path in paths]
     if len(hashes) == 1:
         return hashes[0]

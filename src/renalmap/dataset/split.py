@@ -48,11 +48,10 @@ class Split(BaseModel):
         raise DatasetError("a patient is not in the split", where=patient)
 
     def fold(self, number: int, folds: int) -> Split:
-        """One fold of a cross-validation over the patients who train or validate; test patients stay.
+        """One fold of a cross-validation over the training and validation patients; test patients are unchanged.
 
-        The patients are dealt in an order that the split's own seed decides (0 where it has none), so the
-        folds of one split fit together whatever else differs between their runs. Each patient validates in
-        exactly one fold; folds differ by at most one patient.
+        The patients are dealt in an order determined by the split's own seed (0 if it has none), so the folds
+        of one split fit together whatever else differs between their runs. Each patient is used for validation in exactly one fold; folds differ by at most one patient.
 
         Args:
             number: which fold validates, from 0.
@@ -83,7 +82,7 @@ class Split(BaseModel):
 
     @classmethod
     def load(cls, path: Path) -> Split:
-        """Read what `save` wrote.
+        """Read a file written by `save`.
 
         Raises:
             PathMissingError: no such file.
@@ -126,7 +125,7 @@ def draw_split(
     twice = sorted({patient for patient in named if named.count(patient) > 1})
     if unknown or twice:
         raise DatasetError(
-            "the lists of patients do not fit the data set",
+            "the lists of patients do not match the data set",
             got=f"unknown: {', '.join(unknown) or 'none'}; twice: {', '.join(twice) or 'none'}",
         )
     free = [patient for patient in patients if patient not in named]

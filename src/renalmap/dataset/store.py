@@ -1,4 +1,4 @@
-"""The prepared store: slices on the network's grid, what is known of each case, and the split.
+"""The prepared store: slices on the network's grid, what is known about each case, and the split.
 
 ```
 STORE/
@@ -6,9 +6,9 @@ STORE/
   slice_statistics.npz  intensities.csv  *.png  run.json
 ```
 
-Two formats hold the slices. `npz` is the paper's: one compressed float32 NumPy file a slice.
+Two formats hold the slices. `npz` is the paper's: one compressed float32 NumPy file per slice.
 `blosc2` holds a case in one int16 and one uint8 array whose chunks are slices: smaller, and read many
-times faster. A case's slices appear together, when all are on the disk, and it counts as done when its
+times faster. A case's slices appear together, when all are on disk, and it counts as done when its
 `cases/<case>.json` exists, written after them.
 """
 
@@ -40,7 +40,7 @@ StoreFormat = Literal["npz", "blosc2"]
 INT16_RANGE = (-32768, 32767)
 
 _LEAST_FREE_BYTES = 2_000_000
-"""A write that fails on a disk with less room than a slice takes failed for want of it."""
+"""A write that fails on a disk with less space than a slice needs failed for lack of space."""
 
 _BLOSC2_ARRAYS: tuple[tuple[str, Any], ...] = (("hu", np.int16), ("label", np.uint8))
 
@@ -49,11 +49,11 @@ STATISTICS_FILE = "slice_statistics.npz"
 
 
 class CaseEntry(BaseModel):
-    """What the store knows of a case.
+    """What the store knows about a case.
 
     The intensities are of the unclipped HU of all voxels: extremes and percentiles.
     `volume_mean_deviation_hu` is of the clipped HU, for the Plan's `volume_zscore`. `source` is what it was
-    made of; None in stores made before that was recorded.
+    made from; None in stores made before that was recorded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,7 +75,7 @@ class CaseEntry(BaseModel):
     source: CaseSource | None = None
 
     def grid_spacing_mm(self, grid_size: int) -> tuple[float, float] | None:
-        """Pixel spacing (y, x) of its slices on the grid; None where the slices do not tell it."""
+        """Pixel spacing (y, x) of its slices on the grid; None if the slices do not give it."""
         if self.spacing_mm is None:
             return None
         fit = InPlaneFit(*self.shape, self.spacing_mm[1:], grid_size)
@@ -132,7 +132,7 @@ class NpzSlices:
 
 
 class Blosc2Slices:
-    """One int16 and one uint8 array a case, compressed slice by slice."""
+    """One int16 and one uint8 array per case, compressed slice by slice."""
 
     def __init__(self, root: Path) -> None:
         self._blosc2 = import_extra("blosc2", "this store", instead="prepare with --store npz")
@@ -168,7 +168,7 @@ class Blosc2Slices:
             OSError,
             RuntimeError,
             ValueError,
-        ):  # what blosc2 raises on a file that is none of its own
+        ):  # what blosc2 raises on a file of another kind
             return 0
 
     def _open_array(self, case_id: str, name: str) -> Any:
@@ -199,7 +199,7 @@ def _full_disk_named(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _case_folder(root: Path, case_id: str) -> Iterator[Path]:
-    """A folder that gets its name only when what is in it is complete and on the disk."""
+    """A folder that gets its name only when its contents are complete and on disk."""
     final, temporary = root / case_id, root / f".{case_id}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -226,7 +226,7 @@ def clear_unfinished(root: Path) -> None:
 def _check_count(case_id: str, found: int, expected: int) -> None:
     if found != expected:
         raise StoreError(
-            "a case has another number of slices than expected",
+            "a case does not have the expected number of slices",
             where=case_id,
             got=str(found),
             expected=str(expected),
@@ -245,7 +245,7 @@ class Store:
     Attributes:
         root: its folder.
         settings: what it was made with.
-        split: who trains, validates and tests.
+        split: which patients are for training, validation and testing.
         entries: every case, sorted by id.
         statistics: the slice statistics of the training cases.
         slices: the pixels.
@@ -264,7 +264,7 @@ class Store:
         return self.settings.plan
 
     def with_plan(self, plan: Plan) -> Store:
-        """The same store, to be read with another Plan."""
+        """The same store, read with another Plan."""
         return replace(self, settings=self.settings.model_copy(update={"plan": plan}))
 
     def with_split(self, split: Split) -> Store:
@@ -289,7 +289,7 @@ class Store:
         statistics_path = root / STATISTICS_FILE
         if not statistics_path.is_file():
             raise StoreError(
-                "no prepared store, or an unfinished one",
+                "not a prepared store, or an unfinished one",
                 where=root,
                 expected=f"{STATISTICS_FILE}, which prepare writes last",
                 hint="Run `renalmap prepare` again: it continues where it stopped",
@@ -308,7 +308,7 @@ class Store:
 
 
 def read_settings(root: Path) -> StoreSettings | None:
-    """The settings of a store, or None where it has none yet."""
+    """The settings of a store, or None if it has none yet."""
     path = root / "store.json"
     if not path.is_file():
         return None
@@ -323,7 +323,7 @@ def read_entries(root: Path) -> tuple[CaseEntry, ...]:
     try:
         return tuple(
             CaseEntry.model_validate_json(path.read_text(encoding="utf-8"))
-            for path in sorted((root / "cases").glob("[!.]*.json"))  # a temporary file is no record
+            for path in sorted((root / "cases").glob("[!.]*.json"))  # a temporary file is not a record
         )
     except ValidationError as error:
         raise StoreError(

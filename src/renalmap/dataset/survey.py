@@ -1,4 +1,4 @@
-"""What is learned of a case while its slices pass by on their way into the store."""
+"""What is learned about a case while its slices pass into the store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from renalmap.preprocess import Plan
 from renalmap.preprocess.intensity import clip_hu
 
 PLAUSIBLE_HU = (-1100.0, 4000.0)
-"""A case with voxels outside is listed and drawn as an outlier (the paper's Fig. 1), never dropped."""
+"""A case with voxels outside this range is listed and drawn as an outlier (the paper's Fig. 1), never dropped."""
 
 
 @dataclass

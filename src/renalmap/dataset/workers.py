@@ -1,8 +1,8 @@
-"""Work on many cases at once: processes, a budget of memory, and a death that costs one case.
+"""Work on many cases at once: processes, a memory budget, and a killed process that costs only its own case.
 
 An executor of the standard library gives up altogether when one of its processes is killed, and admits
 work by number, not by size. Here a case starts when its estimated memory fits beside what is running,
-and a process that dies fails its own case only.
+and a process that dies fails only its own case.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Step = Callable[[], None]
 """To be called by the work after every slice."""
 Work = Callable[[Item, Step], Result]
 
-GO_ON: Final = "Lower --jobs or --memory-gb; what is finished stays, and the same command goes on"
+GO_ON: Final = "Lower --jobs or --memory-gb; what is finished is kept, and the same command continues"
 
 _GOODBYE_S: Final = 2.0
 _SIGKILL: Final = 9  # which Windows has no name for
@@ -42,8 +42,8 @@ class Workload:
 
     Attributes:
         jobs: processes; 1 works in this one.
-        memory_bytes: what all of them together may take, by the tasks' estimates; None sets no bound. A
-            task that alone exceeds it runs alone.
+        memory_bytes: what all of them together may take, by the tasks' estimates; None means no limit.
+            A task that exceeds it by itself runs alone.
     """
 
     jobs: int = 1
@@ -64,7 +64,7 @@ class Task(Generic[Item]):
     Attributes:
         name: the case's, for messages.
         item: what the work is called with; it is sent to another process.
-        memory_bytes: what the work will take, estimated.
+        memory_bytes: memory the work will need, estimated.
     """
 
     name: str
@@ -88,20 +88,21 @@ def run_tasks(
     step: Callable[[str], None] = lambda _: None,
     hint: str = GO_ON,
 ) -> Generator[Outcome[Item, Result], None, None]:
-    """Do all tasks; outcomes come as tasks end. To be closed (`contextlib.closing`): that ends the processes.
+    """Do all tasks, and yield outcomes as tasks end.
 
-    Tasks start in their order, but one that does not fit into the memory lets later ones go first.
+    Close it (`contextlib.closing`) to end the processes. Tasks start in their order, but one that does not fit
+    into memory lets later ones go first.
 
     Args:
         tasks: what to do.
         work: a function of a module, which another process can import.
         workload: how much at once.
         step: told the task's name whenever the work calls its own.
-        hint: what to do about a case that died, or that memory did not suffice for.
+        hint: what to do about a case whose process died, or for which there was not enough memory.
 
     Raises:
-        DiskSpaceError: the disk is full; nothing is begun any more, and what runs is stopped.
-        RuntimeError: the work raised what is no error of a case's, with its traceback.
+        DiskSpaceError: the disk is full; nothing more is started, and what is running is stopped.
+        RuntimeError: the work raised something other than an error of a case, with its traceback.
     """
     if min(workload.jobs, len(tasks)) == 1:
         for task in tasks:
@@ -124,7 +125,7 @@ def _work_here(
 
 
 def _case_error(name: str, error: RenalMapError | OSError | MemoryError, hint: str) -> RenalMapError:
-    """What is said of a case that failed.
+    """The error of a case that failed.
 
     Raises:
         DiskSpaceError: it failed because the disk is full, as every other will.
@@ -136,7 +137,7 @@ def _case_error(name: str, error: RenalMapError | OSError | MemoryError, hint: s
             "the disk is full",
             where=error.filename,
             got=f"while {name} was written",
-            hint="Make room; what is finished stays, and the same command goes on",
+            hint="Free some space; what is finished is kept, and the same command continues",
         ) from error
     return as_case_error(name, error)
 
@@ -203,7 +204,7 @@ class _Pool(Generic[Item, Result]):
         try:
             worker.pipe.send(task)
         except BrokenPipeError:
-            """It died while idle: receiving from it will tell."""
+            """It died while idle: receiving from it will show that."""
 
     def _hire(self) -> _Worker:
         # Spawned, not forked: libraries that were loaded before may have threads.
@@ -250,7 +251,7 @@ class _Pool(Generic[Item, Result]):
         else:
             got = f"signal {-code}" if code < 0 else f"exit code {code}"
         return CaseError(
-            "the process at work on this case was ended", where=name, got=got, hint=self._hint
+            "the process working on this case was ended", where=name, got=got, hint=self._hint
         )
 
 
@@ -283,8 +284,8 @@ def children_deaf_to_ctrl_c() -> Iterator[None]:
 
 
 def _serve(pipe: Connection, work: Work[Any, Any], log_level: int) -> None:
-    """What a process does: one task after the other, until nobody wants any more."""
-    # Ctrl-C goes to the whole group; it is the parent that decides.
+    """What a process does: one task after another, until there are no more."""
+    # Ctrl-C goes to the whole group; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

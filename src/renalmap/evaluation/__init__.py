@@ -1,4 +1,4 @@
-"""Predictions against references: metrics on masks, scored cases, tables."""
+"""Predictions compared with references: metrics on masks, scored cases, tables."""
 
 from renalmap.evaluation.cases import CaseScore, evaluate_case
 from renalmap.evaluation.kits23 import KITS23_REGIONS, Kits23Score, score_kits23

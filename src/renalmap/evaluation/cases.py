@@ -64,7 +64,7 @@ class CaseScore:
 
 @dataclass(frozen=True)
 class _RegionScore:
-    """Scores of one region of one case; None where surfaces were not asked for."""
+    """Scores of one region of one case; None if surfaces were not requested."""
 
     dice: float
     hd95_mm: float | None
@@ -88,9 +88,9 @@ def evaluate_case(
         The scores. Two label maps without any tumour give a tumour Dice of NaN, not of 1.
 
     Raises:
-        GeometryMismatchError: the two lie on different grids.
+        GeometryMismatchError: the two are on different grids.
         LabelError: one of them holds a value above 2, such as KiTS21's cyst: see `score_kits23`.
-        MissingDependencyError: `surface` was asked for and `surface-distance` is not installed.
+        MissingDependencyError: `surface` was requested and `surface-distance` is not installed.
     """
     prediction, reference = comparable(prediction, reference, highest=TUMOUR)
     kidney = _score_region(prediction, reference, "kidney", surface=surface)
@@ -137,7 +137,7 @@ def _score_region(
 def comparable(prediction: LabelMap, reference: LabelMap, *, highest: int) -> tuple[LabelMap, LabelMap]:
     """Two label maps as they are to be compared: background wherever the reference is unknown.
 
-    A surface that the unknown region cuts is cut in both, so that the cut counts as agreement.
+    A surface cut by the unknown region is cut in both, so that the cut counts as agreement.
 
     Args:
         prediction: a label map.
@@ -145,7 +145,7 @@ def comparable(prediction: LabelMap, reference: LabelMap, *, highest: int) -> tu
         highest: the highest label that is scored.
 
     Raises:
-        GeometryMismatchError: they lie on different grids.
+        GeometryMismatchError: they are on different grids.
         LabelError: one holds a higher label, or nothing of the reference is known.
     """
     names = (f"the reference {reference.name!r}", f"the prediction {prediction.name!r}")

@@ -1,4 +1,4 @@
-"""The official KiTS23 scoring of one case (KiTS21's, too): three nested regions, Dice and surface Dice.
+"""The official KiTS23 (and KiTS21) scoring of one case: three nested regions, Dice and surface Dice.
 
 The rules are those of `kits23/evaluation/metrics.py` in github.com/neheller/kits23 (commit d7eb4c9), which
 calls the regions hierarchical evaluation classes. Where a region is empty in both label maps, both scores
@@ -75,10 +75,10 @@ def score_kits23(
         case: the case's name in the table; the reference's by default.
 
     Raises:
-        GeometryMismatchError: the two lie on different grids. KiTS's own script asks for equal shapes
-            only, and takes the prediction's spacing.
-        LabelError: one of them holds a value above 3. KiTS's own script takes it for background.
-        MissingDependencyError: `surface` was asked for and `surface-distance` is not installed.
+        GeometryMismatchError: the two are on different grids. KiTS's own script only requires equal shapes,
+            and uses the prediction's spacing.
+        LabelError: one of them holds a value above 3. KiTS's own script treats it as background.
+        MissingDependencyError: `surface` was requested and `surface-distance` is not installed.
     """
     prediction, reference = comparable(prediction, reference, highest=CYST)
     spacing_mm = reference.geometry.spacing_mm
@@ -104,7 +104,7 @@ def score_kits23(
 
 
 def _score_of_empty(ours: BoolMask, theirs: BoolMask) -> float | None:
-    """The score where a mask is empty; None where neither is."""
+    """The score if a mask is empty; None if neither is."""
     found = bool(ours.any()), bool(theirs.any())
     if all(found):
         return None

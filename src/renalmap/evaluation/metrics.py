@@ -1,7 +1,7 @@
 """Overlap and volume of masks: pure functions on boolean arrays.
 
-The one thing on which published Dice scores disagree silently is the empty mask, so every function
-says what it does with one:
+Published Dice scores disagree silently on one thing, the empty mask, so every function says how it
+treats one:
 
 ==================  =============  ===============================================================
 function            both empty     one empty
@@ -61,8 +61,7 @@ def dice(prediction: BoolMask, reference: BoolMask, *, both_empty: float = nan) 
         reference: boolean mask of the same shape.
         both_empty: the value of 0/0. NaN, "undefined", is the default, also of the
             function of this name in KiTS21 and KiTS23: such a case is left out of a mean and counted. 1.0 calls it agreement, which
-            lifts the mean of a data set in which many cases have no tumour, and is what KiTS23 does
-            before it comes to this function; 0.0 is KiTS19's.
+            raises the mean of a data set in which many cases have no tumour, and is what KiTS23 does before it reaches this function; 0.0 is KiTS19's.
 
     Returns:
         0..1; 0.0 if exactly one mask is empty; `both_empty` if both are.
@@ -82,8 +81,8 @@ def kits19_score(prediction: NDArray[np.uint8], reference: NDArray[np.uint8]) ->
 
     The rule is that of `starter_code/evaluation.py` in github.com/neheller/kits19 (commit bcdd8fe):
     kidney is every label above 0, tumour every label above 1, and a division by zero gives 0.0. That
-    script divides NumPy integers, which never raise ZeroDivisionError, so run as it stands it returns
-    NaN for two empty masks; the 0.0 that it spells out is what is kept here. All of KiTS19's own
+    script divides NumPy integers, which never raise ZeroDivisionError, so as it stands it returns NaN
+    for two empty masks; the 0.0 it intends is what we use here. All of KiTS19's own
     cases have a kidney and a tumour, so its published scores do not depend on this.
 
     Args:
@@ -114,6 +113,6 @@ def volume_ml(mask: BoolMask, spacing_mm: tuple[float, ...]) -> float:
 
 
 def _check_same_shape(prediction: BoolMask, reference: BoolMask) -> None:
-    # Broadcasting would otherwise score (1, y, x) against (z, y, x) without a word.
+    # Broadcasting would otherwise silently score (1, y, x) against (z, y, x).
     if prediction.shape != reference.shape:
         raise ValueError(f"masks differ in shape: {prediction.shape} and {reference.shape}")

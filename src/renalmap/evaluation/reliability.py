@@ -1,7 +1,7 @@
 """Is a confidence of 0.8 right eight times in ten? Fitting confidences to outcomes, and the check.
 
-Fit and check need outcomes of patients that the networks did not train on, as cross-validation gives;
-and the check needs other patients than the fit, or it flatters.
+Fit and check need outcomes of patients on whom the networks were not trained, as cross-validation provides;
+and the check needs other patients than the fit, or it is too optimistic.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ DEFAULT_BINS: Final = 10
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Outcomes of like confidence.
+    """Outcomes of similar confidence.
 
     Attributes:
         from_confidence, to_confidence: the bin; the last holds its upper limit, the others do not.
         n: how many.
         mean_confidence: what was claimed.
-        observed: what came of it: the mean outcome.
+        observed: what happened: the mean outcome.
     """
 
     from_confidence: float
@@ -50,7 +50,7 @@ def fit_calibration(
         raw: (n,), raw scores in [0, 1].
         observed: (n,), the outcomes in [0, 1]: a Dice, or whether a tumour was real.
         pull: every pool's mean is pulled to the mean of all outcomes, as if that had been seen this many
-            times more: three tumours that were all real do not make the fourth certain. 0 for plain
+            times more: three real tumours do not make the fourth certain. 0 for plain
             isotonic regression.
 
     Returns:
@@ -64,7 +64,7 @@ def fit_calibration(
     weights = np.bincount(which).astype(np.float64)
     means = np.bincount(which, outcomes) / weights
     pools = _pool_adjacent_violators(distinct, means, weights)
-    # The pull moves small pools further than large ones, which may turn two of them round.
+    # The pull moves small pools further than large ones, which may reverse two of them.
     pulled = (pools[1] * pools[2] + pull * outcomes.mean()) / (pools[2] + pull)
     knots, values, _ = _pool_adjacent_violators(pools[0], pulled, pools[2])
     return CalibrationCurve(
@@ -77,7 +77,7 @@ def fit_calibration(
 def reliability_table(
     confidence: NDArray[Any], observed: NDArray[Any], *, bins: int = DEFAULT_BINS
 ) -> tuple[ReliabilityBin, ...]:
-    """What was claimed against what came of it, in bins of equal width; empty bins are left out.
+    """Claims compared with outcomes, in bins of equal width; empty bins are left out.
 
     Args:
         confidence: (n,), in [0, 1].

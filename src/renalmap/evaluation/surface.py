@@ -1,8 +1,8 @@
 """Distances between the surfaces of two masks, by DeepMind's `surface-distance`.
 
 Empty masks: with both empty every metric is NaN (undefined); with one empty HD95 is infinite (there
-is nothing to measure to) and the surface Dice 0. They are decided here, before the package is
-called: version 0.1 still says `np.Inf`, which NumPy 2 removed, on exactly those masks.
+is nothing to measure to) and the surface Dice 0. They are handled here, before the package is
+called: version 0.1 still uses `np.Inf`, which NumPy 2 removed, on exactly those masks.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def surface_dice(
 
 
 def check_surfaces_available() -> None:
-    """Find out before the work whether surface distances can be computed.
+    """Check before the work whether surface distances can be computed.
 
     Raises:
         MissingDependencyError: `surface-distance` is not installed.

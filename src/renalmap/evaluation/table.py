@@ -2,8 +2,7 @@
 
 A metric can be undefined in a case (NaN: no tumour on either side) or infinite (HD95 of a tumour that
 only one side has). Undefined values are left out of every statistic and counted. Infinite ones are
-left out of mean and standard deviation and counted, but take their place in median, minimum and
-maximum, so that a missed tumour cannot flatter the median distance.
+left out of mean and standard deviation and counted, but included in median, minimum and maximum, so that a missed tumour cannot improve the median distance.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ class MetricSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """A table of cases in a few numbers.
+    """A summary of a table of cases.
 
     Attributes:
         n_cases: cases in the table.
@@ -103,7 +102,7 @@ def summarise(scores: Sequence[Score]) -> Summary:
         scores: the cases, at least none: an empty table gives `n_cases` 0 and no metrics.
 
     Returns:
-        The summary; what happens to undefined and infinite values stands at the top of this module.
+        The summary; the top of this module says how undefined and infinite values are treated.
     """
     computed: dict[str, list[float]] = {
         metric: [value for score in scores if (value := getattr(score, metric)) is not None]
@@ -161,7 +160,7 @@ def scores_to_json(
     Args:
         scores: the cases.
         edges_ml: as in `dice_by_tumour_volume`.
-        failed: cases that could not be scored, and why; None where there can be none.
+        failed: cases that could not be scored, and why; None if there cannot be any.
 
     Returns:
         An object with "cases", "summary" and "tumour_dice_by_volume"; with `failed` also "failed".

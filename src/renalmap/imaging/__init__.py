@@ -1,4 +1,4 @@
-"""Scans and label maps: read them, canonicalise them once, write them back."""
+"""Scans and label maps: read them, bring them into canonical orientation once, write them back."""
 
 from renalmap.imaging.dicom.choice import DicomChoice
 from renalmap.imaging.dicom_files.files import DicomFile

@@ -20,15 +20,15 @@ def connected_parts(
 ) -> Iterator[tuple[Box, BoolArray]]:
     """The 26-connected 3D parts of a foreground.
 
-    Between kidneys lie empty planes nearly always. So the array is cut up along them, and only the
-    pieces' parts are numbered, which takes four bytes a voxel and more.
+    There are nearly always empty planes between kidneys. So the array is cut up along them, and only
+    the parts within each piece are numbered, which takes at least four bytes per voxel.
 
     Args:
         labels: axes (z, y, x); the foreground is what is not 0.
         only: the foreground is what has one of these labels, if any are given.
 
     Yields:
-        The box about a part; and bool of the box's shape, which of it is the part.
+        The box around a part; and a bool array of its shape, marking the part.
     """
     for piece in pieces_apart(labels):
         values = labels[piece.slices]
@@ -50,13 +50,13 @@ def connected_blobs(mask: BoolArray) -> tuple[NDArray[Any], int]:
     Returns:
         Their numbers, 0 outside; and how many there are.
     """
-    # Of bool arrays cc3d 4.1.1 gets them wrong now and then: background is numbered, too.
+    # With bool arrays cc3d 4.1.1 occasionally gets them wrong: background is numbered as well.
     numbers, count = cc3d.connected_components(mask.view(np.uint8), connectivity=8, return_N=True)
     return numbers, int(count)
 
 
 def pieces_apart(labels: ByteArray | BoolArray) -> Iterator[Box]:
-    """Boxes that hold every voxel other than 0, an empty plane at least between any two of them.
+    """Boxes that contain every voxel other than 0, with at least one empty plane between any two.
 
     Args:
         labels: axes (z, y, x).
@@ -85,7 +85,7 @@ def pieces_apart(labels: ByteArray | BoolArray) -> Iterator[Box]:
 
 
 def find_box(labels: ByteArray | BoolArray) -> Box | None:
-    """The smallest box (z, y, x) that holds every voxel other than 0; None if there is none."""
+    """The smallest box (z, y, x) that contains every voxel other than 0; None if there is none."""
     slices = np.flatnonzero(labels.max(axis=(1, 2), initial=0))
     if slices.size == 0:
         return None

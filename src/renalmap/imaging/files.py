@@ -74,7 +74,7 @@ def csv_text(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 @contextmanager
 def locked_folder(folder: Path, lock_name: str | None, verb: str) -> Iterator[None]:
-    """Keep a second run of a command out of a folder, where the system can.
+    """Keep a second run of a command out of a folder, if the system can.
 
     The lock ends with the process, however that ends.
 

@@ -1,4 +1,4 @@
-"""Fill a canonical array piece by piece, so that a scan is in memory once and in its smallest type."""
+"""Fill a canonical array piece by piece, so that a scan is in memory only once, in its smallest type."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class LabelGrid:
 
         Raises:
             NonFiniteVoxelsError: a value is NaN or infinite.
-            LabelError: a value is no whole number from 0 to 255.
+            LabelError: a value is not a whole number from 0 to 255.
         """
         values = _rescale(raw, slope, intercept)
         _check_finite(values, self._where)
@@ -74,11 +74,11 @@ class LabelGrid:
         if wrong.any():
             shown = ", ".join(f"{value:g}" for value in np.unique(values[wrong])[:5])
             raise LabelError(
-                "the label map holds values that are no labels",
+                "the label map holds values that are not labels",
                 where=self._where,
                 got=shown,
                 expected="whole numbers from 0 to 255",
-                hint="Give a segmentation; an image or a probability map is none",
+                hint="Give a segmentation, not an image or a probability map",
             )
         stored = self._geometry.source.from_canonical(self.labels)
         stored[..., first : first + raw.shape[-1]] = labels

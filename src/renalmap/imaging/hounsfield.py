@@ -33,15 +33,15 @@ class HounsfieldDoubt:
         )
 
     def warning(self, scan: Path | str) -> str:
-        """What the user is told, and how to go on; the scan goes by the name that the caller gives it."""
-        return f"{scan}: {self}. The result is not to be trusted; give the original CT"
+        """What the user is told, and what to do; the scan is named as the caller wishes."""
+        return f"{scan}: {self}. Do not trust the result; give the original CT"
 
 
 def doubt_hounsfield(volume: Volume) -> HounsfieldDoubt | None:
     """Whether a scan's values cannot be HU; None if they can.
 
     Only the lowest and the highest value decide. Padding outside the scanner's circle (-2000, -3024)
-    counts as air; bright metal is no ground for doubt.
+    counts as air; bright metal is not a reason for doubt.
     """
     low, high = float(volume.hu.min()), float(volume.hu.max())
     looks_like = _what_it_looks_like(low, high)

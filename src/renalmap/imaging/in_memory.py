@@ -1,7 +1,7 @@
-"""Scans that are in memory already, and label maps for whoever goes on there: arrays, nibabel, SimpleITK.
+"""Scans already in memory, and label maps for further work there: arrays, nibabel, SimpleITK.
 
 nibabel's world is RAS+, as RenalMap's; SimpleITK's is LPS. nibabel's arrays have the file's axes (i, j, k),
-SimpleITK's the same ones in reverse, (k, j, i). Neither library is imported here but for an image of its own.
+SimpleITK's the same ones in reverse, (k, j, i). Each library is imported only for an image of its own.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def is_nibabel_image(scan: Any) -> bool:
 
 
 def is_sitk_image(scan: Any) -> bool:
-    """Whether this is a SimpleITK image, told without importing SimpleITK."""
+    """Whether this is a SimpleITK image, without importing SimpleITK."""
     return any(base.__module__.partition(".")[0] == "SimpleITK" for base in type(scan).__mro__)
 
 
 def volume_from_array(voxels: NDArray[Any], affine: ArrayLike | None, name: str = "array") -> Volume:
-    """A scan from its voxels and their place in the patient.
+    """A scan from its voxels and their position in the patient.
 
     Args:
         voxels: HU, three axes in any order; trailing axes of length 1 are dropped. It is copied.
@@ -48,7 +48,7 @@ def volume_from_array(voxels: NDArray[Any], affine: ArrayLike | None, name: str 
     Raises:
         AffineError: there is no affine, or it places nothing: see `build_geometry`.
         DimensionError: the array has not three axes.
-        ColourImageError, UnreadableImageError: the voxels are no plain numbers.
+        ColourImageError, UnreadableImageError: the voxels are not plain numbers.
         NonFiniteVoxelsError: a voxel is NaN or infinite.
     """
     if affine is None:

@@ -1,4 +1,4 @@
-"""Reading NIfTI files, streamed plane by plane so that no second copy of a scan is ever in memory."""
+"""Reading NIfTI files, streamed plane by plane so that there is never a second copy of a scan in memory."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def read_nifti_label_map(path: Path) -> LabelMap:
         uint8 labels, axes (z, y, x). A map without any label is all 0.
 
     Raises:
-        LabelError: a value is no label.
+        LabelError: a value is not a label.
         InputError: as `read_nifti_volume`.
     """
     with _named_errors(path), _open(path) as stream:
@@ -134,7 +134,7 @@ def _named_errors(path: Path) -> Iterator[None]:
 
 def _truncated(path: Path, got: str) -> TruncatedFileError:
     return TruncatedFileError(
-        "the file is cut short or damaged",
+        "the file is truncated or damaged",
         where=path,
         got=got,
         hint="Copy or download it again",
@@ -187,7 +187,7 @@ def _read_header(stream: IO[bytes], path: Path) -> Any:
 
 
 def check_voxel_type(dtype: np.dtype[Any], where: Path | str) -> None:
-    """Refuse voxels that are no plain numbers.
+    """Refuse voxels that are not plain numbers.
 
     Raises:
         ColourImageError: several samples a voxel.
@@ -203,7 +203,7 @@ def check_voxel_type(dtype: np.dtype[Any], where: Path | str) -> None:
         )
     if dtype.kind not in "iuf":
         raise UnreadableImageError(
-            "the voxels are no plain numbers",
+            "the voxels are not plain numbers",
             where=where,
             got=str(dtype),
             expected="integers or floats",
@@ -230,7 +230,9 @@ def _geometry(header: Any, path: Path) -> Geometry:
     try:
         affine = np.array(header.get_best_affine(), dtype=np.float64)
     except HeaderDataError as error:
-        raise AffineError("the header's rotation is no rotation", where=path, got=str(error)) from error
+        raise AffineError(
+            "the header's rotation is not a rotation", where=path, got=str(error)
+        ) from error
     if header["qform_code"] == 0 and header["sform_code"] == 0:
         logger.warning("%s: the header does not say how the patient lies; assuming L, A, S axes", path)
     affine[:3] *= mm_per_unit(header)

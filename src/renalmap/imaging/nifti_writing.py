@@ -1,4 +1,4 @@
-"""Writing NIfTI files on the grid a scan came from: same bytes for the same voxels, whole or not at all."""
+"""Writing NIfTI files on the grid a scan came from: the same bytes for the same voxels, completely or not at all."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _write(header: Any, stored: NDArray[Any], path: Path, *, overwrite: bool) ->
 def _check_suffix(path: Path) -> None:
     if not is_nifti_name(path):
         raise InputError(
-            "the output's name decides its format and this one is unknown",
+            "the suffix of the output decides its format, and this one is unknown",
             where=path,
             got=path.suffix or "no suffix",
             expected=".nii.gz or .nii",

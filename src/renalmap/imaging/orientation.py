@@ -15,7 +15,7 @@ MAX_SHEAR_DEGREES: Final = 0.5
 """Axes may miss a right angle by this much: rounding in headers, not a gantry tilt."""
 
 MAX_OBLIQUE_DEGREES: Final = 30.0
-"""A stored axis may lean this far from its body axis: a patient lying askew, still axial slices."""
+"""A stored axis may lean this far from its body axis: a patient lying obliquely; the slices are still axial."""
 
 LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From DICOM's and ITK's world to NIfTI's, and back: it is its own inverse."""
@@ -93,7 +93,7 @@ def _directions_and_spacing(
         if abs(np.linalg.det(directions)) > 1e-6:
             return directions, spacing_mm
     raise AffineError(
-        "the affine is singular: voxels of a whole line share one place",
+        "the affine is singular: all voxels of a line share one position",
         where=where,
         got=str(affine[:3, :3].tolist()),
         expected="three independent axes",
@@ -122,7 +122,7 @@ def _canonical_axes(
     oblique_degrees = float(np.degrees(np.arccos(min(1.0, along_body.min()))))
     if oblique_degrees > MAX_OBLIQUE_DEGREES:
         raise AffineError(
-            "the grid is too oblique to cut it into axial slices",
+            "the grid is too oblique to be cut into axial slices",
             where=where,
             got=f"an axis {oblique_degrees:.0f} degrees off the body's",
             expected=f"at most {MAX_OBLIQUE_DEGREES:.0f} degrees",

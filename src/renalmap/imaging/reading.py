@@ -1,4 +1,4 @@
-"""The one way in: a path, whatever it is, to a canonical volume or label map."""
+"""The single entry point: from a path of any kind to a canonical volume or label map."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def read_label_map(path: Path) -> LabelMap:
         uint8 labels, axes (z, y, x). A map without any label is all 0.
 
     Raises:
-        LabelError: a value is no whole number from 0 to 255; a SEG shows neither kidneys nor tumours.
+        LabelError: a value is not a whole number from 0 to 255; a SEG shows neither kidneys nor tumours.
         InputError: another of its children that names the trouble; see `read_nifti_volume` and
             `read_dicom_seg`.
     """

@@ -107,7 +107,7 @@ class Volume:
         geometry: where the voxels lie; its shape is the array's.
         name: the scan's short name, for messages and default file names.
         source: the DICOM objects it was read from; None for other files.
-        notes: what the reader had to assume or to change, a sentence each.
+        notes: what the reader had to assume or change, one sentence each.
     """
 
     hu: HuArray
@@ -145,7 +145,7 @@ class LabelMap:
 
     def volume_ml(self, *labels: int) -> float:
         """Volume covered by the given labels, in millilitres; 0.0 if there are none."""
-        # Slice by slice: a mask of the whole would weigh as much as the labels.
+        # Slice by slice: a mask of the whole would take as much memory as the labels.
         voxels = sum(np.count_nonzero(plane == label) for plane in self.labels for label in set(labels))
         return float(voxels) * self.geometry.voxel_ml
 
@@ -170,7 +170,7 @@ def check_same_grid(
     """
     if not expected.geometry.matches(found.geometry):
         raise GeometryMismatchError(
-            f"{names[0]} and {names[1]} lie on different grids",
+            f"{names[0]} and {names[1]} are on different grids",
             where=where,
             got=str(found.geometry),
             expected=str(expected.geometry),
@@ -210,7 +210,7 @@ class Box:
 
 
 def part_of_grid(values: NDArray[Any], corner: Sequence[int], box: Box) -> NDArray[Any]:
-    """A part of a grid that is known in a region alone and 0 elsewhere.
+    """A part of a grid that is known only in a region and 0 elsewhere.
 
     Args:
         values: of the region.

@@ -39,7 +39,7 @@ class Threads:
     """How a scan's slices are shared out. Results do not depend on it.
 
     Attributes:
-        count: slices in work at once.
+        count: slices processed at once.
         batch_size: slices given to the runtime in one call.
     """
 

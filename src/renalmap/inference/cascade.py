@@ -46,7 +46,7 @@ class SegmentOptions:
     """How to run. Labels do not depend on `threads` or `batch_size`.
 
     Attributes:
-        threads: slices in work at once; None takes one a core.
+        threads: slices processed at once; None takes one per core.
         batch_size: slices given to the runtime in one call; more costs memory and gains nothing.
         stage1_only: stop after the localizer; all foreground is labelled kidney.
         exhaustive: stage 1 looks at every slice, not only where the search finds kidneys.

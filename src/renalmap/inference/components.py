@@ -55,7 +55,7 @@ class Component:
     centre_zyx: tuple[float, float, float]
 
     def dropped(self, reason: str) -> DroppedComponent:
-        """What is told of it once it is taken for a mistake."""
+        """What is reported about it once it is judged a false positive."""
         return DroppedComponent(self.volume_ml, self.centre_zyx, reason)
 
     def of(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -117,7 +117,7 @@ def drop_small(
         labels: axes (z, y, x); what is dropped becomes background.
         placement: where they lie in the scan.
         plan: the limits.
-        judge_kidney: whether the labels tell kidney from tumour already.
+        judge_kidney: whether the labels already distinguish kidney from tumour.
 
     Returns:
         What was dropped, largest first.

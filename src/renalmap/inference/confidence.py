@@ -1,6 +1,6 @@
 """How sure the networks are of a kidney and of a tumour: a raw score in [0, 1] from their probabilities.
 
-A raw score is no probability of anything. The bundle's calibration, fitted on patients that the
+A raw score is not a probability of anything. The bundle's calibration, fitted on patients that the
 networks did not train on, turns it into one (`renalmap.evaluation.reliability`).
 """
 

@@ -1,4 +1,4 @@
-"""How bright blood, soft tissue and the kidneys' hollow are: what a contrast phase is told by."""
+"""How bright blood, soft tissue and the renal sinus are: the evidence for a contrast phase."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from renalmap.labels import BACKGROUND
 
 FAT_HU = -100.0
 WINDOW_MM = 12.0
-"""Edge of the square whose called tissue tells what the rim belongs to."""
+"""Edge of the square whose labelled tissue decides what the rim belongs to."""
 
 
 def peel_fat(

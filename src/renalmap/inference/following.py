@@ -106,7 +106,7 @@ class Track:
         last: the section that was found last.
         way: 1 towards the head, -1 towards the feet.
         hu: the kidney's median.
-        at: the slice that was looked at last.
+        at: the slice examined last.
         unsupported_mm: since stage 1 agreed.
     """
 

@@ -72,7 +72,7 @@ def keep_two_kidneys(
 
     The kidneys are the component with the most evidence and, unless that one crosses the midline, the
     one with the most on the other side. Of the others stay: those near a kidney that are mostly tumour,
-    that the scan's end cuts (they may be joined outside), or that go on straight above or below it (the
+    that are truncated by the end of the scan (they may be connected outside), or that continue directly above or below it (the
     networks missed a slice between); and those large enough to be a further kidney, with a note.
 
     Args:
@@ -184,4 +184,4 @@ def _notes(kidneys: Sequence[Candidate], further: Sequence[Candidate]) -> Iterat
         where = ""
         if len(kidneys) == 1:
             where = ", one across the midline" if crossing else " on one side of the body"
-        yield f"{word} kidney-sized components{where}: all stay, though one may be no kidney"
+        yield f"{word} kidney-sized components{where}: all are kept, though one may not be a kidney"

@@ -28,7 +28,7 @@ _PERHAPS: Final = 128
 
 @dataclass(frozen=True, eq=False)
 class Localizer:
-    """Stage 1 on one scan's slices; each is looked at once.
+    """Stage 1 on the slices of one scan; each is examined once.
 
     Attributes:
         session: runs the localizer.
@@ -54,7 +54,7 @@ class Localizer:
 
     @property
     def seen(self) -> frozenset[int]:
-        """The slices that were looked at."""
+        """The slices that were examined."""
         return frozenset(self._packed)
 
 
@@ -65,7 +65,7 @@ def localize(
 
     Args:
         localizer: of the scan.
-        search: which slices are looked at.
+        search: which slices are examined.
         threads: share the slices out.
         step: called after every slice with the slices done and in all.
 

@@ -51,7 +51,7 @@ class KidneyHu(BaseModel):
 
 
 class ContrastReport(BaseModel):
-    """The contrast phase as far as it can be told, and what tells it."""
+    """The contrast phase as far as it can be determined, and the evidence for it."""
 
     model_config = ConfigDict(extra="forbid")
 

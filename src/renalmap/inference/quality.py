@@ -37,7 +37,7 @@ class KidneyReport(BaseModel):
     id: int
     """As in the measurements."""
     side: Side | None
-    """The patient's; None where it cannot be told."""
+    """The patient's; None if it cannot be determined."""
     kidney_ml: float
     """Kidney without tumour."""
     tumour_ml: float
@@ -79,7 +79,7 @@ class TumourReport(BaseModel):
 
 
 class QualityReport(BaseModel):
-    """Everything about a segmentation that is no measurement. docs/quality.md explains each field."""
+    """Everything about a segmentation that is not a measurement. docs/quality.md explains each field."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -149,7 +149,7 @@ def find_contrast(anatomy: Anatomy) -> ContrastReport:
 def describe_quality(report: QualityReport, anatomy: Anatomy) -> list[str]:
     """A sentence for every flag that is worth a warning, and for every note of the cascade.
 
-    That nothing is labelled is no sentence: the case's status says it.
+    If nothing is labelled there is no sentence for it: the case's status says so.
     """
     no_contrast = describe_contrast(report.contrast)
     texts = [] if no_contrast is None else [no_contrast]
@@ -225,4 +225,4 @@ def _why_no_contrast(contrast: ContrastReport) -> str:
     if contrast.contrast == "unenhanced":
         vessel = "" if contrast.vessel_hu is None else f" (blood about {contrast.vessel_hu:.0f} HU)"
         return f"the scan looks unenhanced{vessel}"
-    return "it cannot be told from what the scan shows"
+    return "it cannot be determined from the scan"

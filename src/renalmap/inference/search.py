@@ -15,13 +15,13 @@ is thinner is dropped nearly always."""
 SHORT_MM: Final = 100.0
 
 HIT_SHARE: Final = 0.5
-"""A slice is no hit with less foreground than this share of the Plan's `component_min_area_mm2`: specks are
+"""A slice is not a hit with less foreground than this share of the Plan's `component_min_area_mm2`: specks are
 everywhere, and a component whose largest section is below that area is dropped."""
 
 
 @dataclass
 class SliceSearch:
-    """Which slices are looked at: every `pitch`-th, then all that lie near foreground, until none is left.
+    """Which slices are examined: every `pitch`-th, then all near foreground, until none is left.
 
     So every component that spans `pitch` slices is found, with all its slices and `near` more on either
     side.

@@ -41,7 +41,7 @@ class Runtime:
     Attributes:
         engine: `openvino` is an extra.
         device: `cpu` or `cuda`; only ONNX Runtime knows CUDA.
-        threads: slices to be in work at once; None takes one a core. More callers wait for each other
+        threads: slices to process at once; None takes one per core. More callers wait for each other
             in OpenVINO.
     """
 
@@ -129,7 +129,7 @@ class OnnxRuntimeSession:
         options.log_severity_level = 3
         try:
             self._session: Any = onnxruntime.InferenceSession(path, options, providers=[provider])
-        except Exception as error:  # the runtime has no error class of its own to catch
+        except Exception as error:  # the runtime has no specific error class to catch
             raise _unloadable(path, error) from error
         used = self._session.get_providers()
         if used[0] != provider:  # a missing driver or library: the runtime falls back without a word

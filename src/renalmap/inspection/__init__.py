@@ -1,4 +1,4 @@
-"""Looking a data set over before hours are spent on it."""
+"""Inspecting a data set before hours are spent on it."""
 
 from renalmap.inspection.case import inspect_case
 from renalmap.inspection.findings import (

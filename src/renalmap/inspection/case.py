@@ -1,4 +1,4 @@
-"""One case looked over: files, grid, table, mask, scan."""
+"""One case inspected: files, grid, table, mask, scan."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _LFS_POINTER: Final = b"version https://git-lfs"
 def inspect_case(
     case: Case, record: Mapping[str, Any] | None = None, edition: Edition | None = None
 ) -> tuple[CaseInspection, Volume | None, LabelMap | None]:
-    """Look a case over. Whatever is wrong with it becomes a finding; nothing is raised for it.
+    """Inspect a case. Whatever is wrong with it becomes a finding and does not raise.
 
     Args:
         case: its files; image or mask may be missing.
-        record: what the data set's table says of it, as KiTS's `kits.json`.
-        edition: which KiTS it is of, for what is published of single cases.
+        record: what the data set's table says about it, as KiTS's `kits.json`.
+        edition: which KiTS it is from, for the published issues of single cases.
 
     Returns:
-        The findings, and the scan and mask where they could be read, for a picture of them.
+        The findings, and the scan and mask if they could be read, for a picture of them.
     """
     found = CaseInspection.of(case)
     volume, mask = _read_scan(case, found), _read_case_mask(case, found)
@@ -78,7 +78,7 @@ def _why(path: Path, error: Exception) -> str:
         with path.open("rb") as handle:
             start = handle.read(64).lstrip().lower()
         if start.startswith(_LFS_POINTER):
-            return "a Git LFS pointer stands in its place; fetch the file itself"
+            return "a Git LFS pointer is in its place; fetch the file itself"
         if start.startswith((b"<!doctype", b"<html", b"<?xml")):
             return "a web page was saved in its place; fetch the file again"
     told = as_case_error(path, error)
@@ -100,7 +100,7 @@ def _check_grid(volume: Volume | None, mask: LabelMap | None, found: CaseInspect
         found.add(
             "grid",
             "error",
-            "image and mask lie on different grids: "
+            "image and mask are on different grids: "
             + "; ".join(_differences(volume.geometry, mask.geometry)),
         )
 

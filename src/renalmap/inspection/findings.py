@@ -12,8 +12,8 @@ from renalmap.dataset.layouts import Case
 Severity = Literal["error", "warning", "note"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
-"""Worst first. An error: training or scoring on the case would fail or learn something false. A warning: it
-may, somebody should look. A note: good to know."""
+"""Worst first. An error: training or scoring on the case would fail or be wrong. A warning: it may be, so somebody
+should look. A note: good to know."""
 
 Check = Literal[
     "not_inspected",
@@ -38,7 +38,7 @@ Check = Literal[
     "known_issue",
     "table",
 ]
-"""What was checked; docs/inspect.md says of each what it means."""
+"""What was checked; docs/inspect.md explains each."""
 
 
 class Finding(BaseModel):
@@ -74,7 +74,7 @@ class IntensityRange(BaseModel):
 
 
 class CaseInspection(BaseModel):
-    """What was found of one case. Measures are None where there was nothing to measure them on.
+    """What was found in one case. Measurements are None if there was nothing to measure.
 
     Attributes:
         shape_zyx: voxels along (z, y, x).
@@ -110,7 +110,7 @@ class CaseInspection(BaseModel):
 
     @classmethod
     def of(cls, case: Case) -> CaseInspection:
-        """Of a case that nothing is known of yet."""
+        """Of a case about which nothing is known yet."""
         return cls(
             case_id=case.case_id,
             patient=case.patient,

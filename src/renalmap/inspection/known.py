@@ -1,7 +1,7 @@
-"""What is published of single KiTS cases: by number, with its source.
+"""Published issues of single KiTS cases: by number, with their source.
 
-Only what can be told from the number alone. Whether a copy on disk is from before or after a correction,
-the other checks may show; the text says when it was corrected.
+Only what follows from the number alone. Whether a copy on disk is from before or after a correction may
+show in the other checks; the text says when it was corrected.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _NNUNET: Final = "https://github.com/MIC-DKFZ/nnUNet/issues/2519"
 
 @dataclass(frozen=True)
 class KnownIssue:
-    """Something that was published of some cases.
+    """Something that was published about some cases.
 
     Attributes:
         numbers: the cases'.
         text: what is known.
         source: where it was published.
-        severity: a warning where it stands, a note where it was corrected.
-        editions: the releases it is true of; labels were drawn anew for KiTS21.
+        severity: a warning if it still holds, a note if it was corrected.
+        editions: the releases it is true of; labels were redrawn for KiTS21.
     """
 
     numbers: tuple[int, ...]
@@ -62,13 +62,13 @@ KNOWN_ISSUES: Final = (
         f"{_KITS19}/issues/21",
     ),
     KnownIssue(
-        (23, 125), "the tumour's place and extent were corrected on 20 December 2019", _CHANGELOG
+        (23, 125), "the tumour's position and extent were corrected on 20 December 2019", _CHANGELOG
     ),
-    KnownIssue((37,), "a large cystic lesion was relabelled to tumour on 20 December 2019", _CHANGELOG),
+    KnownIssue((37,), "a large cystic lesion was relabelled as tumour on 20 December 2019", _CHANGELOG),
     KnownIssue((40,), "a pelvic kidney was unlabelled; added on 15 April 2019", _CHANGELOG),
-    KnownIssue((42,), "the hilum of both upper poles was mended on 15 April 2019", _CHANGELOG),
+    KnownIssue((42,), "the hilum of both upper poles was corrected on 15 April 2019", _CHANGELOG),
     KnownIssue(
-        (42, 114), "holes in the tumour's label; mended on 15 April 2019", f"{_KITS19}/issues/12"
+        (42, 114), "holes in the tumour's label; corrected on 15 April 2019", f"{_KITS19}/issues/12"
     ),
     KnownIssue(
         (60, 174), "the case was replaced on 15 April 2019: its tumour was a complex cyst", _CHANGELOG
@@ -80,12 +80,12 @@ KNOWN_ISSUES: Final = (
     ),
     KnownIssue(
         (155,),
-        "a parapelvic cyst was taken for hydronephrosis; mended on 15 April 2019",
+        "a parapelvic cyst was mistaken for hydronephrosis; corrected on 15 April 2019",
         f"{_KITS19}/issues/10",
     ),
     KnownIssue(
         (166,),
-        "the ureter was taken for a cyst; mended on 15 April 2019",
+        "the ureter was mistaken for a cyst; corrected on 15 April 2019",
         f"{_KITS19}/issues/11",
     ),
     KnownIssue(
@@ -129,11 +129,11 @@ KNOWN_ISSUES: Final = (
 
 
 def known_issues(case_id: str, edition: Edition | None) -> Iterator[Finding]:
-    """What is published of a case.
+    """What is published about a case.
 
     Args:
         case_id: KiTS's, `case_00123`.
-        edition: which KiTS; None for a data set that is none, of whose numbers nothing is known.
+        edition: which KiTS; None for a data set that is not KiTS, about whose numbers nothing is known.
     """
     number = re.fullmatch(r"case_(\d{5})", case_id)
     if number is None or edition is None:

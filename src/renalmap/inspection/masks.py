@@ -1,4 +1,4 @@
-"""Checks of a mask by itself: legal labels, volumes, holes, islands, borders, stretches."""
+"""Checks of a mask by itself: allowed labels, volumes, holes, islands, borders, separate ranges."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from renalmap.labels import BACKGROUND, CYST, KIDNEY, TUMOUR, UNKNOWN
 from renalmap.measure.lines import axial_lines
 
 ISLAND_ML: Final = 1.0
-"""A component below this is an island: no kidney, hardly a tumour that stands apart."""
+"""A component below this is an island: not a kidney, and hardly a separate tumour."""
 
 KIDNEY_ML: Final = 20.0
-"""A component from this up may be a kidney."""
+"""A component of at least this may be a kidney."""
 
 HOLE_ML: Final = 1.0
-"""A hole from this up is a warning; below, it is mostly fat of the sinus that the label closes in."""
+"""A hole of at least this is a warning; below, it is mostly sinus fat enclosed by the label."""
 
 APART_MM: Final = 10.0
-"""Unlabelled slices between labelled ones that part a mask in two."""
+"""Unlabelled slices between labelled ones that split a mask in two."""
 
 PART_ML: Final = 5.0
-"""What a part has to hold to count as one."""
+"""What a part must contain to count as one."""
 
 
 def inspect_mask(mask: LabelMap, found: CaseInspection) -> Anatomy | None:
@@ -100,7 +100,7 @@ def _check_volumes(anatomy: Anatomy, found: CaseInspection) -> None:
         lines = axial_lines(anatomy.tumours[0].voxels, mask.geometry.spacing_mm)
         found.tumour_diameter_mm = round(lines.longest.length_mm, 1)
     if cyst > 0.0:
-        found.add("labels", "note", f"label 3, cyst: {cyst:.1f} ml; training takes it as kidney")
+        found.add("labels", "note", f"label 3, cyst: {cyst:.1f} ml; training treats it as kidney")
 
 
 def _check_components(anatomy: Anatomy, found: CaseInspection) -> None:
@@ -111,7 +111,7 @@ def _check_components(anatomy: Anatomy, found: CaseInspection) -> None:
         found.add(
             "islands",
             "note",
-            f"{_count(len(islands_ml), 'island')} below {ISLAND_ML:g} ml, {sum(islands_ml):.2f} ml together",
+            f"{_count(len(islands_ml), 'island')} below {ISLAND_ML:g} ml, {sum(islands_ml):.2f} ml in all",
         )
     kidneys = sum(ml >= KIDNEY_ML for ml in sizes_ml)
     if kidneys != 2:
@@ -131,7 +131,7 @@ def _check_holes(mask: LabelMap, box: Box, found: CaseInspection) -> None:
         found.add(
             "holes",
             "warning" if sizes_ml.max() >= HOLE_ML else "note",
-            f"{_count(sizes_ml.size, 'hole')} of {sizes_ml.sum():.3f} ml together, the largest {sizes_ml.max():.3f} ml",
+            f"{_count(sizes_ml.size, 'hole')} of {sizes_ml.sum():.3f} ml in all, the largest {sizes_ml.max():.3f} ml",
         )
 
 
@@ -139,7 +139,7 @@ def _check_border(anatomy: Anatomy, found: CaseInspection) -> None:
     shape = anatomy.label_map.geometry.shape
     touched = in_order(border for part in anatomy.components for border in part.touches(shape))
     if touched:
-        found.add("border", "warning", f"labels reach the scan's border: {', '.join(touched)}")
+        found.add("border", "warning", f"labels reach the border of the scan: {', '.join(touched)}")
 
 
 def _check_stretches(shown: Voxels, geometry: Geometry, found: CaseInspection) -> None:
@@ -150,7 +150,7 @@ def _check_stretches(shown: Voxels, geometry: Geometry, found: CaseInspection) -
         if ml >= PART_ML
     ]
     if len(parts) > 1:
-        found.add("apart", "warning", f"labels in separate stretches of slices: {', '.join(parts)}")
+        found.add("apart", "warning", f"labels in separate ranges of slices: {', '.join(parts)}")
 
 
 def _stretches(shown: Voxels, geometry: Geometry) -> Iterator[tuple[int, int, float]]:

@@ -1,8 +1,8 @@
-"""A second phase in one file: anatomy that begins anew somewhere along z.
+"""A second phase in one file: anatomy that starts again somewhere along z.
 
-KiTS19 first came with scans that had a second contrast phase appended, without labels
-(github.com/neheller/kits19/issues/6): networks learned from them that kidneys are background. In such a
-scan one slice differs much from the next, and what follows correlates, slice by slice, with what came
+KiTS19 was first released with scans that had a second contrast phase appended, without labels
+(github.com/neheller/kits19/issues/6): they taught networks that kidneys are background. In such a scan
+one slice differs strongly from the next, and what follows correlates, slice by slice, with what came
 before, shifted. The outline of the body and its gas is compared, which contrast agent does not change.
 """
 
@@ -21,14 +21,14 @@ CELLS: Final = 32
 """A silhouette has so many cells along each side."""
 
 BREAK_FACTOR: Final = 4.0
-"""Between two phases, slices differ at least so many times as much as neighbours do elsewhere."""
+"""Between two phases, slices differ at least this many times as much as neighbours do elsewhere."""
 
 LEAST_CORRELATION: Final = 0.75
-"""How alike the repeated slices must be, after the mean slice is taken away."""
+"""How similar the repeated slices must be, after subtracting the mean slice."""
 
 LEAST_MM: Final = 40.0
 LEAST_SLICES: Final = 8
-"""What repeats must be at least so long."""
+"""What repeats must be at least this long."""
 
 _BREAKS_TRIED: Final = 3
 _LEAST_OVERLAP: Final = 0.6
@@ -39,13 +39,13 @@ Silhouettes = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SecondPhase:
-    """Where a scan begins anew.
+    """Where a scan starts again.
 
     Attributes:
         first_slice: first slice of the part nearer the head.
         repeats: a range of slices (first, last) on one side of it ...
         repeated_by: ... and the range on the other side that looks the same.
-        correlation: how alike they are, up to 1.
+        correlation: how similar they are, up to 1.
     """
 
     first_slice: int
@@ -69,14 +69,14 @@ def silhouette(plane_hu: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def find_second_phase(silhouettes: Silhouettes, slice_mm: float) -> SecondPhase | None:
-    """Look for a place where the anatomy begins anew.
+    """Look for a place where the anatomy starts again.
 
     Args:
         silhouettes: of every slice, in order.
         slice_mm: distance between slices.
 
     Returns:
-        The best candidate that passes all limits; None where there is none.
+        The best candidate that passes all limits; None if there is none.
     """
     least = max(LEAST_SLICES, round(LEAST_MM / slice_mm))
     if len(silhouettes) < 2 * least:

@@ -1,4 +1,4 @@
-"""Checks of a scan by itself and with its mask: intensities, second phases, what lies under the labels."""
+"""Checks of a scan by itself and with its mask: intensities, second phases, what is under the labels."""
 
 from __future__ import annotations
 
@@ -101,12 +101,12 @@ def _check_intensity(volume: Volume, found: CaseInspection) -> None:
             "kidney_hu",
             "error",
             f"the voxels labelled kidney have a median of {kidney_hu:g} HU: "
-            "the mask lies elsewhere, or is flipped",
+            "the mask is misplaced or flipped",
         )
 
 
 def _tell_second_phase(phase: SecondPhase, found: CaseInspection) -> None:
-    """An error where only one of the two is labelled: it teaches that kidneys are background."""
+    """An error if only one of the two is labelled: it teaches that kidneys are background."""
     labelled = found.labelled_slices
     on_both = labelled is not None and labelled[0] < phase.first_slice <= labelled[1]
     one_only = labelled is not None and not on_both

@@ -17,7 +17,7 @@ def inspect_dataset(dataset: Dataset, cases: Sequence[CaseInspection]) -> list[F
         cases: the inspection of every case.
 
     Returns:
-        Findings that are about no single case.
+        Findings that do not concern a single case.
     """
     findings = [*_check_missing(cases), *_check_table(dataset, cases)]
     _check_duplicates(cases, "image")
@@ -32,9 +32,11 @@ def _check_missing(cases: Sequence[CaseInspection]) -> list[Finding]:
         if case.image is None and len(without_image) < len(cases):
             case.add("missing", "error", "the image is missing")
         if case.mask is None:
-            case.add("missing", "note", "there is no mask: it cannot be trained on or scored")
+            case.add(
+                "missing", "note", "there is no mask: the case cannot be used for training or scored"
+            )
     if cases and len(without_image) == len(cases):
-        text = "no case has imaging: masks were inspected by themselves"
+        text = "no case has imaging: only masks were inspected"
         return [Finding(check="missing", severity="note", text=text)]
     return []
 
@@ -54,7 +56,7 @@ def _check_table(dataset: Dataset, cases: Sequence[CaseInspection]) -> list[Find
 
 
 def _check_duplicates(cases: Sequence[CaseInspection], what: Literal["image", "mask"]) -> None:
-    """The same voxels under two names: a warning for one patient, an error if a split could part them."""
+    """The same voxels under two names: a warning for one patient, an error if a split could separate them."""
     by_hash: dict[str, list[CaseInspection]] = {}
     for case in cases:
         digest = case.image_sha256 if what == "image" else case.mask_sha256

@@ -19,7 +19,7 @@ _AT_ONCE: Final = 10
 
 @dataclass(frozen=True, eq=False)
 class Chord:
-    """A line between two places.
+    """A line between two points.
 
     Attributes:
         ends: (2, dimensions), in mm.
@@ -53,7 +53,7 @@ def convex_hull(points: FloatArray) -> FloatArray:
 
 
 def _chain(points: list[list[float]]) -> list[list[float]]:
-    """The points that a thread pulled tight on their right runs along."""
+    """The points along which a thread runs when pulled tight on their right."""
     kept: list[list[float]] = []
     for x, y in points:
         while len(kept) >= 2:
@@ -69,7 +69,7 @@ def longest_chord(points: FloatArray) -> Chord:
     """The two points farthest apart.
 
     Args:
-        points: (n, dimensions) in mm, at least one; every pair is looked at, so give corners of a hull.
+        points: (n, dimensions) in mm, at least one; every pair is examined, so give the corners of a hull.
     """
     squared = ((points[:, None, :] - points[None, :, :]) ** 2).sum(axis=2)
     return Chord(points[list(np.unravel_index(int(squared.argmax()), squared.shape))])

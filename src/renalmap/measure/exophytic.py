@@ -1,4 +1,4 @@
-"""How much of a lesion stands out of its kidney's outline."""
+"""How much of a lesion protrudes from its kidney's outline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from renalmap.measure.lines import Spacing, border_mm
 FloatArray = NDArray[np.float64]
 
 MOST_VOXELS: Final = 5000
-"""So many voxels of a lesion, evenly picked, tell the share to one per cent."""
+"""This many voxels of a lesion, evenly picked, give the share to one per cent."""
 
 
 def exophytic_share(lesion: Voxels, kidney: Sequence[Voxels], spacing_mm: Spacing) -> float:
@@ -28,8 +28,7 @@ def exophytic_share(lesion: Voxels, kidney: Sequence[Voxels], spacing_mm: Spacin
 
     Returns:
         From 0 (inside the outline) to 1. A flat crater that a lesion leaves in the kidney's surface is
-        closed by a plane, not by the bulge that was there, so that a lesion sunk half-way reads
-        somewhat more than a half.
+        closed by a plane, not by the bulge that was there, so a lesion sunk half-way comes out at somewhat more than a half.
     """
     outline = np.concatenate([border_mm(part, spacing_mm) for part in kidney])
     highest, lowest = ((outline[index] * directions()).sum(axis=1) for index in outermost(outline))

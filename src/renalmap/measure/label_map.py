@@ -38,20 +38,20 @@ def measure_label_map(label_map: LabelMap, volume: Volume | None = None) -> Meas
 
     Args:
         label_map: labels 0 background, 1 kidney, 2 tumour, 3 cyst, on the scan's canonical grid.
-        volume: the scan, on the same grid: gives HU, and the body by which left is told from right.
+        volume: the scan, on the same grid: gives HU, and the body, which tells left from right.
 
     Returns:
         The measurements. For a map without any label they are empty, with the flag `no_kidney_found`.
 
     Raises:
-        LabelError: the map holds a value that is no label.
+        LabelError: the map holds a value that is not a label.
         GeometryMismatchError: the scan lies on another grid.
     """
     return measure_anatomy(Anatomy.of(label_map, volume))
 
 
 def measure_anatomy(anatomy: Anatomy) -> Measurements:
-    """Measure kidneys and lesions of a label map that was read before; otherwise as `measure_label_map`."""
+    """Measure kidneys and lesions of a label map that has already been read; otherwise as `measure_label_map`."""
     geometry, scan = anatomy.label_map.geometry, anatomy.scan
     place = Placer(geometry)
     return Measurements(
@@ -93,9 +93,9 @@ def _measure_lesion(lesion: Lesion, anatomy: Anatomy, place: Placer) -> LesionMe
     in_space = longest_line([voxels], spacing_mm)
     if (
         lines.longest.length_mm > in_space.length_mm
-    ):  # of a flat lesion, whose borders are placed otherwise
+    ):  # of a flat lesion, whose borders are placed differently
         in_space = Chord(np.insert(lines.longest.ends, 0, height_mm, axis=1))
-    # Where the scan cuts a kidney off, its outline is not known.
+    # The outline of a truncated kidney is not known.
     whole = None if kidney is None or kidney.borders else kidney.body
     fraction = None if whole is None else _polar_fraction(lesion, whole)
     longest_mm = round(lines.longest.length_mm, 2)

@@ -30,7 +30,7 @@ _SAME_MM: Final = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class AxialLines:
-    """The longest line of a part in any axial slice, and the longest at right angles to it.
+    """The longest line of a part in any axial slice, and the longest perpendicular to it.
 
     Attributes:
         slice: the slice's index in the scan.
@@ -45,8 +45,8 @@ class AxialLines:
 def axial_lines(part: Voxels, spacing_mm: Spacing, border_voxels: float = BORDER_VOXELS) -> AxialLines:
     """Measure a part in every slice and take the longest.
 
-    A line joins two places of one connected section (8 neighbours): across a gap between two sections of
-    one part no diameter is read. Of slices with equal diameters the lowest is taken.
+    A line joins two points of one connected section (8 neighbours): no diameter is measured across a gap
+    between two sections of one part. Of slices with equal diameters the lowest is taken.
     """
     plane_mm = np.array(spacing_mm[1:])
     origin_mm = np.array(part.box.start[1:]) * plane_mm
@@ -95,7 +95,7 @@ def border_mm(
 def longest_line(
     parts: Sequence[Voxels], spacing_mm: Spacing, border_voxels: float = BORDER_IN_SPACE_VOXELS
 ) -> Chord:
-    """The longest line between any two places of some parts."""
+    """The longest line between any two points of some parts."""
     points = np.concatenate([border_mm(part, spacing_mm, border_voxels) for part in parts])
     return longest_chord_in_space(points)
 

@@ -1,4 +1,4 @@
-"""What a measurement gives: kidneys, lesions, specks and flags, as models that go to JSON."""
+"""The results of measuring: kidneys, lesions, specks and flags, as models that go to JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PolarPosition = Literal["upper", "middle", "lower"]
 SizeClass = Literal["up to 4 cm", "over 4 to 7 cm", "over 7 to 10 cm", "over 10 cm"]
 
 SIZE_CLASS_NOTE: Final = (
-    "size_class uses the size limits of the TNM's T1a, T1b, T2a and T2b, and size alone: it is no T stage, "
+    "size_class uses the size limits of the TNM's T1a, T1b, T2a and T2b, and size alone: it is not a T stage, "
     "which also depends on what a tumour grows into"
 )
 
@@ -24,7 +24,7 @@ class _Model(BaseModel):
 
 
 class Point(_Model):
-    """A place in the scan, which may lie between voxel centres.
+    """A position in the scan, which may lie between voxel centres.
 
     Attributes:
         voxel_zyx: in voxels of the canonical grid: z from the feet, y from the front, x from the right.
@@ -51,10 +51,10 @@ class LesionMeasurement(_Model):
     Attributes:
         id: from 1, largest first.
         kind: tumour (label 2) or cyst (label 3).
-        kidney: `id` of the kidney it belongs to; None where no kidney is near it.
-        side: the patient's; None where it cannot be told.
+        kidney: `id` of the kidney it belongs to; None if no kidney is near it.
+        side: the patient's; None if it cannot be determined.
         longest_axial_diameter_mm: in the axial slice where it is longest.
-        short_axis_mm: the longest line at right angles to it in the same slice's section.
+        short_axis_mm: the longest perpendicular line in the same section.
         slice: that slice, in the canonical grid from the feet.
         largest_3d_diameter_mm: in any direction.
         polar_fraction: height of the centroid in its kidney: 0 at the lower end of the kidney's own
@@ -98,7 +98,7 @@ class KidneyMeasurement(_Model):
 
     Attributes:
         id: from 1; left before right, largest first.
-        side: the patient's; None where it cannot be told.
+        side: the patient's; None if it cannot be determined.
         parenchyma_ml: the kidney's own tissue (label 1), without tumours and cysts.
         tumour_ml, cyst_ml: of its lesions, specks left out.
         length_mm: longest line through the kidney's own tissue in any direction.
@@ -106,7 +106,7 @@ class KidneyMeasurement(_Model):
         mean_hu, sd_hu: of its own tissue; None without a scan.
         pieces: unconnected pieces it is made of.
         lesions: `id` of each.
-        crosses_midline: whether its tissue lies on both sides of the midline, by which it was parted.
+        crosses_midline: whether its tissue lies on both sides of the midline, at which it was divided.
         borders: of the scan that it or its lesions touch.
         incomplete: whether they touch any.
     """
@@ -129,7 +129,7 @@ class KidneyMeasurement(_Model):
 
 
 class Speck(_Model):
-    """A component too small to be measured; it is in no volume."""
+    """A component too small to be measured; it is not included in any volume."""
 
     kind: SpeckKind
     volume_ml: float
@@ -144,7 +144,7 @@ class Measurements(_Model):
         shape_zyx, spacing_mm: of the canonical grid.
         side_basis: what told left from right.
         with_scan: whether HU were measured.
-        kidneys, lesions: what was found; an organ that is not there is not listed, never 0.
+        kidneys, lesions: what was found; an organ that is not there is left out, never listed as 0.
         specks: components below `specks_below_ml`.
     """
 

@@ -1,4 +1,4 @@
-"""Measurements as a table: one row a kidney, one row a lesion."""
+"""Measurements as a table: one row per kidney, one row per lesion."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COLUMNS: Final = (
     "flags",
     "error",
 )
-"""`volume_ml` of a kidney is its own tissue's. Centroids are world coordinates, RAS+. Empty is not known."""
+"""`volume_ml` of a kidney is that of its own tissue. Centroids are world coordinates, RAS+. Empty means not known."""
 
 
 def measurements_to_csv(cases: Iterable[tuple[str, Measurements | None, str | None]]) -> str:
@@ -72,7 +72,7 @@ def _shared(one: KidneyMeasurement | LesionMeasurement) -> dict[str, Any]:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, Any]:
-    """Python's words for nothing and for truth are no table's."""
+    """Python's words for nothing and for truth do not belong in a table."""
     words = {None: "", True: "yes", False: "no"}
     return {
         name: words[value] if value is None or isinstance(value, bool) else value

@@ -87,7 +87,7 @@ class PhantomConfig(BaseModel):
         return self
 
     def drawn_lesions(self, generator: np.random.Generator) -> tuple[Lesion, ...]:
-        """The lesions asked for, or as many as asked for with drawn diameters."""
+        """The requested lesions, or the requested number with drawn diameters."""
         if self.lesions is not None:
             return self.lesions
         tumours = (
@@ -136,8 +136,8 @@ class Phantom:
     Attributes:
         scan: int16 HU, axes (z, y, x).
         labels: KiTS19's labels on the same grid.
-        volumes_ml: volume of each label that is no background, counted from `labels`.
-        lesions: the lesions, in the order they were asked for.
+        volumes_ml: volume of each label except background, counted from `labels`.
+        lesions: the lesions, in the order requested.
         phase: the contrast phase.
     """
 

@@ -38,7 +38,7 @@ def write_kits_layout(
         root: the data set's folder; made if it does not exist.
         n_cases: how many cases; every case is another patient.
         configs: one configuration for all, or several that the cases take in turn.
-        generator: source of all of them; each case has a child of its own.
+        generator: source of all of them; each case has its own child.
         first_number: number of the first case, to keep the ids apart from another data set's.
 
     Raises:

@@ -24,7 +24,7 @@ class PlacedLesion:
     """A lesion in its place.
 
     Attributes:
-        asked: the lesion as asked for.
+        asked: the lesion as requested.
         kidney: the kidney it grows on.
         body: its outline before the noise.
         exophytic: share of its diameter outside the kidney.

@@ -67,7 +67,7 @@ class SliceStatistics:
         """Read what `save` wrote.
 
         Raises:
-            StoreError: the file is missing or is no such file.
+            StoreError: the file is missing or of another kind.
         """
         try:
             with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:

@@ -68,7 +68,7 @@ class Plan(BaseModel):
     """Edge of stage 2's square crop, in pixels of the grid."""
 
     crop_margin: int = Field(24, ge=0)
-    """A blob that lies inside another blob's crop with this margin (pixels) needs no crop of its own."""
+    """A blob that lies inside another blob's crop with this margin (pixels) does not need its own crop."""
 
     narrow_crop_size: int | None = Field(None, ge=32, multiple_of=8)
     """Edge of the crop about a blob that it holds with `crop_margin`; about larger blobs it is `crop_size`.
@@ -163,7 +163,7 @@ class Plan(BaseModel):
     def _consistent(self) -> Self:
         if self.grid_size % (8 * self.localizer_reduction):
             raise ValueError(
-                f"grid_size {self.grid_size} is no multiple of {8 * self.localizer_reduction}, which "
+                f"grid_size {self.grid_size} is not a multiple of {8 * self.localizer_reduction}, which "
                 f"localizer_reduction {self.localizer_reduction} needs"
             )
         if self.crop_size > self.grid_size:

@@ -1,4 +1,4 @@
-"""Pictures out of scans, label maps and tables."""
+"""Pictures made from scans, label maps and tables."""
 
 from renalmap.report.canvas import check_charts_available
 from renalmap.report.figures import (

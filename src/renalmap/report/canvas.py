@@ -1,4 +1,4 @@
-"""Charts' figures without pyplot: no global state, no display, files that appear whole or not at all."""
+"""Figures for charts without pyplot: no global state, no display, files written completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAINT_INK: Final = "#8a94a0"
 
 
 def check_charts_available() -> None:
-    """Find out, before hours of work, whether charts can be drawn.
+    """Check, before hours of work, whether charts can be drawn.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -28,7 +28,7 @@ def check_charts_available() -> None:
 def new_figure(
     width_in: float, height_in: float, *, dpi: int = 120, background: str = "white"
 ) -> Figure:
-    """A figure of its own canvas, `width_in * dpi` pixels wide.
+    """A figure with its own canvas, `width_in * dpi` pixels wide.
 
     Args:
         width_in: width in inches.

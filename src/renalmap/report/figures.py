@@ -23,7 +23,7 @@ _MOST_NAMED_CASES: Final = 40
 
 
 class IntensityRow(Protocol):
-    """What the intensity chart needs of a case; any dataclass with these attributes will do."""
+    """What the intensity chart needs from a case; any dataclass with these attributes is fine."""
 
     @property
     def case_id(self) -> str:
@@ -163,7 +163,7 @@ def draw_learning_rates(
 
     Args:
         rates: learning rate of each step.
-        losses: curves by name, a value a step; values that are not finite are left out.
+        losses: curves by name, one value per step; values that are not finite are left out.
         suggestion: a rate to mark; None marks none.
         path: the PNG to write; an existing file is replaced.
 
@@ -281,7 +281,7 @@ def _draw_curves(axes: Axes, curves: Mapping[str, NDArray[np.float64]], *, name_
     drawn = [(name, points) for name, points in curves.items() if points.size]
     for index, (name, points) in enumerate(drawn):
         best = f" (best {points[:, 1].max():.3f})" if name_best else ""
-        # A lone value makes no line; it still has to be seen.
+        # A single value makes no line, but it still has to be visible.
         marker = "o" if len(points) <= 30 else ""
         colour = colours[index % len(colours)]
         axes.plot(*points.T, color=colour, linewidth=1.6, marker=marker, markersize=4, label=name + best)

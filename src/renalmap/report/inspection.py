@@ -46,7 +46,7 @@ def inspection_page(
     Args:
         title: the heading, the data set's path.
         cases: the cases, in the order they are shown.
-        findings: what is about no single case.
+        findings: those that do not concern a single case.
         thumbnails: by case id, a `data:` URI; cases without one are shown without.
     """
     general = "".join(_item(finding) for finding in findings)
@@ -68,7 +68,7 @@ def inspection_page(
 
 
 def _summary(cases: Sequence[CaseInspection]) -> str:
-    """How many cases each check found something in, by severity."""
+    """The number of cases with findings of each check, by severity."""
     counts = Counter(
         (check, severity)
         for case in cases

@@ -50,7 +50,7 @@ def write_glb(surfaces: Sequence[tuple[Structure, Surface]], path: Path) -> None
     """Write a binary glTF 2.0 in metres, x to the patient's left, y to the head, z to the front.
 
     That is glTF's own convention for something that stands upright and looks at the viewer; what viewers
-    show is the patient standing in front of you, at the right size. Each structure is a node of its own
+    show is the patient standing in front of you, at the right size. Each structure is a node with its own
     name and colour; its volume is in the mesh's extras.
 
     Args:

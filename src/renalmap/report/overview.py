@@ -62,7 +62,7 @@ def draw_overview(scan: Volume, labels: LabelMap, path: Path, *, title: str | No
         title: heading; the scan's name by default.
 
     Raises:
-        GeometryMismatchError: labels and scan lie on different grids.
+        GeometryMismatchError: labels and scan are on different grids.
         OSError: the file cannot be written.
     """
     check_same_grid(scan, labels, where=labels.name)

@@ -1,4 +1,4 @@
-"""A page of pixels to write and paste on, with Pillow and the font inside it: the same on every machine."""
+"""A page of pixels on which to write and paste, with Pillow and its built-in font: the same on every machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _OVERSAMPLING: Final = 4
 _BOLD_STROKE: Final = 0.026
-"""Half of what bold strokes are wider, as a fraction of the font size; Pillow's font has one weight."""
+"""Half of the extra width of bold strokes, as a fraction of the font size; Pillow's font has one weight."""
 
 _SMALLEST_FONT_PX: Final = 18
 _BEYOND_ASCII: Final = frozenset("©«°±·»“”…™")
@@ -105,7 +105,7 @@ def text_width_px(text: str, ink: Ink) -> int:
 
 
 def fit(text: str, ink: Ink, room_px: int) -> tuple[str, Ink]:
-    """Make a line fit: set it smaller, and if that is not enough, leave out its middle.
+    """Make a line fit: make it smaller and, if that is not enough, leave out its middle.
 
     Returns:
         The text and the ink to write it with.

@@ -67,7 +67,7 @@ def choose_planes(labels: LabelMap) -> Planes:
 
 
 def visible_window(scan: Volume, labels: LabelMap, planes: Planes) -> Window:
-    """The part of the scan worth showing: the body in the plane, the kidneys' stretch of it along z.
+    """The part of the scan worth showing: the body in the plane, and along z the range of the kidneys.
 
     Args:
         scan: the scan.
@@ -89,7 +89,7 @@ def visible_window(scan: Volume, labels: LabelMap, planes: Planes) -> Window:
 
 
 def body_in_plane(plane_hu: NDArray[Any]) -> NDArray[np.bool_]:
-    """The largest connected piece of a plane that is no air: the patient without the table."""
+    """The largest connected piece of a plane that is not air: the patient without the table."""
     solid = np.ascontiguousarray(plane_hu > _BODY_HU)
     return np.asarray(cc3d.largest_k(solid, k=1, connectivity=4), dtype=bool)
 
@@ -121,7 +121,7 @@ def _occupied(rows: NDArray[np.bool_], margin_voxels: float) -> tuple[int, int]:
 
 
 def _kidney_stretch(labels: LabelMap, *, minimum_mm: float) -> tuple[int, int]:
-    """Range along z around what is labelled, at least so long where the scan is."""
+    """Range along z around what is labelled, with a minimum length if the scan allows it."""
     size, spacing_mm = labels.geometry.shape[0], labels.geometry.spacing_mm[0]
     slices = np.flatnonzero((labels.labels != BACKGROUND).any(axis=(1, 2)))
     first, last = (0, size - 1) if slices.size == 0 else (int(slices[0]), int(slices[-1]))

@@ -54,8 +54,8 @@ class Structures:
 def find_structures(anatomy: Anatomy) -> Structures:
     """The solids of an anatomy.
 
-    A kidney is its own tissue (label 1) without tumours and labelled cysts, which are solids of their own
-    that fit into it. Specks are left out, also islands of that size that lie within a lesion.
+    A kidney is its own tissue (label 1) without tumours and labelled cysts, which are separate solids that
+    fit into it. Specks are left out, also islands of that size that lie within a lesion.
     """
     least = SPECK_BELOW_ML / anatomy.label_map.geometry.voxel_ml
     found, left_out = [], [speck.voxels for speck in anatomy.specks]

@@ -1,8 +1,8 @@
 """Closed smooth surfaces of voxel masks, in patient millimetres, that enclose the voxels' volume.
 
 The mask is smoothed by a Gaussian on a finer grid, and its surface is the level of the smoothed field that
-encloses as much as the voxels do: smoothing the field and choosing the level takes the steps off the
-voxels and shrinks nothing, as smoothing the surface itself would.
+encloses as much as the voxels do: smoothing the field and choosing the level removes the steps of the
+voxels without shrinking anything, as smoothing the surface itself would.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Surface:
 
 
 def check_meshes_available() -> None:
-    """Find out, before anything is read, whether surfaces can be made.
+    """Check, before anything is read, whether surfaces can be made.
 
     Raises:
         MissingDependencyError: scikit-image or trimesh is not installed.
@@ -115,11 +115,11 @@ def _level_of(field: FloatArray, points: int) -> float:
 
 
 def _tidy(field: FloatArray, level: float, fewest: int) -> FloatArray:
-    """The field without what makes a surface useless: crumbs, bubbles, and triangles of no size.
+    """The field without what makes a surface useless: fragments, bubbles, and triangles of no size.
 
-    Smoothing cuts thin bridges and may leave crumbs of them, and masks have single holes: bodies and
-    hollows of fewer points than `fewest` are taken away. Points within a hair of the level are moved off
-    it, or triangles would be smaller than a file's 32-bit numbers can tell apart, and the surface torn.
+    Smoothing cuts thin bridges and may leave fragments, and masks have single holes: bodies and cavities
+    of fewer points than `fewest` are removed. Points very close to the level are moved away from
+    it, or triangles would be smaller than a file's 32-bit numbers can resolve, and the surface torn.
     """
     inside = field > level
     crumbs = inside & ~cc3d.dust(inside, threshold=fewest, connectivity=6)

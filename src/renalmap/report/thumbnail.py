@@ -30,7 +30,7 @@ def draw_thumbnail(volume: Volume | None, mask: LabelMap | None) -> str | None:
         mask: its labels; those on a grid of another shape are left out.
 
     Returns:
-        A `data:` URI, at most `THUMBNAIL_PX` pixels a side; None if there is neither scan nor mask.
+        A `data:` URI, at most `THUMBNAIL_PX` pixels per side; None if there is neither scan nor mask.
     """
     if volume is None:
         return None if mask is None else as_data_uri(_front_view(mask).quantize(64), "PNG")
@@ -64,7 +64,7 @@ def _front_view(mask: LabelMap) -> Image:
 
 
 def _nearest(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Per column of a slice its label: tumour before cyst before kidney."""
+    """The label of each column of a slice: tumour before cyst before kidney."""
     seen = np.zeros(plane.shape[1], np.uint8)
     for label in (KIDNEY, CYST, TUMOUR):
         seen[(plane == label).any(axis=0)] = label

@@ -1,4 +1,4 @@
-"""Three orthogonal planes of a scan, cut out and turned as a radiologist looks at them."""
+"""Three orthogonal planes of a scan, cut out and oriented as a radiologist views them."""
 
 from __future__ import annotations
 

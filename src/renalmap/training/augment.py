@@ -14,7 +14,7 @@ from renalmap.imaging.volume import Box
 from renalmap.training.settings import AugmentSettings
 
 SOFT_WINDOW_HU = (0.0, 255.0)
-"""The range of the KiTS19 and CURVAS slices at hand."""
+"""The range of the available KiTS19 and CURVAS slices."""
 
 _COARSENESS = (1.2, 2.5)
 """From 0.8 mm pixels to what 512x512 pixels cover in the largest patients, and a softer kernel's blur."""
@@ -67,7 +67,7 @@ def draw_warp(settings: AugmentSettings, generator: np.random.Generator) -> Warp
         ),
         soft_window=bool(generator.random() < settings.soft_window),
         noise_seed=int(generator.integers(2**31)),
-        # Drawn only where asked for, so that settings without it draw what they always drew.
+        # Drawn only if requested, so that settings without it draw what they always drew.
         levels_hu=generator.uniform(0, settings.levels_hu) if settings.levels_hu > 0 else 0.0,
     )
 

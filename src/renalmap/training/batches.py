@@ -115,7 +115,7 @@ class BatchMaker:
             raise StoreError("no training slice shows kidney or tumour", where=store.root)
 
     def make(self, step: int) -> Batch:
-        """The batch of a step, or this process's share of it, the same however often it is asked for."""
+        """The batch of a step, or this process's share of it, the same however often it is requested."""
         return self.finish(self.draw(step), torch.device("cpu"))
 
     def draw(self, step: int) -> Draw:
@@ -251,7 +251,7 @@ def moved_into(box: Box, known: tuple[slice, ...]) -> Box:
 
 
 def mirrored_beyond(hu: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """A slice that goes on in its mirror image beyond the rectangle that is known of it."""
+    """A slice continued by its mirror image beyond the rectangle that is known."""
     rectangle = bounding_slices(known)
     index = []
     for span, size in zip(rectangle, hu.shape, strict=True):

@@ -50,7 +50,7 @@ class Progress(BaseModel):
 
 
 class TrainingState(NamedTuple):
-    """What a run needs to go on.
+    """What a run needs to continue.
 
     Attributes:
         network: with the weights that are trained; with weight averaging not those that are exported.
@@ -89,7 +89,7 @@ def load_checkpoint(path: Path, network: nn.Module, training: TrainingState | No
     """Restore what `save_checkpoint` wrote into a network and, if given, its training state.
 
     Raises:
-        StoreError: the file is missing, damaged, or of another network.
+        StoreError: the file is missing, damaged, or for another network.
     """
     progress, tensors = _read(path)
     weights = _below(tensors, "network.")
@@ -98,7 +98,7 @@ def load_checkpoint(path: Path, network: nn.Module, training: TrainingState | No
         if training is not None and training.network is not network:
             training.network.load_state_dict(_below(tensors, "trained.") or weights)
     except RuntimeError as error:
-        raise StoreError("the checkpoint is of another network", where=path, got=str(error)) from error
+        raise StoreError("the checkpoint is for another network", where=path, got=str(error)) from error
     if training is not None:
         states: dict[int, dict[str, Tensor]] = {}
         for name, value in _below(tensors, "optimizer.").items():
@@ -126,7 +126,7 @@ def load_initial_weights(path: Path, network: nn.Module) -> tuple[str, ...]:
         if name in own and own[name].shape == value.shape
     }
     if not fitting:
-        raise StoreError("the checkpoint is of another network", where=path, got="no weight that fits")
+        raise StoreError("the checkpoint is for another network", where=path, got="no weight that fits")
     network.load_state_dict({**own, **fitting})
     return tuple(sorted(own.keys() - fitting.keys()))
 
@@ -156,10 +156,10 @@ def _read(path: Path) -> tuple[Progress, dict[str, Tensor]]:
             return progress, {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise StoreError(
-            "the checkpoint is cut short or damaged",
+            "the checkpoint is truncated or damaged",
             where=path,
             got=f"{path.stat().st_size} bytes; {error}",
-            hint="Copy it again, or train again: a run without last.safetensors begins anew",
+            hint="Copy it again, or train again: a run without last.safetensors starts again",
         ) from error
 
 

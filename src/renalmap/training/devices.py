@@ -49,7 +49,7 @@ def make_fabric(settings: TrainSettings, launch: Launch) -> Fabric:
         )
     except (RuntimeError, ValueError) as error:  # what Lightning raises where a device is missing
         raise ConfigError(
-            "the device cannot be had",
+            "the device is not available",
             got=str(error),
             expected=f"{settings.accelerator}, {launch.devices} on this machine",
         ) from error

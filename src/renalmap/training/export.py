@@ -210,7 +210,7 @@ def _load_stage(checkpoint: Path, classes: int) -> tuple[ENet, Plan]:
     network, progress = load_network(checkpoint)
     if network.out_channels != classes:
         raise StoreError(
-            "the checkpoint is of the other stage",
+            "the checkpoint is for the other stage",
             where=checkpoint,
             got=f"{network.out_channels} classes",
             expected=f"{classes} classes",
@@ -242,7 +242,7 @@ def _join_plans(store: Plan, localizer: Plan, segmenter: Plan, rules: Mapping[st
     fixed = sorted(rules.keys() & TRAINING_FIELDS)
     if fixed:
         raise ConfigError(
-            "training has fixed these fields of the Plan; only rules of inference can be set at export",
+            "training has fixed these fields of the Plan; only inference rules can be set at export",
             got=", ".join(fixed),
         )
     return parse_settings(Plan, {**store.model_dump(), **_trained(joined), **rules}, where=None)

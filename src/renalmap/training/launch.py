@@ -59,9 +59,9 @@ class Launch:
         asked = environment.get("SLURM_NTASKS_PER_NODE", "none")
         if asked != str(tasks // nodes) or tasks % nodes:
             raise ConfigError(
-                "a Slurm step needs as many tasks on every node, and --ntasks-per-node to say so",
+                "a Slurm step needs the same number of tasks on every node, given by --ntasks-per-node",
                 got=f"{tasks} tasks on {nodes} nodes, --ntasks-per-node {asked}",
-                hint="Give sbatch --nodes and --ntasks-per-node, a task for each GPU",
+                hint="Give sbatch --nodes and --ntasks-per-node, one task per GPU",
             )
         return cls("slurm", tasks // nodes, nodes, int(environment["SLURM_PROCID"]))
 

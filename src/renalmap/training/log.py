@@ -66,7 +66,7 @@ def read_log(path: Path) -> list[dict[str, str]]:
 
 
 def _rows_until(path: Path, step: int) -> list[list[str]]:
-    """The first rows of a log, one a step; a row that a kill cut short lies behind every checkpoint."""
+    """The first rows of a log, one per step; a row truncated by a kill lies behind every checkpoint."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as handle:

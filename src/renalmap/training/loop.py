@@ -60,7 +60,7 @@ class TrainResult:
         best: that checkpoint.
         last: the final one.
         log: the CSV of losses and validations.
-        steps: trained in this and earlier sittings; fewer than asked for where patience ended.
+        steps: trained in this and earlier sittings; fewer than requested if patience ran out.
         leads: whether this process is the one that wrote all that.
     """
 
@@ -145,7 +145,7 @@ def train(
 
 
 def check_run(store: Store, settings: TrainSettings, run: Path) -> Store:
-    """Refuse a run that could not be begun or continued, as far as that is known without training.
+    """Refuse a run that could not be started or continued, as far as that can be known without training.
 
     Returns:
         The store as the run trains on it.
@@ -220,7 +220,7 @@ class _Records:
         self._log.write(step, loss, learning_rate, result)
 
     def keep(self, trainer: Trainer, progress: Progress) -> None:
-        """The best before the last: killed between them, the run goes on from the last one before."""
+        """The best before the last: killed between them, the run continues from the one before."""
         if progress.stale == 0:
             save_checkpoint(self._run / BEST, trainer.averaged, progress)
         training = TrainingState(trainer.network, trainer.optimizer)
@@ -285,7 +285,7 @@ def _restore(last: Path, initial: Path | None, trainer: Trainer, store: Store) -
     if initial is not None:
         skipped = load_initial_weights(initial, network)
         trainer.averaged.load_state_dict(network.state_dict())
-        logger.info("starting from %s, but for %s", initial, ", ".join(skipped) or "nothing")
+        logger.info("starting from %s, except for %s", initial, ", ".join(skipped) or "nothing")
     return Progress(
         step=0,
         best_score=None,
@@ -303,14 +303,14 @@ def _learning_rate(settings: TrainSettings, step: int) -> float:
 
 
 def _agree_on_step(run: Path, progress: Progress, trainer: Trainer) -> None:
-    """Processes that read different checkpoints would go on from the first one's weights unnoticed."""
+    """Processes that read different checkpoints would silently continue from the weights of the first."""
     steps = torch.tensor(progress.step, device=trainer.device)
     if int(sum_over_processes(steps)) != progress.step * count_processes():
         raise StoreError(
             "the processes do not find the same checkpoint",
             where=run,
             got=f"step {progress.step} here",
-            hint="Put the run's folder on a disk that all machines see",
+            hint="Put the run's folder on a disk that all machines can see",
         )
 
 

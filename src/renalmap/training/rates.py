@@ -69,7 +69,7 @@ def find_learning_rate(
         store: prepared data.
         settings: of the run that the rate is for.
         initial: a checkpoint to start from, as the run would.
-        report: told (steps done, loss).
+        report: called with (steps done, loss).
 
     Raises:
         ConfigError: more than one process.

@@ -46,7 +46,7 @@ class AugmentSettings(BaseModel):
     """Probability that unknown margins of a slice show the mirror image of what is known; otherwise they
     stay as the store has them. Their labels stay unknown."""
     soft_window: float = Field(0.0, ge=0, le=1)
-    """Probability of clipping to 0..255 HU in whole numbers, as the KiTS19 and CURVAS slices at hand
+    """Probability of clipping to 0..255 HU in whole numbers, as the available KiTS19 and CURVAS slices
     are: where the Plan's range is wider, clipped and full slices become the same to the network."""
 
 

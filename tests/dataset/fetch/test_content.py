@@ -33,7 +33,7 @@ def test_a_file_of_several_gzip_members_and_padding_is_whole(tmp_path):
 
 @pytest.mark.parametrize("kept", [100, len(WHOLE) // 2, len(WHOLE) - 4])
 def test_a_file_that_is_cut_short_is_damaged(tmp_path, kept):
-    with pytest.raises(DamagedContentError, match="case_00000: the file is cut short"):
+    with pytest.raises(DamagedContentError, match="case_00000: the file is truncated"):
         check(tmp_path, WHOLE[:kept])
 
 
@@ -62,11 +62,11 @@ def test_an_image_without_its_last_voxels_is_damaged_though_gzip_is_content(tmp_
         (b"\n  <html><body>502</body></html>", "web page"),
         (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "web page"),
         (mirror.LFS_POINTER, "Git LFS pointer"),
-        (b"", "no gzip file"),
-        (b"plain text", "no gzip file"),
-        (gzip.decompress(WHOLE), "no gzip file"),
-        (gzip.compress(mirror.HTML * 10, mtime=0), "no NIfTI image"),
-        (gzip.compress(b"short", mtime=0), "no NIfTI image"),
+        (b"", "not a gzip file"),
+        (b"plain text", "not a gzip file"),
+        (gzip.decompress(WHOLE), "not a gzip file"),
+        (gzip.compress(mirror.HTML * 10, mtime=0), "does not contain a NIfTI image"),
+        (gzip.compress(b"short", mtime=0), "does not contain a NIfTI image"),
     ],
 )
 def test_what_is_not_the_file_is_named(tmp_path, content, message):

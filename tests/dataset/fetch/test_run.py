@@ -250,7 +250,8 @@ def test_a_case_that_the_server_lacks_leaves_no_folder(mirror, fetch, folder):
 
 
 @pytest.mark.parametrize(
-    ("body", "message"), [(HTML, "web page"), (LFS_POINTER, "Git LFS pointer"), (b"ok", "no gzip file")]
+    ("body", "message"),
+    [(HTML, "web page"), (LFS_POINTER, "Git LFS pointer"), (b"ok", "not a gzip file")],
 )
 @pytest.mark.parametrize("path", [IMAGING, MASK])
 def test_what_is_not_the_file_never_gets_its_name(mirror, fetch, folder, body, message, path):
@@ -302,7 +303,7 @@ def test_a_promised_hash_is_held_against_what_comes(mirror, fetch, folder):
     mirror.always[IMAGING] = Fault(body=nifti_bytes(seed=99), headers=promised)
     outcome = fetch()[IMAGING]
     assert outcome.status == "failed"
-    assert "not the one that the server promises" in outcome.error
+    assert "not the one the server announced" in outcome.error
 
 
 def test_a_promised_hash_lets_a_file_be_resumed_over_changing_etags(mirror, fetch, folder):
@@ -438,5 +439,5 @@ def test_a_disk_that_fills_up_ends_the_run(mirror, fetch, folder, monkeypatch):
     monkeypatch.setattr(Manifest, "record_partial", full)
     (folder / "data").mkdir(parents=True)
     (folder / "data/kits.json").write_bytes(mirror.files["/data/kits.json"])
-    with pytest.raises(DiskSpaceError, match=r"the disk is full.*goes on"):
+    with pytest.raises(DiskSpaceError, match=r"the disk is full.*continues"):
         fetch((0, 1))

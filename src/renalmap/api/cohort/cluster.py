@@ -1,6 +1,6 @@
 """Scans carried to Dask workers, and what is done when workers die.
 
-Dask hands a task on when its worker dies; how often each scan was really begun is counted by its marker, because
+Dask hands a task on when its worker dies; how often each scan was really started is counted by its marker, because
 Dask's own count also blames tasks that only waited on that worker. See docs/decisions/0032-cohorts.md.
 """
 
@@ -47,8 +47,8 @@ def run_on_cluster(
         targets: paths absolute; at least one.
         settings: its attempts are the request's retries and one.
         request: checked.
-        on_case: called with every case as it is done.
-        announce: called with what a user should know of the cluster.
+        on_case: called with every case when it is done.
+        announce: called with what a user should know about the cluster.
 
     Raises:
         ClusterError: the scheduler cannot be reached or went away, there are no workers, or one cannot
@@ -67,7 +67,7 @@ def run_on_cluster(
 
 
 def _check_workers(client: Any, settings: RunSettings, first: Target) -> None:
-    """Ask all workers there are before the first scan; those that come later are asked by their first."""
+    """Check all workers before the first scan; those that come later are checked by their first scan."""
     try:
         answers = client.run(find_unfitness, settings, (first.scan, first.output.parent))
     except Exception as error:  # no RenalMap there, or one without this module
@@ -108,7 +108,7 @@ class _Driver:
             self._take(target, future)
 
     def cancel(self) -> None:
-        """Call back what is not begun; a scan in work on another machine is finished there."""
+        """Cancel what has not started; a scan being processed on another machine is finished there."""
         if self.running:
             try:
                 self.client.cancel(list(self.running), force=True)
@@ -136,7 +136,7 @@ class _Driver:
             raise ClusterError(
                 "the scheduler has no workers",
                 got=f"none for {self.limit_s:g} s",
-                hint="Start some with `dask worker tcp://scheduler:8786`; --resume goes on from here",
+                hint="Start some with `dask worker tcp://scheduler:8786`; --resume continues from here",
             )
         return workers
 
@@ -181,7 +181,7 @@ class _Driver:
         elif self.given_up[target.name] < self.settings.attempts:
             self.waiting.append(target)
         else:
-            text = f"{target.scan}: workers died before the scan was begun ({error})"
+            text = f"{target.scan}: workers died before the scan was started ({error})"
             self.on_case(failed(target, text))
 
 
@@ -189,5 +189,5 @@ def _lost(reason: str) -> ClusterError:
     return ClusterError(
         "the scheduler is gone",
         got=reason,
-        hint="What is finished is kept; --resume goes on from there",
+        hint="What is finished is kept; --resume continues from there",
     )

@@ -1,4 +1,4 @@
-"""Dask clusters: one on this machine, one that Slurm starts, or a scheduler that runs already."""
+"""Dask clusters: one on this machine, one that Slurm starts, or a scheduler that is already running."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ClusterRequest:
         address: `local`, `slurm`, or a scheduler's address (`tcp://`, `tls://`).
         workers: processes to start on this machine, or Slurm jobs; None takes as many as there are cores
             or scans, or 4 jobs.
-        retries: how often a scan is begun again after its worker died.
+        retries: how often a scan is restarted after its worker died.
         timeout_s: how long a scheduler may take to answer, and how long a run goes on without any worker;
             for Slurm's queue there is no limit.
         slurm: (key, value) settings of the jobs; what is not here comes from dask-jobqueue's own
@@ -57,24 +57,24 @@ class ClusterRequest:
 
 
 def check_request(request: ClusterRequest) -> None:
-    """Refuse a request that cannot be served; opens no connection.
+    """Refuse a request that cannot be served, without opening a connection.
 
     Raises:
-        ConfigError: the address is of no kind that is known, or settings do not belong to it.
+        ConfigError: the kind of address is unknown, or settings do not belong to it.
         MissingDependencyError: a package is not installed.
-        ClusterError: Slurm is not on this machine.
+        ClusterError: Slurm is not installed on this machine.
     """
     if request.address not in {"local", "slurm"} and not request.address.startswith(SCHEMES):
         raise ConfigError(
-            "the cluster is of no known kind",
+            "the kind of cluster is unknown",
             got=repr(request.address),
-            expected="local, slurm, or a scheduler's address as tcp://host:8786",
+            expected="local, slurm, or the address of a scheduler such as tcp://host:8786",
         )
     if request.slurm and request.address != "slurm":
         raise ConfigError("--slurm is for --cluster slurm", got=f"--cluster {request.address}")
     if request.workers is not None and request.address.startswith(SCHEMES):
         raise ConfigError(
-            "--workers is for clusters that are started, and this one runs already",
+            "--workers is for clusters that are started here, and this one is already running",
             got=f"--cluster {request.address}",
         )
     _import("distributed")
@@ -83,7 +83,7 @@ def check_request(request: ClusterRequest) -> None:
         _import("dask_jobqueue")
         if shutil.which("sbatch") is None:
             raise ClusterError(
-                "Slurm is not on this machine",
+                "Slurm is not installed on this machine",
                 got="no command sbatch",
                 hint="Start this on a login node, or give the address of a scheduler",
             )
@@ -137,7 +137,7 @@ def slurm_settings(request: ClusterRequest) -> dict[str, Any]:
     """The settings of Slurm's jobs under dask-jobqueue's names.
 
     Raises:
-        ConfigError: a key is unknown, a value no whole number where one belongs.
+        ConfigError: a key is unknown, or a value that must be a whole number is not.
     """
     settings: dict[str, Any] = {}
     for key, value in request.slurm:
@@ -170,7 +170,7 @@ def _client(distributed: Any, request: ClusterRequest) -> Iterator[Any]:
             got=f"{str(error) or type(error).__name__} (waited up to {request.timeout_s:g} s)",
             hint="Name the certificates in Dask's configuration (distributed.comm.tls)"
             if tls
-            else "Start one with `dask scheduler`, or see whether a firewall is between",
+            else "Start one with `dask scheduler`, or check whether a firewall is in between",
         ) from error
     with client:
         yield client
@@ -179,7 +179,7 @@ def _client(distributed: Any, request: ClusterRequest) -> Iterator[Any]:
 def _answer_in_time(connect: Callable[[], Any], timeout_s: float) -> Any:
     """What `connect` returns or raises, or TimeoutError.
 
-    Dask's own limit does not hold where something accepts the connection and then says nothing.
+    Dask's own limit does not apply if something accepts the connection and then says nothing.
     """
     answer: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
 
@@ -193,7 +193,7 @@ def _answer_in_time(connect: Callable[[], Any], timeout_s: float) -> Any:
     try:
         client, error = answer.get(timeout=timeout_s + _GRACE_S)
     except queue.Empty:
-        raise TimeoutError("what answers there is no Dask scheduler, or one that hangs") from None
+        raise TimeoutError("whatever answers there is not a Dask scheduler, or it hangs") from None
     if error is not None:
         raise error
     return client
@@ -207,7 +207,7 @@ def _start_local(request: ClusterRequest, scans: int, threads: int | None) -> An
             threads_per_worker=threads or max(1, available_cores() // workers),
             processes=True,
             dashboard_address="localhost:0",
-            silence_logs=logging.CRITICAL,  # a worker that dies is told by us, in a sentence
+            silence_logs=logging.CRITICAL,  # we report a worker that dies, in one sentence
         )
 
 

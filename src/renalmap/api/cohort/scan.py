@@ -1,4 +1,4 @@
-"""One scan to its segmentation and all that is written beside it; nothing here knows of other scans."""
+"""From one scan to its segmentation and everything written beside it; nothing here knows of other scans."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Status = Literal["ok", "no_kidney_found", "failed"]
 
 
 class DroppedReport(BaseModel):
-    """A component of the network's foreground that was taken for a mistake."""
+    """A component of the network's foreground that was judged a false positive."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -52,7 +52,7 @@ class DroppedReport(BaseModel):
 
     @classmethod
     def of(cls, component: DroppedComponent) -> DroppedReport:
-        """What is told of a component."""
+        """What is reported about a component."""
         return cls(
             volume_ml=round(component.volume_ml, 2),
             slice=round(component.centre_zyx[0]),
@@ -61,14 +61,14 @@ class DroppedReport(BaseModel):
 
 
 class CaseReport(BaseModel):
-    """What became of one scan. Volumes are on the scan's own grid; seconds by part."""
+    """What became of one scan. Volumes are on the scan's own grid; seconds for each step."""
 
     model_config = ConfigDict(extra="forbid")
 
     scan: str
     status: Status
     output: str | None = None
-    """None if it failed, or if nothing was found and the format cannot hold nothing (DICOM SEG)."""
+    """None if it failed, or if nothing was found and the format cannot be empty (DICOM SEG)."""
     probability_maps: dict[str, str] = {}
     kidney_ml: float | None = None
     """Kidney without tumour."""
@@ -80,24 +80,24 @@ class CaseReport(BaseModel):
     dropped_specks: int = 0
     """Dropped components too small to be listed one by one."""
     quality: QualityReport | None = None
-    """What to know before trusting it; None where the scan failed."""
+    """What to know before trusting it; None if the scan failed."""
     report: str | None = None
-    """The HTML report, if one was asked for."""
+    """The HTML report, if requested."""
     meshes: MeshReport | None = None
-    """The surfaces, if they were asked for."""
+    """The surfaces, if requested."""
     measurements: Measurements | None = None
-    """Kidneys and lesions measured, if that was asked for."""
+    """Measured kidneys and lesions, if requested."""
     error: str | None = None
     name: str
-    """What it is called in the cohort; its short name where it is alone."""
+    """Its name in the cohort; its short name if it is alone."""
     skipped: bool = False
-    """It was complete before; what is reported of it is what its sidecar says."""
+    """It was complete before; its report comes from its sidecar."""
     attempts: int = 1
-    """How often it was begun in the run that made it: more than once if a worker died."""
+    """How often it was started in the run that made it: more than once if a worker died."""
     worker: str | None = None
-    """The process that did it, as host:pid; None for a scan that nobody began."""
+    """The process that did it, as host:pid; None for a scan that was never started."""
     load_s: float = 0.0
-    """How long the process took to load the model for it; 0 where it was loaded already."""
+    """How long the process took to load the model for it; 0 if it was already loaded."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -121,12 +121,12 @@ class Loaded:
 
     @property
     def told(self) -> dict[str, Any]:
-        """What a scan's report says of the process that did it."""
+        """What a scan's report says about the process that did it."""
         return {"worker": f"{platform.node()}:{os.getpid()}", "load_s": round(self.seconds, 3)}
 
 
 def load_model(request: SegmentRequest) -> Loaded:
-    """Load what a request is to be segmented with."""
+    """Load the model for a request."""
     began = time.perf_counter()
     segmenter = Segmenter(
         request.model, engine=request.engine, device=request.device, options=request.options
@@ -156,7 +156,7 @@ def segment_scan(
     volume = read_volume(target.scan, target.dicom)
     read_s = time.perf_counter() - start
     if request.format_of(target.output) == "dicom-seg":
-        dicom_source_of(volume, target.scan)  # found out before the work is done
+        dicom_source_of(volume, target.scan)  # checked before the work is done
     loaded = load()
     result = loaded.segmenter.segment_volume(volume, progress)
     result = replace(result, seconds={"read": read_s, **result.seconds})
@@ -173,7 +173,7 @@ def _check_before(target: Target, request: SegmentRequest) -> None:
 
 
 def _report_case(result: Result, target: Target, request: SegmentRequest) -> CaseReport:
-    """Write all that is wanted of a scan, and say what was found and written."""
+    """Write everything requested for a scan, and say what was found and written."""
     found, seconds = result.segmentation, dict(result.seconds)
     start = time.perf_counter()
     labels_written = _write_labels(result, target.output, request)
@@ -214,7 +214,7 @@ def _report_case(result: Result, target: Target, request: SegmentRequest) -> Cas
 
 
 def _write_labels(result: Result, output: Path, request: SegmentRequest) -> bool:
-    """Write the labels; a DICOM SEG of nothing is none, and is not written."""
+    """Write the labels; an empty DICOM SEG is not allowed, and is not written."""
     if request.format_of(output) == "nifti":
         write_label_map(result.label_map, output, overwrite=request.overwrite)
         return True

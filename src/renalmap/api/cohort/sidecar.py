@@ -1,7 +1,7 @@
-"""What is written beside an output: what made it, of what, and that it is complete.
+"""What is written beside an output: what made it, from what, and that it is complete.
 
-A sidecar is written last, so that a segmentation with a fitting one is whole. While a scan is in work, a hidden
-marker stands in its place: an output with a marker is one that a killed run left, not somebody else's.
+A sidecar is written last, so a segmentation with a matching one is complete. While a scan is being processed, a
+hidden marker takes its place: an output with a marker was left by a killed run and is not somebody else's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Sidecar(BaseModel):
     renalmap_version: str
     bundle_sha256: str
     options: dict[str, Any]
-    """Of the request, those that decide about what is written."""
+    """Those of the request that affect what is written."""
     run: str
     """The run that made it, by a random name."""
     source: FileState
@@ -45,7 +45,7 @@ class Sidecar(BaseModel):
 
 
 class Marker(BaseModel):
-    """A scan in work, and by whom."""
+    """A scan being processed, and by whom."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -71,7 +71,7 @@ def read_sidecar(output: Path) -> Sidecar | None:
 
 
 def read_marker(output: Path) -> Marker | None:
-    """The marker of an output in work; None if there is none."""
+    """The marker of an output being made; None if there is none."""
     return _read(Marker, marker_path(output))
 
 
@@ -81,7 +81,7 @@ def write_sidecar(sidecar: Sidecar, output: Path) -> None:
 
 
 def write_marker(marker: Marker, output: Path) -> None:
-    """Mark an output as in work, atomically."""
+    """Mark an output as being made, atomically."""
     write_text_atomically(marker_path(output), marker.model_dump_json() + "\n")
 
 
@@ -106,7 +106,7 @@ def scan_files(scan: Path) -> list[Path]:
 def find_difference(
     sidecar: Sidecar, made_by: Mapping[str, Any], scan: Path, output: Path
 ) -> str | None:
-    """Why an output with a sidecar is not the one that a run would make; None if it is.
+    """Why an output with a sidecar is not what a run would make; None if it is.
 
     Args:
         sidecar: the output's.
@@ -121,7 +121,7 @@ def find_difference(
     if sidecar.options != made_by["options"]:
         return f"made with other options ({_differing(sidecar.options, made_by['options'])})"
     if not scan.exists() or not sidecar.source.describes(scan_files(scan)):
-        return "the scan is another than the one it was made of"
+        return "the scan is not the one it was made from"
     return _find_damage(sidecar, output)
 
 
@@ -131,7 +131,7 @@ def _find_damage(sidecar: Sidecar, output: Path) -> str | None:
         if not path.is_file():
             return f"incomplete: {name} is missing"
         if sha256_of(path) != digest:
-            return f"{name} was changed or damaged since"
+            return f"{name} has been changed or damaged since"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The table of a cohort: one row a scan, as CSV or Parquet."""
+"""The table of a cohort: one row per scan, as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ COLUMNS: Final = {
     "error": _TEXT,
 }
 """Columns and their Parquet types. `seconds` is of the scan, without loading the bundle; `flags` are joined by
-`;`; empty (null) is what does not exist, or was not computed because the scan failed."""
+`;`; empty (null) stands for what does not exist, or was not computed because the scan failed."""
 
 _SEPARATOR: Final = ";"
 
 
 def check_table(path: Path, *, overwrite: bool) -> None:
-    """Refuse before the work what would fail after it.
+    """Refuse before the work whatever would fail after it.
 
     Raises:
         InputError: the name is neither .csv nor .parquet; `check_writable`'s.
@@ -57,7 +57,7 @@ def check_table(path: Path, *, overwrite: bool) -> None:
     """
     if path.suffix not in {".csv", ".parquet"}:
         raise InputError(
-            "the table's name decides its format and this one is unknown",
+            "the suffix of the table decides its format, and this one is unknown",
             where=path,
             got=path.suffix or "no suffix",
             expected="a name that ends in .csv or .parquet",
@@ -71,7 +71,7 @@ def write_table(cases: Sequence[CaseReport], path: Path) -> None:
     """Write the table, atomically; an old one is replaced.
 
     Args:
-        cases: a row each.
+        cases: one row each.
         path: `.csv` (UTF-8, numbers with a point) or `.parquet`.
     """
     rows = [_row(case) for case in cases]
@@ -108,7 +108,7 @@ def _row(case: CaseReport) -> dict[str, Any]:
 
 
 def _of_side(quality: QualityReport, side: Side) -> dict[str, float | None]:
-    """What lies on a side: of two kidneys there the sum, and the larger one's confidence."""
+    """What lies on one side: for two kidneys there, their sum and the confidence of the larger one."""
     kidneys = [kidney for kidney in quality.kidneys if kidney.side == side]
     tumours = [tumour.tumour_ml for tumour in quality.tumours if tumour.side == side]
     return {

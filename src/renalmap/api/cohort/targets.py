@@ -84,9 +84,9 @@ class TargetState:
     """How far a target is before a run begins.
 
     Attributes:
-        state: nothing there; complete and what the run would make; left by a killed run; something else.
+        state: nothing there; complete and as the run would make it; left by a killed run; something else.
         reason: why it is something else.
-        case: what is reported of a finished one.
+        case: the report of a finished one.
     """
 
     state: State
@@ -114,8 +114,8 @@ def segment_target(
 ) -> CaseReport:
     """Segment a scan, and write its sidecar last.
 
-    A scan that fails is reported and raises nothing. One that this very run has finished, on a worker
-    that died before it could say so, is not done again.
+    A scan that fails is reported and does not raise. One that this very run has finished, on a worker
+    that died before reporting it, is not repeated.
     """
     sidecar = read_sidecar(target.output)
     if sidecar is not None and sidecar.run == settings.run:
@@ -153,8 +153,8 @@ def killer(target: Target, settings: RunSettings) -> CaseReport:
         marker_path(target.output).unlink(missing_ok=True)
     case = failed(
         target,
-        f"{target.scan}: the worker died each time the scan was in work (got {attempts} workers). "
-        "Look into the workers' logs: memory is the usual cause; --retries allows more attempts",
+        f"{target.scan}: the worker died each time it processed the scan (got {attempts} workers). "
+        "Check the workers' logs: memory is the usual cause; --retries allows more attempts",
     )
     return case.model_copy(update={"attempts": attempts})
 

@@ -35,7 +35,7 @@ def find_unfitness(settings: RunSettings, paths: tuple[Path, ...]) -> str | None
         return f"it has RenalMap {__version__} and not {settings.renalmap_version}"
     for path in paths:
         if not path.exists():
-            return f"it does not see {path}"
+            return f"it cannot see {path}"
     if not os.access(paths[-1], os.W_OK):
         return f"it cannot write into {paths[-1]}"
     assert settings.request.model is not None
@@ -57,7 +57,7 @@ def run_on_worker(target: Target, settings: RunSettings, threads: int) -> str:
     Args:
         target: paths absolute.
         settings: the run's.
-        threads: slices in work at once where the settings do not say.
+        threads: slices processed at once if the settings do not say.
 
     Returns:
         The `CaseReport` as JSON.
@@ -75,11 +75,11 @@ def run_on_worker(target: Target, settings: RunSettings, threads: int) -> str:
         _fit.add(settings.run)
     if not target.scan.exists():
         error = ClusterError(
-            "the worker does not see the scan",
+            "the worker cannot see the scan",
             where=target.scan,
             got=f"worker {address}",
-            expected="the path that the process with the command line sees",
-            hint="Put the cohort where all machines see it under the same path",
+            expected="the path as seen by the process with the command line",
+            hint="Put the cohort where all machines can see it under the same path",
         )
         return failed(target, str(error)).model_dump_json()
     options = settings.request.options

@@ -1,1 +1,1 @@
-"""Fetching a KiTS data set: where its files lie, how they come over the network, what proves them whole."""
+"""Fetching a KiTS data set: where its files are, how they are transferred, and what proves them complete."""

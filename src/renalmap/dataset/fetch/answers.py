@@ -1,4 +1,4 @@
-"""What a server's headers say of a file (RFC 9110, and two of Hugging Face's own)."""
+"""What a server's headers say about a file (RFC 9110, and two of Hugging Face's own)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from renalmap.dataset.fetch.sources import RemoteFile
 
 @dataclass(frozen=True)
 class Remote:
-    """What a server says of a file; None and empty where it does not."""
+    """What a server says about a file; None or empty if it does not."""
 
     size: int | None = None
     published_sha256: str = ""
 
 
 def describe(response: httpx.Response, file: RemoteFile) -> Partial:
-    """What an answer tells of the file that its body brings."""
+    """What an answer says about the file in its body."""
     promised = told([*response.history, response])
     etag = response.headers.get("ETag", "")
     # A weak ETag does not say that the bytes are the same.
@@ -45,7 +45,7 @@ def continues(response: httpx.Response, held: int, partial: Partial | None, know
 
 
 def _range(response: httpx.Response) -> tuple[int, int | None]:
-    """The first byte and the whole size that a 206 tells; (-1, None) if it does not."""
+    """The first byte and the whole size given by a 206; (-1, None) if it does not say."""
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
     if found is None:
         return -1, None
@@ -53,7 +53,7 @@ def _range(response: httpx.Response) -> tuple[int, int | None]:
 
 
 def told(responses: list[httpx.Response]) -> Remote:
-    """What Hugging Face's headers promise of a large file: its ETag is the SHA-256 there."""
+    """What Hugging Face's headers announce about a large file: there the ETag is the SHA-256."""
     size, sha256 = None, ""
     for response in responses:
         etag = response.headers.get("X-Linked-Etag", "").removeprefix("W/").strip('"').lower()

@@ -1,8 +1,7 @@
-"""What proves that a file is what its name says, and whole.
+"""What proves that a file is what its name says, and complete.
 
 A gzip file carries a CRC and a length for each of its members, a NIfTI header the size of the voxels; together
-they find every cut and nearly every wrong bit. `gzip.open` would do, but for a hash of the compressed bytes in the
-same pass, and for ending soon when the user interrupts.
+they detect every truncation and nearly every wrong bit. `gzip.open` would do, except that the compressed bytes are hashed in the same pass, and the work must end soon when the user interrupts.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from renalmap.dataset.fetch.sources import FileKind
 from renalmap.errors import ContentError, DamagedContentError
 
 HEAD_BYTES: Final = 64
-"""How much of a file tells its kind."""
+"""How much of a file shows its kind."""
 
 _READ_BYTES: Final = 16 * 1024  # of zeros, deflated a thousandfold, 16 MB in memory
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -29,7 +28,7 @@ _NIFTI_HEADER_BYTES: Final = 540
 
 
 def check_head(head: bytes, kind: FileKind, where: str) -> None:
-    """Refuse what cannot be the file, from its first bytes.
+    """Refuse what cannot be the file, judging by its first bytes.
 
     Args:
         head: the first `HEAD_BYTES` bytes, or all there are.
@@ -44,24 +43,24 @@ def check_head(head: bytes, kind: FileKind, where: str) -> None:
         raise ContentError(
             "the server sent a Git LFS pointer in place of the file",
             where=where,
-            hint="A mirror must hold the files themselves (git lfs pull)",
+            hint="A mirror must contain the files themselves (git lfs pull)",
         )
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<!--")):
         raise ContentError(
             "the server sent a web page in place of the file",
             where=where,
-            hint="A login page, a proxy's or an error's: open the address in a browser",
+            hint="It may be a login page, a proxy's page or an error: open the address in a browser",
         )
     if kind != "table" and not head.startswith(_GZIP_MAGIC):
         raise ContentError(
-            "the file is no gzip file", where=where, got=repr(head[:12]), expected=".nii.gz"
+            "the file is not a gzip file", where=where, got=repr(head[:12]), expected=".nii.gz"
         )
 
 
 def hash_checked(
     path: Path, kind: FileKind, where: str, go_on: Callable[[int], None] = lambda _: None
 ) -> str:
-    """Read a file once: check that it is whole, and hash it.
+    """Read a file once: check that it is complete, and hash it.
 
     Args:
         path: the file, under whatever name.
@@ -74,7 +73,7 @@ def hash_checked(
 
     Raises:
         ContentError: it is something else.
-        DamagedContentError: it is cut short or damaged.
+        DamagedContentError: it is truncated or damaged.
         OSError: it cannot be read.
     """
     with path.open("rb") as handle:
@@ -139,10 +138,10 @@ class _GzipReader:
     def finish(self) -> None:
         """Check that the last member ended and the header's voxels are all there."""
         if self._member is not None or not self._at_end:
-            raise DamagedContentError("the file is cut short", where=self._where)
+            raise DamagedContentError("the file is truncated", where=self._where)
         expected = nifti_bytes(self._header)
         if expected is None:
-            raise ContentError("the gzip file holds no NIfTI image", where=self._where)
+            raise ContentError("the gzip file does not contain a NIfTI image", where=self._where)
         if self._length < expected:
             raise DamagedContentError(
                 "the image ends before its voxels do",
@@ -153,7 +152,7 @@ class _GzipReader:
 
 
 def nifti_bytes(header: bytes) -> int | None:
-    """How long the file is that a NIfTI-1 or -2 header describes; None if it is no such header.
+    """How long the file is that a NIfTI-1 or -2 header describes; None if it is not such a header.
 
     The offsets are those of nifti1.h and nifti2.h (https://nifti.nimh.nih.gov).
     """

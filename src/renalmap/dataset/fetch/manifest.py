@@ -1,7 +1,7 @@
 """The record of what was fetched, in `fetch.json` beside `data/`.
 
-It is written anew after every file, so a killed run loses at most the record of files that the next run checks
-and finds whole.
+It is rewritten after every file, so a killed run loses at most the record of files that the next run checks and
+finds complete.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOCK_NAME: Final = ".fetch.lock"
 
 
 class FileEntry(BaseModel):
-    """A file that was found whole.
+    """A file that was found complete.
 
     Attributes:
         sha256: of its bytes, in hexadecimal.
@@ -42,13 +42,13 @@ class FileEntry(BaseModel):
 
 
 class Partial(BaseModel):
-    """What is known of a file whose first part is on the disk.
+    """What is known about a file whose first part is on disk.
 
     Attributes:
         url: where it comes from.
         validator: the ETag or the date that the server gave for it; without either it cannot be resumed.
         size: of the whole file.
-        published_sha256: the hash that the server promises.
+        published_sha256: the hash that the server announces.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -94,7 +94,7 @@ class Manifest:
                 "the record of fetched files cannot be read",
                 where=path,
                 got=f"{error.error_count()} faults",
-                hint="Delete it: files that are whole are kept",
+                hint="Delete it: complete files are kept",
             ) from error
         if content.dataset != dataset:
             raise DatasetError(
@@ -107,15 +107,15 @@ class Manifest:
         return cls(path, content)
 
     def entry(self, path: str) -> FileEntry | None:
-        """What is recorded of a file."""
+        """What is recorded about a file."""
         return self._content.files.get(path)
 
     def partial(self, path: str) -> Partial | None:
-        """What is known of a file that is only partly there."""
+        """What is known about a file that is only partly there."""
         return self._content.partial.get(path)
 
     def record(self, path: str, sha256: str, size: int, url: str = "") -> None:
-        """Record a whole file."""
+        """Record a complete file."""
         entry = FileEntry(
             sha256=sha256, size=size, url=url, recorded=time.strftime("%Y-%m-%dT%H:%M:%S%z")
         )
@@ -125,7 +125,7 @@ class Manifest:
             self._write()
 
     def record_partial(self, path: str, partial: Partial | None) -> None:
-        """Record what is known of a file that is only partly there, or that nothing is."""
+        """Record what is known about a file that is only partly there, or that nothing is."""
         with self._lock:
             if self._content.partial.get(path) == partial:
                 return

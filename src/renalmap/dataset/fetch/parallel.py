@@ -21,7 +21,7 @@ def work_on(
     """Pairs of items and results, as they come.
 
     An executor's threads would keep the process until the last connection times out; these are daemons. So
-    `work` must leave things in order wherever it is cut off.
+    `work` must leave things in order wherever it is interrupted.
 
     Args:
         items: what to work on.

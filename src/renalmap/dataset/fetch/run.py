@@ -1,4 +1,4 @@
-"""Many files side by side: what is there is checked, the rest is fetched, the outcomes are collected."""
+"""Many files side by side: existing ones are checked, the rest are fetched, the outcomes are collected."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from renalmap.progress import Progress
 
 Status = Literal["kept", "fetched", "refetched", "failed", "not tried"]
 
-CHECKING: Final = "checking what is there"
+CHECKING: Final = "checking existing files"
 ASKING: Final = "asking for sizes"
 FETCHING: Final = "fetching"
 
 _GONE_AFTER: Final = 3
-"""Files in a row whose server cannot be reached; then the network is taken for gone."""
+"""Files in a row whose server cannot be reached; then the network is considered gone."""
 _SHOW_EVERY_S: Final = 0.1
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file.
+    """The outcome for a file.
 
     Attributes:
         note: why a file that was there was fetched again; empty otherwise.
@@ -63,7 +63,7 @@ class Run:
 
     Attributes:
         folder: the data set's.
-        jobs: files under way at once.
+        jobs: files downloaded at once.
     """
 
     dataset: DatasetName
@@ -75,22 +75,22 @@ class Run:
 def fetch_files(
     files: Sequence[RemoteFile], run: Run, progress: Progress = lambda *_: None
 ) -> list[Outcome]:
-    """Bring files into a folder, except those that are there and whole.
+    """Fetch files into a folder, except those that are there and complete.
 
     A file that fails does not keep others from being fetched; a network that is gone does. Whatever ends a
-    run, files that are whole stay, and parts of others are gone on with by the next one.
+    run, complete files are kept, and the next run continues with partial ones.
 
     Args:
-        files: the first is the table; if that cannot be had, nothing is tried.
+        files: the first is the table; if that cannot be fetched, nothing else is tried.
         run: where to, and how.
         progress: called often, from several threads, never at once.
 
     Returns:
-        One outcome a file, in the files' order.
+        One outcome per file, in the order of the files.
 
     Raises:
         NetworkError: a server cannot be reached.
-        ContentError: what comes in the table's place is none.
+        ContentError: what the server sends is not the table.
         DiskSpaceError: the disk is too small for the rest, or full.
         DatasetError: the folder holds another data set.
         FolderInUseError: another run is writing there.
@@ -128,7 +128,7 @@ class _Work:
         self._tally = tally
 
     def check(self, files: Sequence[RemoteFile]) -> dict[RemoteFile, Outcome]:
-        """Which files are there and whole; the others are "not tried", with a note if something is there."""
+        """Which files are there and complete; the others are "not tried", with a note if something is there."""
         there = [file for file in files if (self._run.folder / file.path).exists()]
         self._tally.begin(
             CHECKING, {file.path: (self._run.folder / file.path).stat().st_size for file in there}
@@ -143,8 +143,8 @@ class _Work:
         size = path.stat().st_size
         if entry is not None:
             same = size == entry.size and sha256_of(path) == entry.sha256
-            note = "" if same else "it is not the file that was fetched (its SHA-256 changed)"
-        else:  # another program's: whole is good enough
+            note = "" if same else "it is not the file that was fetched (its SHA-256 has changed)"
+        else:  # from another program: complete is good enough
             try:
                 self._manifest.record(file.path, hash_checked(path, file.kind, file.path), size)
                 note = ""
@@ -154,7 +154,7 @@ class _Work:
         return Outcome(file, "not tried" if note else "kept", note=note)
 
     def check_space(self, files: Sequence[RemoteFile]) -> None:
-        """Compare what is to come with what the disk has room for.
+        """Compare what is still to come with the free disk space.
 
         Raises:
             NetworkError: a server cannot be reached.
@@ -170,11 +170,11 @@ class _Work:
         free = shutil.disk_usage(self._run.folder).free
         if needed > free:
             raise DiskSpaceError(
-                "the disk has too little room",
+                "there is too little space on the disk",
                 where=self._run.folder,
                 got=f"{free / 1e9:.1f} GB free",
                 expected=f"{needed / 1e9:.1f} GB",
-                hint="Make room, or fetch fewer --cases",
+                hint="Free some space, or fetch fewer --cases",
             )
         self._tally.begin(FETCHING, {file.path: sizes[file] or 0 for file in files})
         for file in files:
@@ -204,7 +204,7 @@ class _Work:
                 raise DiskSpaceError(
                     "the disk is full",
                     where=self._run.folder,
-                    hint="Make room; the same command goes on where this one stopped",
+                    hint="Make room; the same command continues where this one stopped",
                 ) from error
             return replace(wanted, status="failed", error=str(error))
         return _done(wanted)
@@ -235,7 +235,7 @@ class _Tally:
             self._progress(what, 0, sum(sizes.values()))
 
     def moved(self, path: str, held: int, size: int | None) -> None:
-        """Take how much of a file is there."""
+        """Note how much of a file is there."""
         with self._lock:
             self._held[path] = held
             if size is not None:

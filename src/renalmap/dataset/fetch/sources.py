@@ -1,8 +1,8 @@
-"""Where the KiTS data sets lie, and under which names.
+"""Where the KiTS data sets are, and under which names.
 
 The masks and the table of cases are in the challenges' repositories on GitHub, the imaging of all three in
-one data set on Hugging Face (neheller/kits19, `starter_code/get_imaging_v2.py`). `docs/fetch.md` tells what of
-this was looked up and when.
+one data set on Hugging Face (neheller/kits19, `starter_code/get_imaging_v2.py`). `docs/fetch.md` says which of
+this was looked up, and where.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ IMAGING_PATH: Final = "data/{case}/imaging.nii.gz"
 
 @dataclass(frozen=True)
 class Source:
-    """A data set's places.
+    """The addresses of a data set.
 
     Attributes:
         masks: base URL of the masks and the table.
@@ -89,7 +89,7 @@ class RemoteFile:
         path: where it goes in the data set's folder, with `/`.
         url: where it comes from.
         kind: what it must turn out to be.
-        case: whose it is; empty for the table.
+        case: the case it belongs to; empty for the table.
     """
 
     path: str
@@ -110,7 +110,7 @@ def list_files(
     """The files of some cases: the table first, then each case's mask and imaging.
 
     Raises:
-        ConfigError: a mirror is no HTTP address.
+        ConfigError: a mirror is not an HTTP address.
     """
     for url in (mirrors.base, mirrors.masks, mirrors.imaging):
         _check_url(url)
@@ -137,7 +137,7 @@ def _url(own: str | None, base: str | None, official: str, official_path: str, p
 def _check_url(url: str | None) -> None:
     if url is not None and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc):
         raise ConfigError(
-            "a mirror's address is not one", got=repr(url), expected="http://... or https://..."
+            "a mirror's address is not valid", got=repr(url), expected="http://... or https://..."
         )
 
 
@@ -148,7 +148,7 @@ def parse_cases(text: str, dataset: DatasetName) -> tuple[int, ...]:
     out.
 
     Raises:
-        ConfigError: the text is no such list, or names a case that the data set does not have.
+        ConfigError: the text is not such a list, or names a case that the data set does not have.
     """
     known = SOURCES[dataset].case_numbers
     if not text.strip():

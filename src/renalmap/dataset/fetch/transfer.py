@@ -1,8 +1,8 @@
 """One file over HTTP: resumed, retried, checked, and only then given its name.
 
-The bytes go into a `.part` file beside the target. What is there is kept when a connection breaks or the
-process dies; the next request asks for the rest with `Range`, and with `If-Range` (RFC 9110, section 13.1.5)
-so that a server that has another file by now sends all of it.
+The bytes go into a `.part` file beside the target. They are kept when a connection breaks or the process
+dies; the next request asks for the rest with `Range`, and with `If-Range` (RFC 9110, section 13.1.5)
+so that a server that has a different file by then sends all of it.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _DAMAGED_TRIES: Final = 2
 _LONGEST_BACKOFF_S: Final = 60.0
 _TRANSIENT: Final = {408, 425, 429, 500, 502, 503, 504}
 _STALL_BYTES: Final = 1024
-"""What must arrive in each `stall_s`; less is a stalled connection that pretends to live."""
+"""What must arrive in each `stall_s`; less is a stalled connection that pretends to be alive."""
 
 _JITTER: Final = secrets.SystemRandom()
 
 
 class StoppedError(Exception):
-    """The run is being ended; what is on the disk stays."""
+    """The run is being ended; what is on disk is kept."""
 
 
 class UnreachableError(NetworkError):
-    """No connection, or none that lasted; said of the network rather than of a file."""
+    """No connection, or none that lasted; about the network rather than a file."""
 
 
 class _TransientError(Exception):
@@ -59,7 +59,7 @@ class Patience:
     """How long to wait and how often to try.
 
     Attributes:
-        attempts: in a row that bring no byte before a file is given up.
+        attempts: attempts in a row without a byte before a file is given up.
         connect_s: for a connection.
         stall_s: for the next bytes.
         backoff_s: before the second attempt; doubled each time, up to a minute.
@@ -99,7 +99,7 @@ class Watch:
 
 
 def make_client(patience: Patience) -> httpx.Client:
-    """A client that follows redirects and obeys the usual proxy and certificate variables."""
+    """A client that follows redirects and honours the usual proxy and certificate variables."""
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, with their passwords
     return httpx.Client(
         follow_redirects=True,
@@ -110,7 +110,7 @@ def make_client(patience: Patience) -> httpx.Client:
 
 
 class Transfer:
-    """Fetches files into a folder, one call a file; calls may run side by side."""
+    """Fetches files into a folder, one call per file; calls may run side by side."""
 
     def __init__(
         self, client: httpx.Client, folder: Path, manifest: Manifest, patience: Patience, watch: Watch
@@ -122,7 +122,7 @@ class Transfer:
         self._watch = watch
 
     def ask_size(self, file: RemoteFile, *, patiently: bool) -> int | None:
-        """Ask for a file's size without its bytes; None if the server does not tell.
+        """Ask for a file's size without its bytes; None if the server does not say.
 
         Args:
             file: which.
@@ -142,7 +142,7 @@ class Transfer:
                 effort.spend(error, file)
 
     def _head(self, url: str) -> int | None:
-        """Hugging Face tells the size on its redirect; the storage behind may refuse HEAD."""
+        """Hugging Face gives the size on its redirect; the storage behind it may refuse HEAD."""
         request = self._client.build_request("HEAD", url)
         while True:
             response = self._client.send(request, follow_redirects=False)
@@ -155,10 +155,10 @@ class Transfer:
             request = response.next_request
 
     def fetch(self, file: RemoteFile) -> None:
-        """Bring a file into the folder, whole and recorded, in place of what may be there.
+        """Fetch a file into the folder, complete and recorded, in place of anything already there.
 
         Raises:
-            NetworkError: it could not be had.
+            NetworkError: it could not be fetched.
             ContentError: what came is not the file.
             StoppedError: the run is being ended.
             OSError: the disk is full, or the folder cannot be written.
@@ -183,7 +183,7 @@ class Transfer:
                 return
 
     def held_bytes(self, file: RemoteFile) -> int:
-        """How much of a file an earlier run left, to go on from."""
+        """How much of a file an earlier run left, from which to continue."""
         part = self._folder / f"{file.path}.part"
         partial = self._manifest.partial(file.path)
         if partial is None or partial.url != file.shown_url or not part.is_file():
@@ -200,7 +200,7 @@ class Transfer:
             if held == partial.size:
                 return
             headers["Range"] = f"bytes={held}-"
-            if not partial.published_sha256:  # which would prove the joined file anyway
+            if not partial.published_sha256:  # which would verify the joined file anyway
                 headers["If-Range"] = partial.validator
         with _named_faults(file), self._client.stream("GET", file.url, headers=headers) as response:
             self._check_status(response, file, part)
@@ -226,10 +226,10 @@ class Transfer:
         if status in _TRANSIENT:
             raise _TransientError(text, wait_s=retry_after_s(response.headers.get("Retry-After", "")))
         raise NetworkError(
-            "the server does not give the file",
+            "the server does not provide the file",
             where=file.shown_url,
             got=text,
-            hint="Is the address right? See docs/fetch.md on mirrors",
+            hint="Is the address right? See docs/fetch.md for mirrors",
         )
 
     def _write(
@@ -253,7 +253,7 @@ class Transfer:
                 self._watch.moved(file.path, held, size)
                 pace.check(len(block))
         if size is not None and held != size:
-            raise _TransientError(f"{held:,} of {size:,} bytes came")
+            raise _TransientError(f"{held:,} of {size:,} bytes arrived")
 
     def _accept(self, file: RemoteFile, part: Path, target: Path) -> None:
         sha256 = hash_checked(part, file.kind, file.shown_url, self._watch.check)
@@ -261,7 +261,7 @@ class Transfer:
         promised = partial.published_sha256 if partial is not None else ""
         if promised and sha256 != promised:
             raise DamagedContentError(
-                "the file is not the one that the server promises",
+                "the file is not the one the server announced",
                 where=file.shown_url,
                 got=f"SHA-256 {sha256[:16]}",
                 expected=promised[:16],
@@ -277,7 +277,7 @@ class Transfer:
 
 
 class _Effort:
-    """Counts attempts that brought nothing, and waits between them."""
+    """Counts attempts without a result, and waits between them."""
 
     def __init__(self, patience: Patience, stop: Event) -> None:
         self._patience = patience
@@ -292,7 +292,7 @@ class _Effort:
             NetworkError: there is none.
             StoppedError: the run is being ended.
         """
-        if held > self._most_held:  # it went on, so the server is alive: patience begins anew
+        if held > self._most_held:  # there was progress, so the server is alive: patience starts again
             self._most_held = held
             self._failures = 0
         self._failures += 1
@@ -303,12 +303,12 @@ class _Effort:
                 "the file could not be fetched" if error.reached else "the server cannot be reached",
                 where=file.shown_url,
                 got=f"{error}; it asks to wait {error.wait_s:.0f} s" if refused else str(error),
-                hint="The same command goes on where this one stopped",
+                hint="The same command continues where this one stopped",
             ) from error
         self.pause(str(error), file, error.wait_s)
 
     def pause(self, reason: str, file: RemoteFile, least_s: float = 0.0) -> None:
-        """Wait: twice as long each time, never twice the same, no shorter than the server asks."""
+        """Wait: twice as long each time, with jitter, and no less than the server asks."""
         base_s = self._patience.backoff_s * 2 ** max(self._failures - 1, 0)
         wait_s = max(least_s, min(base_s, _LONGEST_BACKOFF_S) * _JITTER.uniform(0.5, 1.5))
         logger.info("%s: %s; trying again in %.1f s", file.path, reason, wait_s)

@@ -1,4 +1,4 @@
-"""What a path holds: its series, their acquisitions, and what of it cannot be segmented."""
+"""What a path contains: its series, their acquisitions, and what cannot be segmented."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Acquisition:
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One series: its CT slices, and which of its images are none.
+    """One series: its CT slices, and the images left out.
 
     Attributes:
         of: the part of its first file.
@@ -105,7 +105,7 @@ class Series:
 
     @cached_property
     def why_not(self) -> str | None:
-        """Why it is not segmented unless it is asked for by `--series`; None if it may be."""
+        """Why it is not segmented unless requested with `--series`; None if it may be."""
         if not self.slices:
             return ", ".join(f"{reason}" for reason in self.skipped) or "no image"
         if any(is_reformat(each.image_type) for each in self.slices):
@@ -118,7 +118,7 @@ class Series:
 
     @property
     def is_one_volume(self) -> bool:
-        """Whether its acquisitions, if there are several, cover different stretches of the body."""
+        """Whether its acquisitions, if there are several, cover different parts of the body."""
         return len(self.acquisitions) < 2 or not _overlap(self.acquisitions)
 
     @property
@@ -146,7 +146,7 @@ class Catalogue:
     Attributes:
         files: which files it stands for.
         series: in the order of the files.
-        others: how many files are no DICOM.
+        others: how many files are not DICOM.
     """
 
     files: FileSet
@@ -209,7 +209,7 @@ def _group(slices: Sequence[SliceHeader], skipped: Sequence[SkippedImage]) -> tu
 
 
 def _key(header: FileHeader) -> tuple[str, str]:
-    """What tells series apart; where the UID was stripped, the folder."""
+    """What distinguishes series; if the UID was stripped, the folder."""
     return header.study_uid, header.series_uid or f"in {header.file.folder}"
 
 
@@ -221,7 +221,7 @@ def _acquisitions(slices: Iterable[SliceHeader]) -> tuple[Acquisition, ...]:
 
 
 def _overlap(acquisitions: Sequence[Acquisition]) -> bool:
-    """Whether two acquisitions cover a common stretch along the normal."""
+    """Whether two acquisitions overlap along the normal."""
     normal = acquisitions[0].slices[0].normal
     heights = [[float(each.position_mm @ normal) for each in one.slices] for one in acquisitions]
     stretches = sorted((min(values), max(values)) for values in heights)

@@ -28,12 +28,12 @@ _NEARLY: Final = 0.9
 
 @dataclass(frozen=True)
 class DicomChoice:
-    """What to take of a path that holds more than one volume.
+    """What to take from a path that holds more than one volume.
 
     Attributes:
         series: a SeriesInstanceUID, or a SeriesNumber; None leaves it to the rules.
         acquisition: an AcquisitionNumber; None if there is but one.
-        resample: correct a gantry tilt or a varying slice distance instead of refusing it.
+        resample: correct a tilted gantry or uneven slice spacing instead of refusing it.
     """
 
     series: str | None = None
@@ -63,10 +63,10 @@ class Chosen:
 def choose(catalogue: Catalogue, choice: DicomChoice) -> Chosen:
     """Find the one volume to segment.
 
-    Among axial CT series that are no scouts or reformats: originals before derived ones, then
+    Among axial CT series that are not scouts or reformats: originals before derived ones, then
     soft-tissue kernels before unknown ones before sharp ones, then most slices. Series of several
-    studies, and series alike in all of this, have to be chosen by hand. Several acquisitions are one
-    volume if the stretches of the body that they cover do not overlap (some scanners count up with each
+    studies, and series equal in all of this, have to be chosen by hand. Several acquisitions are one
+    volume if the parts of the body that they cover do not overlap (some scanners count up with each
     turn of the tube); otherwise one must be named.
 
     Raises:
@@ -77,18 +77,18 @@ def choose(catalogue: Catalogue, choice: DicomChoice) -> Chosen:
     series, why, doubt = _choose_series(catalogue, choice)
     acquisition, slices = _choose_acquisition(series, choice, catalogue)
     if acquisition is not None:
-        why = f"{why}; acquisition {acquisition} as asked for"
+        why = f"{why}; acquisition {acquisition}, as requested"
     elif len(series.acquisitions) > 1:
-        why = f"{why}; its {len(series.acquisitions)} acquisitions follow on each other"
+        why = f"{why}; its {len(series.acquisitions)} acquisitions follow one another"
     return Chosen(series, acquisition, slices, why, doubt)
 
 
 def _choose_series(catalogue: Catalogue, choice: DicomChoice) -> tuple[Series, str, str | None]:
     if choice.series is not None:
-        return _named_series(catalogue, choice.series), "asked for by --series", None
+        return _named_series(catalogue, choice.series), "requested with --series", None
     candidates = [each for each in catalogue.series if each.why_not is None]
     if not candidates:
-        # What is wrong with the only slices there are, the stack's own checks say best.
+        # The stack's own checks explain best what is wrong with the only slices there are.
         candidates = [each for each in catalogue.series if each.slices]
         candidates = [each for each in candidates if each.why_not != REFORMAT][:1] * (
             len(candidates) == 1
@@ -96,7 +96,7 @@ def _choose_series(catalogue: Catalogue, choice: DicomChoice) -> tuple[Series, s
     if not candidates:
         raise _nothing(catalogue)
     if choice.acquisition is not None:
-        # A number that only some series have tells them apart.
+        # A number that only some series have distinguishes them.
         having = [each for each in candidates if _has(each, choice.acquisition)]
         candidates = having or candidates
     if len(candidates) == 1:
@@ -112,7 +112,7 @@ def _choose_series(catalogue: Catalogue, choice: DicomChoice) -> tuple[Series, s
 
 
 def _nothing(catalogue: Catalogue) -> InputError:
-    """What is there instead of a series to segment."""
+    """What was found instead of a series to segment."""
     reasons = {reason for each in catalogue.series for reason in each.skipped}
     if reasons == {COLOUR}:
         return ColourImageError(
@@ -124,7 +124,7 @@ def _nothing(catalogue: Catalogue) -> InputError:
         )
     if reasons == {MULTI_FRAME}:
         return UnreadableImageError(
-            "a multi-frame image whose frames have no place in the patient",
+            "a multi-frame image whose frames have no position in the patient",
             where=catalogue.where,
             got="no PerFrameFunctionalGroupsSequence",
             expected="an enhanced CT, or one file per slice",
@@ -134,8 +134,8 @@ def _nothing(catalogue: Catalogue) -> InputError:
         "no series can be segmented",
         where=catalogue.where,
         got="; ".join(str(each) for each in catalogue.series),
-        expected="an axial CT series that is no scout, report or reformat",
-        hint="A reformat can be asked for by --series",
+        expected="an axial CT series that is not a scout, report or reformat",
+        hint="A reformat can be requested with --series",
     )
 
 
@@ -196,7 +196,7 @@ def _ambiguous(
 def _why_only(catalogue: Catalogue) -> str:
     if len(catalogue.series) == 1:
         return "the only series"
-    return "the only axial CT series that is no scout, report or reformat"
+    return "the only axial CT series that is not a scout, report or reformat"
 
 
 def _why_best(best: Series, ranked: Sequence[Series]) -> str:
@@ -219,8 +219,8 @@ def _doubt(best: Series, second: Series) -> str | None:
     if _slices_at_once(second) < _NEARLY * _slices_at_once(best):
         return None
     return (
-        f"{best} was taken for its few more slices, but {second} is much alike: "
-        f"if that is the phase you want, choose it by {second.flag}"
+        f"{best} was taken because it has a few more slices, but {second} is very similar: "
+        f"if that is the phase you want, choose it with {second.flag}"
     )
 
 
@@ -236,7 +236,7 @@ def _choose_acquisition(
         return None, series.slices
     flag = "" if choice.series is None and len(catalogue.series) == 1 else f"{series.flag} "
     raise AmbiguousAcquisitionError(
-        "the series holds several acquisitions of the same place"
+        "the series holds several acquisitions of the same part of the body"
         if number is None
         else f"there is no acquisition {number}",
         where=catalogue.where,

@@ -1,4 +1,4 @@
-"""What DICOM files say of their slices, pixels aside: single-frame and enhanced multi-frame CT."""
+"""What DICOM files say about their slices, apart from pixels: single-frame and enhanced multi-frame CT."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class SliceHeader:
 
 @dataclass(frozen=True)
 class SkippedImage:
-    """A DICOM object, or frame of one, that is no slice to segment.
+    """A DICOM object, or frame of one, that is not a slice to segment.
 
     Attributes:
         of: its file's part.
@@ -147,12 +147,12 @@ class SkippedImage:
 
 @dataclass(frozen=True)
 class Headers:
-    """What a set of files holds.
+    """What a set of files contains.
 
     Attributes:
         slices: CT slices with a place in the patient, in the order of the files.
         skipped: DICOM objects that are none.
-        others: files that are no DICOM.
+        others: files that are not DICOM.
     """
 
     slices: tuple[SliceHeader, ...]
@@ -161,10 +161,10 @@ class Headers:
 
 
 def read_headers(files: Iterable[DicomFile]) -> Headers:
-    """Read the headers of files, whatever they are.
+    """Read the headers of files of any kind.
 
     Raises:
-        TruncatedFileError: a DICOM file is damaged so early that it says nothing of itself.
+        TruncatedFileError: a DICOM file is damaged so early that it says nothing about itself.
         UnsafeArchiveError: a deflated file unpacks to more than a scan can.
     """
     slices: list[SliceHeader] = []
@@ -215,12 +215,12 @@ def _is_new(header: SliceHeader, seen: set[tuple[Any, ...]]) -> bool:
 
 
 def _read_tags(file: DicomFile) -> Dataset | None:
-    """A file's tags, or None if it is no DICOM file."""
+    """A file's tags, or None if it is not a DICOM file."""
     from pydicom import dcmread  # noqa: PLC0415  (slow import)
     from pydicom.errors import InvalidDicomError  # noqa: PLC0415
 
     with file.open() as stream, warnings.catch_warnings():
-        # What pydicom finds odd about a header that can be used does not concern the user.
+        # The user need not know what pydicom finds odd about a usable header.
         warnings.simplefilter("ignore")
         check_deflated(stream, str(file))
         try:
@@ -244,7 +244,7 @@ def _is_directory(dataset: Dataset) -> bool:
 
 def _cut_short(file: DicomFile) -> TruncatedFileError:
     return TruncatedFileError(
-        "the file is cut short in its DICOM header", where=str(file), hint="Copy or export it again"
+        "the file ends within its DICOM header", where=str(file), hint="Copy or export it again"
     )
 
 

@@ -21,12 +21,12 @@ _REFORMATS: Final = {
     *("REFORMATTED", "MPR", "CPR", "CSA MPR", "MIP", "MINIP", "MIN_IP", "MAX_IP", "AVERAGE", "AVG"),
     *("PROJECTION IMAGE", "RESAMPLED", "VOLUME_RENDERED", "VOLUME RENDERING", "VRT", "CSA 3D EDITOR"),
 }
-MULTI_FRAME: Final = "multi-frame, without a place for each frame"
+MULTI_FRAME: Final = "multi-frame, without a position for each frame"
 COLOUR: Final = "in colour"
 
 
 def why_no_ct_image(dataset: Any) -> str | None:
-    """Why a DICOM object holds no CT image, from its top-level tags; None if it does.
+    """Why a DICOM object does not contain a CT image, from its top-level tags; None if it does.
 
     Objects whose SOP class and modality were stripped are given the benefit of the doubt.
     """
@@ -37,19 +37,19 @@ def why_no_ct_image(dataset: Any) -> str | None:
     many = int(dataset.get("NumberOfFrames") or 1) > 1
     rules = (
         (sop_class == _DOSE_REPORT_CLASS or (known_other and "DOSE" in described), "dose report"),
-        (sop_class.startswith(_REPORT_CLASSES), "report, no image"),
+        (sop_class.startswith(_REPORT_CLASSES), "report, not an image"),
         (sop_class.startswith(_SECONDARY_CAPTURE_CLASSES), "secondary capture"),
         (modality not in ("CT", ""), f"{modality}, not CT"),
         (not dataset.get("Rows"), "no image"),
         (int(dataset.get("SamplesPerPixel") or 1) > 1, COLOUR),
         (many and not dataset.get("PerFrameFunctionalGroupsSequence"), MULTI_FRAME),
-        (known_other, "another kind of object, no CT image"),
+        (known_other, "another kind of object, not a CT image"),
     )
     return next((reason for applies, reason in rules if applies), None)
 
 
 def why_no_ct_slice(tags: dict[str, Any], image_type: tuple[str, ...]) -> str | None:
-    """Why a CT image or frame is no slice to segment; None if it is one.
+    """Why a CT image or frame is not a slice to segment; None if it is.
 
     Args:
         tags: ImagePositionPatient, ImageOrientationPatient and PixelSpacing, any of them None.
@@ -59,7 +59,7 @@ def why_no_ct_slice(tags: dict[str, Any], image_type: tuple[str, ...]) -> str | 
         return "scout"
     lengths = (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2))
     if any(len(tags[name] or ()) != length for name, length in lengths):
-        return "no place in the patient (a screenshot)"
+        return "no position in the patient (a screenshot)"
     return None
 
 
@@ -84,7 +84,7 @@ _DESCRIBED: Final = re.compile(
 def kernel_kind(kernel: str, description: str = "") -> Kernel:
     """Whether a reconstruction kernel is meant for soft tissue.
 
-    By makers' naming: GE's words; Siemens's and UIH's number, which grows with sharpness (B30f, Br40d,
+    By the manufacturers' naming: GE's words; Siemens's and UIH's number, which grows with sharpness (B30f, Br40d,
     Bl57); Canon's FC series; Philips's letters.
 
     Args:

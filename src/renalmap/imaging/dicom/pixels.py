@@ -29,7 +29,7 @@ def decode_slices(slices: Sequence[SliceHeader]) -> Iterator[tuple[int, NDArray[
 
     Raises:
         DimensionError: a slice has another size than its header says.
-        UnreadableImageError: the compression has no decoder here.
+        UnreadableImageError: there is no decoder for the compression.
         TruncatedFileError: the pixels are damaged.
     """
     of_file: dict[DicomFile, list[int]] = {}
@@ -67,7 +67,7 @@ def _decode(file: DicomFile, frames: Sequence[int | None]) -> Iterator[NDArray[A
 
 
 def _check_ends(dataset: Dataset) -> None:
-    """Refuse a cut JPEG-LS stream, which its decoder takes half a minute to give up."""
+    """Refuse a truncated JPEG-LS stream, on which its decoder takes half a minute to give up."""
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     if syntax in _JPEG_LS and not dataset.PixelData.rstrip(b"\0").endswith(_END_OF_IMAGE):
         raise ValueError("the compressed image has no end")
@@ -83,7 +83,7 @@ def _undecodable(file: DicomFile, dataset: Dataset, error: Exception) -> Excepti
             hint="Decompress it (dcmdjpeg, gdcmconv --raw), or pip install python-gdcm",
         )
     return TruncatedFileError(
-        "the pixels cannot be decoded; the file is cut short or damaged",
+        "the pixels cannot be decoded; the file is truncated or damaged",
         where=str(file),
         got=(str(error).splitlines() or [type(error).__name__])[0],
         hint="Copy or export it again",

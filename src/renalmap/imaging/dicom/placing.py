@@ -13,7 +13,7 @@ from renalmap.imaging.volume import LabelArray, LabelMap
 
 _LPS_TO_RAS: Final = np.diag(LPS_TO_RAS)[:3]
 _SAME_INDEX: Final = 1e-3
-"""An axis along which a whole slice moves by less than this does not matter to it."""
+"""A slice that moves by less than this along an axis counts as not moving."""
 
 
 def labels_on_instances(label_map: LabelMap, source: DicomSource) -> LabelArray:

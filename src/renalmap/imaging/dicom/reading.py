@@ -122,11 +122,13 @@ def _notes(plan: _Plan, path: Path) -> tuple[str, ...]:
         )
     foreign = sorted({each.rescale_type for each in slices} - _HU_TYPES)
     if foreign:
-        notes.append(f"{path}: the values are said to be {', '.join(foreign)}, not Hounsfield units")
+        notes.append(
+            f"{path}: according to the header the values are {', '.join(foreign)}, not Hounsfield units"
+        )
     if plan.resampled:
         notes.append(
             f"{path}: resampled from {len(slices)} slices to {plan.geometry.shape[0]} "
-            f"({plan.stack.describe_irregularity()}); the labels lie on the resampled grid"
+            f"({plan.stack.describe_irregularity()}); the labels are on the resampled grid"
         )
     if plan.chosen.doubt is not None:
         notes.append(f"{path}: {plan.chosen.doubt}")

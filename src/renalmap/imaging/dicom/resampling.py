@@ -19,10 +19,10 @@ AIR_HU: Final = -1000.0
 """What lies outside the scan's own slices."""
 
 MAX_FILLED_GAP_MM: Final = 10.0
-"""Over a wider gap a kidney's pole or a small tumour can be missed; it is not filled."""
+"""In a wider gap a renal pole or a small tumour can be missed; it is not filled."""
 
 _FINEST: Final = 0.5
-"""The even distance is the smallest gap, but at least this share of the median gap."""
+"""The even spacing is the smallest gap, but at least this share of the median gap."""
 _EDGE: Final = 0.5
 """So far beyond the first and the last pixel or slice, in their distances, does the scan reach."""
 _ROUNDING: Final = 1e-6

@@ -1,4 +1,4 @@
-"""Slices into a stack: sorted by their place in the patient, and what is wrong with their distances."""
+"""Slices into a stack: sorted by position in the patient, and what is wrong with their spacing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from renalmap.imaging.orientation import MAX_OBLIQUE_DEGREES, MAX_SHEAR_DEGREES
 _GAP_TOLERANCE: Final = 0.2
 """Gaps may differ from their median by this fraction: rounded headers do, a missing slice is off by 1."""
 _DRIFT_TOLERANCE: Final = 0.25
-"""So far, in median gaps, may a slice lie from where equal gaps would put it."""
+"""How far, in median gaps, a slice may lie from where equal gaps would put it."""
 _FEW_GAPS: Final = 0.2
 """Up to this share of gaps that are multiples of the others, slices are missing; beyond, gaps vary."""
 _SAME_PLACE_MM: Final = 1e-3
@@ -75,7 +75,7 @@ class Stack:
 
     @cached_property
     def tilt_degrees(self) -> float:
-        """Angle between `up` and the way from slice to slice: what the gantry was tilted."""
+        """Angle between `up` and the direction from slice to slice: the tilt of the gantry."""
         way = self.positions_mm[-1] - self.positions_mm[0]
         along = float(way @ self.up)
         across = float(np.linalg.norm(way - along * self.up))
@@ -105,7 +105,7 @@ class Stack:
 
     @property
     def is_regular(self) -> bool:
-        """Whether it is a right-angled grid with one slice distance."""
+        """Whether it is a right-angled grid with even slice spacing."""
         return self.is_even and not self.is_tilted
 
     def describe_irregularity(self) -> str:
@@ -114,7 +114,7 @@ class Stack:
         if self.missing:
             parts.append(f"missing slices: {self.describe_missing()}")
         elif not self.is_even:
-            parts.append(f"varying distance: {self.describe_gaps()}")
+            parts.append(f"uneven spacing: {self.describe_gaps()}")
         return ", ".join(parts)
 
     @cached_property
@@ -158,7 +158,7 @@ class Stack:
 
 
 def build_stack(slices: Sequence[SliceHeader], where: Path) -> Stack:
-    """Sort slices by their place.
+    """Sort slices by their position.
 
     Raises:
         MixedSeriesError: they differ in size, spacing, direction or frame of reference, two lie at one
@@ -170,7 +170,7 @@ def build_stack(slices: Sequence[SliceHeader], where: Path) -> Stack:
     _check_axial(slices[0], where)
     if len(slices) < 2:
         raise DimensionError(
-            "one slice is no volume",
+            "one slice is not a volume",
             where=where,
             got="1 DICOM slice",
             expected="at least two",
@@ -185,7 +185,7 @@ def build_stack(slices: Sequence[SliceHeader], where: Path) -> Stack:
 
 
 def check_regular(stack: Stack) -> None:
-    """Refuse a stack that is no right-angled grid with one slice distance.
+    """Refuse a stack that is not a right-angled grid with even spacing.
 
     Raises:
         GantryTiltError: the slices are shifted against each other.
@@ -210,11 +210,11 @@ def check_regular(stack: Stack) -> None:
         )
     if not stack.is_even:
         raise UnevenSlicesError(
-            "the distance between slices varies",
+            "the spacing between slices varies",
             where=stack.where,
             got=stack.describe_gaps(),
-            expected=f"one distance; the median is {stack.spacing_mm:.2f} mm",
-            hint="--resample brings it to an even distance",
+            expected=f"one spacing; the median is {stack.spacing_mm:.2f} mm",
+            hint="--resample makes it even",
         )
 
 
@@ -241,7 +241,7 @@ def _mixed(where: Path, got: str) -> MixedSeriesError:
         "the slices do not belong to one volume",
         where=where,
         got=got,
-        expected="slices of one size, spacing and orientation, each at a place of its own",
+        expected="slices of one size, spacing and orientation, each at its own position",
         hint="Put each series into a folder of its own",
     )
 
@@ -265,7 +265,7 @@ def _check_places(stack: Stack) -> None:
     if gaps_mm.min() < _SAME_PLACE_MM:
         twin = int(gaps_mm.argmin())
         names = f"{stack.slices[twin].name} and {stack.slices[twin + 1].name}"
-        raise _mixed(stack.where, f"{names} at the same place")
+        raise _mixed(stack.where, f"{names} at the same position")
     # Along a straight line sideways shift grows with height, tilted gantry or not.
     shares = (stack.heights_mm - stack.heights_mm[0]) / (stack.heights_mm[-1] - stack.heights_mm[0])
     on_line_mm = stack.positions_mm[0] + np.outer(shares, stack.positions_mm[-1] - stack.positions_mm[0])

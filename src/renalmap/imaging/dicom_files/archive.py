@@ -28,14 +28,14 @@ _LINK_MODES: Final = {stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, st
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """From where on an archive is taken for a trap.
+    """Limits beyond which an archive counts as a trap.
 
     Attributes:
         members: files in it.
         member_bytes: one file, unpacked. A multi-frame CT of 4,000 slices of 512 by 512 has 2 GiB.
         total_bytes: all files, unpacked.
         ratio: unpacked to packed bytes. Deflate packs CT to a third or so, and air up to 1,000 to 1, ...
-        ratio_from_bytes: ... therefore the ratio is asked of what is at least this large.
+        ratio_from_bytes: ... which is why the ratio is checked only from this size.
     """
 
     members: int = 200_000
@@ -52,15 +52,15 @@ class Archive:
     """An archive whose members are read one at a time, into memory.
 
     Every member's name, kind and declared size is checked when it is opened; when a member is read, no
-    more bytes than it declares are ever unpacked, and the checksum tells of one that lied. It can be
-    pickled, and opens again where it arrives.
+    more bytes than it declares are ever unpacked, and the checksum reveals one that lied. It can be
+    pickled, and reopens where it arrives.
 
     Args:
         path: the `.zip`.
         limits: what is refused.
 
     Raises:
-        TruncatedFileError: it is no archive, or cut short.
+        TruncatedFileError: it is not an archive, or it is truncated.
         UnsafeArchiveError: a member is encrypted, a link, an archive itself, or packed in a way other
             than deflate, its name leads out of the archive or occurs twice, or it is too large.
     """
@@ -100,7 +100,7 @@ class Archive:
             TruncatedFileError: it is damaged, or larger than the archive declares.
         """
         with self._named_errors(member), self._zip.open(self._infos[member]) as stream:
-            # In pieces: asked for everything, zipfile would unpack first and count afterwards.
+            # In pieces: if asked for everything, zipfile would unpack first and count afterwards.
             return b"".join(iter(lambda: stream.read(_CHUNK_BYTES), b""))
 
     def _open(self) -> None:
@@ -108,7 +108,7 @@ class Archive:
             self._zip = zipfile.ZipFile(self.path)
         except zipfile.BadZipFile as error:
             raise TruncatedFileError(
-                "this is no zip archive, or it is cut short",
+                "this is not a zip archive, or it is truncated",
                 where=self.path,
                 got=str(error),
                 hint="Copy or export it again",
@@ -140,7 +140,7 @@ class Archive:
             (mode in _LINK_MODES, "a member is a link or a device, not a file"),
             (info.flag_bits & _ENCRYPTED_BITS, "a member is encrypted"),
             (name.lower().endswith(ARCHIVE_SUFFIX), "an archive within the archive"),
-            (info.compress_type not in _METHODS, "a member is packed in another way than deflate"),
+            (info.compress_type not in _METHODS, "a member is not compressed with deflate"),
             (name in self._infos, "two members have one name"),
         ):
             if wrong:
@@ -242,7 +242,7 @@ def _leads_out(name: str) -> bool:
 
 
 def _is_of_macos(name: str) -> bool:
-    """Resource forks and folder settings that macOS packs along."""
+    """Resource forks and folder settings added by macOS."""
     *folders, last = name.split("/")
     return "__MACOSX" in folders or last.startswith("._") or last == ".DS_Store"
 

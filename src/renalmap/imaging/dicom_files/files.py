@@ -66,7 +66,7 @@ class DicomFile:
         """The whole dataset, pixels undecoded.
 
         Raises:
-            InvalidDicomError: pydicom's, if it is no DICOM file.
+            InvalidDicomError: pydicom's, if it is not a DICOM file.
             UnsafeArchiveError, TruncatedFileError: the archive's member cannot be taken or is damaged.
         """
         from pydicom import dcmread  # noqa: PLC0415  (slow import)

@@ -1,7 +1,7 @@
 """Reading a DICOM SEG back as a label map, RenalMap's own and others', with pydicom alone.
 
 A SEG stores a frame for a segment and a slice only where there is something of it. Slices without any are
-background (PS3.3 C.8.20.2), but they belong to the grid: what touches its first or last slice is cut off.
+background (PS3.3 C.8.20.2), but they belong to the grid: what touches its first or last slice is truncated.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _STORAGE: Final = frozenset({_SEG_STORAGE, _LABELMAP_STORAGE})
 _PAINTED: Final = (KIDNEY, CYST, TUMOUR)
 """Where segments overlap, the later of these wins: others' kidneys include their tumours."""
 _MOST_SLICES: Final = 10_000
-"""A file of a few kilobytes must not ask for a grid of any size."""
+"""A file of a few kilobytes must not request a grid of arbitrary size."""
 _OFF_STEP: Final = 0.2
 _SAME_ANGLE: Final = 1e-3
 
@@ -68,7 +68,7 @@ class _Frame:
 def read_dicom_seg(path: Path) -> LabelMap:
     """Read kidneys, tumours and cysts from a DICOM SEG of type BINARY or LABELMAP.
 
-    Segments are told by their SNOMED CT codes, whatever their side: kidneys (64033007); masses, neoplasms
+    Segments are recognised by their SNOMED CT codes, whatever their side: kidneys (64033007); masses, neoplasms
     and lesions; cysts. Segments of other things, and lesions of other organs, are left out and logged.
 
     Args:
@@ -181,9 +181,9 @@ def _frames(dataset: Any, path: Path) -> list[_Frame]:
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         trouble = str(error)
     if trouble is None and len(frames) != int(dataset.NumberOfFrames):
-        trouble = f"{len(frames)} places for {dataset.NumberOfFrames} frames"
+        trouble = f"{len(frames)} positions for {dataset.NumberOfFrames} frames"
     if not all(np.isfinite(each.position_mm).all() for each in frames):
-        trouble = "a place that is no number"
+        trouble = "a position that is not a number"
     if trouble is not None:
         raise UnreadableImageError(
             "the DICOM SEG does not say where its frames lie", where=path, got=trouble
@@ -237,7 +237,7 @@ def _grid(dataset: Any, frames: Sequence[_Frame], path: Path) -> tuple[Geometry,
         )
     if np.abs(exact - slots).max() > _OFF_STEP:
         raise MissingSliceError(
-            "the frames of the DICOM SEG are no stack of equal distances",
+            "the frames of the DICOM SEG are not evenly spaced",
             where=path,
             got=f"a frame {np.abs(exact - slots).max() * step_mm:.2f} mm off",
             expected=f"one every {step_mm:.2f} mm",
@@ -271,9 +271,7 @@ def _step_mm(dataset: Any, heights_mm: NDArray[np.float64], path: Path) -> float
         return float(apart_mm.min())
     if measures.get("SliceThickness"):
         return float(measures.SliceThickness)
-    raise DimensionError(
-        "the DICOM SEG shows one slice and does not say how far the next would be", where=path
-    )
+    raise DimensionError("the DICOM SEG shows one slice and does not give the slice spacing", where=path)
 
 
 def _extent_beyond(dataset: Any, frames: Sequence[_Frame], slots: NDArray[np.int_]) -> tuple[int, int]:
@@ -290,7 +288,7 @@ def _extent_beyond(dataset: Any, frames: Sequence[_Frame], slots: NDArray[np.int
         below = [place - slot for place, slot in zip(places, slots.tolist(), strict=True)]
         if min(below) == max(below):
             return below[0], len(listed) - below[0] - int(slots.max()) - 1
-    logger.info("the DICOM SEG does not tell how far its scan reaches beyond its frames")
+    logger.info("the DICOM SEG does not say how far its scan extends beyond its frames")
     return 0, 0
 
 
@@ -303,7 +301,7 @@ def _decoded(dataset: Any, path: Path) -> Iterator[tuple[int, NDArray[Any]]]:
         yield from enumerate(_bit_frames(dataset) if bits else iter_pixels(dataset))
     except (ValueError, RuntimeError, EOFError, AttributeError, NotImplementedError) as error:
         raise TruncatedFileError(
-            "the pixels of the DICOM SEG cannot be decoded; the file is cut short or damaged",
+            "the pixels of the DICOM SEG cannot be decoded; the file is truncated or damaged",
             where=path,
             got=str(error).splitlines()[0],
             hint="Copy or export it again",

@@ -1,4 +1,4 @@
-"""What a DICOM SEG takes over from the scan it was made on: identifiers, the patient's, places. No pixels."""
+"""What a DICOM SEG takes over from its scan: identifiers, patient data, positions. No pixels."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def check_source(source: DicomSource, where: Path | str) -> None:
 
 
 def source_datasets(source: DicomSource) -> list[Dataset]:
-    """The headers that a DICOM SEG is made with: one a slice in the source's order, or a multi-frame file's.
+    """The headers that a DICOM SEG is made with: one per slice in the source's order, or that of a multi-frame file.
 
     They hold what the SEG needs and nothing else, so that nothing else can reach it: no age, weight,
     comment, institution or private tag. Attributes of type 2 that the scan lacks are there, empty.

@@ -1,4 +1,4 @@
-"""Writing a DICOM SEG: structures on a canonical grid to the slices their scan was stored as.
+"""Writing a DICOM SEG: from structures on a canonical grid to the stored slices of their scan.
 
 Every pixel of every source slice is looked up by where it lies in the patient. No axis is flipped
 anywhere: orientations follow from ImagePositionPatient and ImageOrientationPatient alone.
@@ -63,14 +63,14 @@ def build_dicom_seg(
     algorithm: SegAlgorithm,
     segmentation_type: SegmentationType = "binary",
 ) -> Dataset:
-    """Make a DICOM SEG (PS3.3 A.51) out of structures, for the series they were found on.
+    """Make a DICOM SEG (PS3.3 A.51) out of structures, for the series on which they were found.
 
     Args:
         structures: numbers of `STRUCTURES`, 0 elsewhere; axes (z, y, x).
         source: that series.
         algorithm: named in every segment.
-        segmentation_type: `binary`: one bit a pixel, uncompressed, a frame for each structure and each
-            slice with any of it. `labelmap`: the newer Label Map Segmentation (DICOM 2024), one byte a
+        segmentation_type: `binary`: one bit per pixel, uncompressed, a frame for each structure and each
+            slice with any of it. `labelmap`: the newer Label Map Segmentation (DICOM 2024), one byte per
             pixel, RLE, a frame for each slice.
 
     Returns:
@@ -78,7 +78,7 @@ def build_dicom_seg(
 
     Raises:
         DicomReferenceError: as `check_source`.
-        LabelError: there is no structure at all, or a number that is none.
+        LabelError: there is no structure at all, or a number is not a structure's.
         GeometryMismatchError: the structures do not lie on the series' slices.
         MissingDependencyError: highdicom is not installed.
     """
@@ -93,7 +93,7 @@ def build_dicom_seg(
         numbers[each.number] = place if binary else each.number
     pixels = _pixels(structures, source)
     with warnings.catch_warnings():
-        # A patient's name that is no valid PN is taken over as it is: the SEG must match its scan.
+        # A patient's name that is not a valid PN is copied as it is: the SEG must match its scan.
         warnings.simplefilter("ignore", UserWarning)
         dataset = highdicom.seg.Segmentation(
             source_images=datasets,
@@ -124,7 +124,7 @@ def build_dicom_seg(
 
 
 def write_dicom_seg(dataset: Dataset, path: Path, *, overwrite: bool = False) -> None:
-    """Write a DICOM SEG, whole or not at all.
+    """Write a DICOM SEG, completely or not at all.
 
     Raises:
         OutputExistsError: the file exists.
@@ -142,11 +142,11 @@ def _pixels(structures: LabelMap, source: DicomSource) -> NDArray[np.uint8]:
         voxels, found = _counts(structures.labels), _counts(placed)
         if not np.array_equal(voxels, found):
             raise GeometryMismatchError(
-                "the labels do not lie on the series' slices",
+                "the labels are not on the slices of the series",
                 where=structures.name,
                 got=f"{int(voxels.sum())} labelled voxels, {int(found.sum())} pixels",
                 expected="each voxel as one pixel",
-                hint="Give the series that the labels were drawn on",
+                hint="Give the series on which the labels were drawn",
             )
     return placed
 
@@ -176,7 +176,7 @@ def _structures_in(structures: LabelMap) -> list[Structure]:
         raise LabelError(
             "a DICOM SEG must mark something, and nothing was found",
             where=structures.name,
-            hint="Write NIfTI instead (--out NAME.nii.gz): there an empty label map is one",
+            hint="Write NIfTI instead (--out NAME.nii.gz), where a label map may be empty",
         )
     strangers = sorted(set(present.tolist()) - known.keys())
     if strangers:

@@ -1,4 +1,4 @@
-"""What a report tells of."""
+"""What a report is about."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ class Names:
 
 
 def _today() -> date:
-    """By the clock on the wall, not in Greenwich."""
+    """By local time, not Greenwich's."""
     return datetime.now(UTC).astimezone().date()
 
 
 @dataclass(frozen=True, eq=False)
 class ReportContents:
-    """One scan, its labels and what is known of them.
+    """One scan, its labels and what is known about them.
 
     Attributes:
         scan: HU, axes (z, y, x).
         labels: on the scan's grid.
         measurements: of these labels on this scan.
-        names: names and paths, the only ones that are shown; None for a report without any.
-        quality: of the segmentation; None where the labels were there already.
-        cautions: what to know before trusting the labels, beside what quality and measurements say.
-        bundle_sha256: names the model that made the labels; None where that is not known.
+        names: names and paths, the only ones shown; None for a report without any.
+        quality: of the segmentation; None if the labels existed before.
+        cautions: what to know before trusting the labels, in addition to quality and measurements.
+        bundle_sha256: names the model that made the labels; None if that is not known.
         made_on: the day the report is made.
     """
 

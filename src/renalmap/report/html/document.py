@@ -27,10 +27,10 @@ def report_page(contents: ReportContents) -> str:
     """Write everything about one scan as one HTML page that needs no other file.
 
     The page's policy allows its own script and style, known by their hashes, and pictures inside it;
-    every connection is forbidden. Texts are escaped: no name can bring markup in.
+    every connection is forbidden. Texts are escaped, so no name can introduce markup.
 
     Raises:
-        GeometryMismatchError: labels and scan lie on different grids.
+        GeometryMismatchError: labels and scan are on different grids.
     """
     scan, labels, names = contents.scan, contents.labels, contents.names
     check_same_grid(scan, labels, where=None if names is None else names.labels)

@@ -9,11 +9,11 @@ from typing import Final
 from renalmap.inference.quality import describe_contrast
 from renalmap.report.html.contents import ReportContents
 
-NOTHING_RAISED: Final = "No flag was raised. That is no proof that the outlines are right: look at them in the pictures below."
+NOTHING_RAISED: Final = "No flag was raised. That does not prove that the outlines are right: check them in the pictures below."
 
 
 def flags_section(contents: ReportContents) -> str:
-    """The flags as a list, the grave ones first; a sentence where there are none."""
+    """The flags as a list, the serious ones first; a sentence if there are none."""
     warnings, notes = list(_warnings(contents)), list(_notes(contents))
     items = [f"<li>{escape(text)}</li>" for text in warnings]
     items += [f'<li class="note">{escape(text)}</li>' for text in notes]

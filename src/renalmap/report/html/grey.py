@@ -17,7 +17,7 @@ LOWEST_HU: Final = -1024
 HIGHEST_HU: Final = 1344
 
 FINE_STEPS_HU: Final = (4, 6, 8)
-"""From the finest that one byte has room for; each but the first makes a smaller file."""
+"""From the finest that fits into one byte; each of the others makes a smaller file."""
 
 _COARSE_PER_FINE: Final = 4
 
@@ -37,7 +37,7 @@ class HuScale:
 
     @property
     def error_hu(self) -> float:
-        """The most that a value from -200 to 344 HU is off by."""
+        """The largest error of a value from -200 to 344 HU."""
         return self.step_hu / 2
 
     @property

@@ -1,4 +1,4 @@
-"""What the report rests on: header facts and the method in words."""
+"""What the report is based on: header facts and the method in words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIDES: Final = {
 
 _WARNING: Final = (
     "<strong>Not a medical device.</strong> Not checked or cleared by any authority. Tumours are missed, healthy "
-    "tissue is called tumour, and borders are off by millimetres: compare every number with the pictures."
+    "tissue is called tumour, and borders are off by millimetres: check every number against the pictures."
 )
 
 
@@ -44,20 +44,20 @@ def method_section(contents: ReportContents) -> str:
     made_by, measured = contents.bundle_sha256, contents.measurements
     if made_by is None:
         outlines = (
-            "The outlines were read from a file and are taken as they are; which program or person drew them is "
+            "The outlines were read from a file and are used as they are; which program or person drew them is "
             "not known to this report."
         )
     else:
         outlines = (
             "The outlines are the work of two small neural networks (after Dahiya &amp; Sharma 2019): one finds "
-            "the kidneys on whole slices, the other tells kidney from tumour on crops about them. No person checked "
+            "the kidneys on whole slices, the other distinguishes kidney from tumour on crops around them. No person has checked "
             f"them. Model (SHA-256 of the bundle): <code>{escape(made_by)}</code>"
         )
     numbers = (
         "Volumes are counted voxels. Diameters run from border to border of a lesion's outline, in "
         "millimetres on the scan's own grid; the longest axial diameter is taken in the slice where it is "
-        f"longest. Left and right are the patient's, told {_SIDES[measured.side_basis]}. "
-        f"Parts below {measured.specks_below_ml:g} ml are in no number."
+        f"longest. Left and right are the patient's, determined {_SIDES[measured.side_basis]}. "
+        f"Parts below {measured.specks_below_ml:g} ml are not included in any number."
     )
     intensities = (
         "HU are mean &plusmn; standard deviation of the voxels inside an outline. A cyst counts as kidney "

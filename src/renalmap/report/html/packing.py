@@ -1,8 +1,8 @@
 """A scan and its labels, packed into text that a page's script unpacks slice by slice.
 
 A slice of grey bytes is predicted from its left and upper neighbours (PNG's filter "average"), and what
-the prediction misses is deflated: what PNG does, without a canvas having to give the pixels back, which
-browsers may refuse or tint. Labels are deflated as they are.
+the prediction misses is deflated: as in PNG, but without reading pixels back from a canvas, which browsers
+may refuse or alter. Labels are deflated as they are.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from renalmap.report.html.grey import FINE_STEPS_HU, HuScale
 from renalmap.report.planes import body_in_plane
 
 PACKED_BYTES: Final = 12_500_000
-"""What the packed scan may take in the page: with pictures and text the page stays under 15 MB."""
+"""The size allowed for the packed scan: with pictures and text the page stays under 15 MB."""
 
 NEAR_KIDNEYS_MM: Final = 60.0
-"""What is kept above and below the kidneys where not all slices fit."""
+"""What is kept above and below the kidneys if not all slices fit."""
 
 _SAMPLES: Final = 8
 _BODY_MARGIN_MM: Final = 8.0
@@ -59,7 +59,7 @@ class Packing:
 
 
 def choose_packing(scan: Volume, labels: LabelMap, *, limit_bytes: int = PACKED_BYTES) -> Packing:
-    """Find how to pack a scan as finely and as wholly as the limit allows.
+    """Find how to pack a scan as finely and as completely as the limit allows.
 
     All slices are kept if they fit at one of the steps up to 8 HU; else those near the kidneys; else, in
     steps of 8 HU, every second, third, ... of those. Slices outside the body's rows and columns are cut.
@@ -95,14 +95,14 @@ def pack_labels(labels: LabelMap, packing: Packing) -> Iterator[str]:
 
 
 def predict(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What a pixel's left and upper neighbour let expect, their mean rounded down; 0 beyond the border."""
+    """The prediction from a pixel's left and upper neighbours: their mean rounded down; 0 beyond the border."""
     padded = np.pad(plane, ((1, 0), (1, 0))).astype(np.uint16)
     return ((padded[1:, :-1] + padded[:-1, 1:]) // 2).astype(np.uint8)
 
 
 def _deflate_greys(hu: NDArray[Any], scale: HuScale) -> bytes:
     plane = scale.to_bytes(hu)
-    # Noise repeats by chance alone. Z_RLE does not look for it: 7 % smaller than by default, ten times as fast.
+    # Noise repeats only by chance. Z_RLE does not look for it: 7 % smaller than by default, ten times as fast.
     packer = zlib.compressobj(6, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
     return packer.compress((plane - predict(plane)).tobytes()) + packer.flush()
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MOST_TUMOURS: Final = 4
-"""Of so many, the largest, a picture is made."""
+"""Pictures are made of so many tumours, the largest."""
 
 SOFT_TISSUE: Final = GreyWindow(width_hu=400, level_hu=40)
 
@@ -58,7 +58,7 @@ def pictures_section(contents: ReportContents) -> str:
 
 
 def legend(contents: ReportContents) -> str:
-    """Which colour is what, of the labels that are there."""
+    """The colours of the labels that occur."""
     present = [label for label in LABEL_COLOURS if (contents.labels.labels == label).any()]
     items = [
         f'<span><span class="dot {LABEL_NAMES[label]}"></span>{LABEL_NAMES[label]}</span>'
@@ -122,7 +122,7 @@ def _tumour_figure(contents: ReportContents, tumour: LesionMeasurement, size: st
 
 
 def _draw_tumour(contents: ReportContents, tumour: LesionMeasurement) -> Image:
-    """The slice about a tumour with its longest axial diameter drawn."""
+    """The slice around a tumour with its longest axial diameter drawn."""
     scan, diameter = contents.scan, tumour.longest_axial_diameter
     spacing_mm = np.array(scan.geometry.spacing_mm[1:])
     ends = np.array([diameter.start.voxel_zyx[1:], diameter.end.voxel_zyx[1:]])

@@ -1,7 +1,7 @@
 """Kidneys and tumours as solid bodies, seen from the front or from behind: our own small renderer.
 
 Parallel rays run along y through masks that are smoothed and resampled to cubes; the first point of a
-ray inside is lit by the gradient there. Tumours shine through the parenchyma before them.
+ray inside is lit by the gradient there. Tumours shine through the parenchyma in front of them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MOST_CUBES: Final = 8_000_000
 _FINEST_MM: Final = 0.8
 _SMOOTHING_MM: Final = 1.5
 _SMOOTHING_PER_SPACING: Final = 0.7
-"""So that thick slices make no terraces."""
+"""So that thick slices do not make terraces."""
 _MARGIN_MM: Final = 8.0
 _SHINING_THROUGH: Final = 0.45
 _ON_SURFACE_MM: Final = 1.5
@@ -77,7 +77,7 @@ def draw_solids(labels: LabelMap, *, height_px: int) -> dict[From, Image]:
         _smooth(_to_cubes(mask, spacing_mm, cube_mm), sigma_mm / cube_mm)
         for mask in (cut != BACKGROUND, cut == TUMOUR)
     ]
-    # Smoothing would hide what is nowhere thicker than it reaches.
+    # Smoothing would hide what is thinner than its reach everywhere.
     bodies = [field / np.float32(field.max() or 1.0) for field in smooth]
     from_behind = [body[:, ::-1, ::-1] for body in bodies]
     views: tuple[tuple[From, list[FloatArray]], ...] = ("front", bodies), ("back", from_behind)

@@ -14,7 +14,7 @@ PRINTED_LESIONS: Final = 8
 """On paper; the screen shows all."""
 
 UNKNOWN: Final = "&ndash;"
-_CUT: Final = '<span class="cut">cut off</span>'
+_CUT: Final = '<span class="cut">truncated</span>'
 _AT_LEAST: Final = "&ge;&nbsp;"
 
 SliceIndex = Callable[[int], int]
@@ -22,7 +22,7 @@ SliceIndex = Callable[[int], int]
 
 
 def measurement_tables(contents: ReportContents, slice_index: SliceIndex) -> str:
-    """Both tables and what explains them.
+    """Both tables and their explanations.
 
     Args:
         contents: what was measured.
@@ -126,7 +126,7 @@ def _remarks(contents: ReportContents) -> str:
     if any(one.incomplete for one in measured.kidneys) or any(
         one.incomplete for one in measured.lesions
     ):
-        remarks.append("&ge;: cut off by the scan's border, so a lower bound.")
+        remarks.append("&ge;: truncated at the border of the scan, so a lower bound.")
     return f'<p class="small">{" ".join(remarks)}</p>'
 
 

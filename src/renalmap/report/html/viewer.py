@@ -26,7 +26,7 @@ _MINUS: Final = "\N{MINUS SIGN}"
 
 
 def viewer_section(contents: ReportContents, packing: Packing) -> str:
-    """The stage and its controls; `viewer.js` brings them to life."""
+    """The stage and its controls, driven by `viewer.js`."""
     count = contents.scan.geometry.shape[0]
     windows = "".join(
         f'<label><input type="radio" name="window" value="{width},{level}"{" checked" if at == 0 else ""}> '
@@ -45,7 +45,7 @@ def viewer_section(contents: ReportContents, packing: Packing) -> str:
 
 
 def viewer_data(contents: ReportContents, packing: Packing) -> str:
-    """What the script reads, as JSON that no text in it can break out of."""
+    """What the script reads, as JSON from which no text can break out."""
     scale = packing.scale
     affine = contents.scan.geometry.affine
     heights_mm = [float((affine @ (z, 0, 0, 1))[2]) for z in packing.slices]

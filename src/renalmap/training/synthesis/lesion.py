@@ -209,7 +209,7 @@ def _place(
     which tumours rather displace.
 
     Returns:
-        The mask, without what is spared, and its first pixel in the site; None if no place will do.
+        The mask, without what is spared, and its first pixel in the site; None if no place is suitable.
     """
     parenchyma, spared = tissues
     soft = (site.hu > FAT_CEILING_HU) & ~site.kidney

@@ -68,7 +68,7 @@ def _push_aside(
 ) -> tuple[FloatPlane, NDArray[np.uint8]]:
     """Move tissue outwards from under a lesion, down to nothing at the border of the piece.
 
-    A piece that already shows a tumour stays as it is: real tumours are not to be bent. So does one whose
+    A piece that already shows a tumour stays as it is: real tumours must not be deformed. So does one whose
     kidney would lose touch with the lesion.
     """
     radius_px = float(np.sqrt(np.count_nonzero(mask) / np.pi))

@@ -21,7 +21,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 class SynthesisSettings(BaseModel):
     """Settings of `Synthesiser`. With the defaults it does nothing: the four probabilities are 0.
 
-    The brightness of a tumour is told by its *uptake*: 0 is as bright as soft tissue without contrast agent
+    The brightness of a tumour is given by its *uptake*: 0 is as bright as soft tissue without contrast agent
     (`unenhanced_hu`), 1 as bright as the kidney of the same slice. In 18 KiTS19 cases
     whose slices show both, medians gave -0.1 to 0.9, 0.4 on average.
     """

@@ -111,7 +111,7 @@ class LesionShapes:
 
     @classmethod
     def analytic(cls, seed: int = 0, count: int = 200) -> LesionShapes:
-        """Perturbed ellipses, for where no masks are at hand: low-order Fourier contours.
+        """Perturbed ellipses, for when no masks are available: low-order Fourier contours.
 
         Args:
             seed: of the drawing.
@@ -160,7 +160,7 @@ class LesionShapes:
 
         Raises:
             PathMissingError: nothing is there.
-            DatasetError: it is no bank.
+            DatasetError: it is not a bank.
         """
         if not path.is_file():
             raise PathMissingError("the bank of lesions' shapes does not exist", where=path)

@@ -57,7 +57,7 @@ class Synthesiser:
             generator.random() < share
             for share in (settings.enhancement, settings.cyst, settings.tumour)
         ]
-        # Drawn only where asked for, so that settings without it draw what they always drew.
+        # Drawn only if requested, so that settings without it draw what they always drew.
         full = settings.full_pelvis > 0 and generator.random() < settings.full_pelvis
         if not (full or any(wanted)) or np.count_nonzero(labels == KIDNEY) < self._least_px(spacing_mm):
             return changed, labels
