@@ -43,7 +43,7 @@ WIDE_COLUMNS: Final = 796
 
 @dataclass(frozen=True, eq=False)
 class Trunk:
-    """A body without kidneys, a slice a centimetre.
+    """A body without kidneys, one slice per centimetre.
 
     Attributes:
         hu: int16 (slices, rows, columns).

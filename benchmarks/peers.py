@@ -51,7 +51,7 @@ def monai_basicunet() -> nn.Module:
 
 
 def nnunet_2d() -> nn.Module:
-    """Patches of 512x512: one a slice."""
+    """Patches of 512x512: one per slice."""
     from torch import nn  # noqa: PLC0415
 
     return _plain_conv_unet(_FEATURES_2D, nn.Conv2d, nn.InstanceNorm2d)

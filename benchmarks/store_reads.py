@@ -52,7 +52,7 @@ class _Record(BaseModel):
 
 
 class Rate(_Record):
-    """One contestant: CPU seconds a slice, round by round, and what lies on the disk for it."""
+    """One contestant: CPU seconds per slice, round by round, and its size on disk."""
 
     name: str
     kind: str
@@ -257,7 +257,7 @@ def _kb_per_slice(root: Path) -> float:
 def report(found: StoreReads) -> str:
     """The tables, in Markdown."""
     lines = [
-        "| store | kB a slice | what is made | slices a second and core (least to most) |",
+        "| store | kB per slice | what is made | slices per second and core (range) |",
         "|---|---|---|---|",
     ]
     for rate in found.supply:
@@ -265,7 +265,7 @@ def report(found: StoreReads) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
-        "| who eats | slices a second | MB/s of npz, blosc2 | cores that feed it from npz | from blosc2 |",
+        "| consumer | slices per second | MB/s of npz, blosc2 | cores that feed it from npz | from blosc2 |",
     ]
     lines.append("|---|---|---|---|---|")
     eaters = [

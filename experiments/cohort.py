@@ -110,6 +110,16 @@ class Material:
             write_slabs(self.data / self.cohort.slabs, root)
         return find_cases(root)
 
+    def slices_of(self) -> dict[str, int]:
+        """How many single slices and slices of slabs there are of each patient."""
+        counts = Counter[str]()
+        for case in self.slice_cases():
+            counts[case.patient] += len(case.slice_files)
+        for path in sorted((self.data / self.cohort.slabs).glob("case_*.npz")):
+            with np.load(path, allow_pickle=False) as slab:
+                counts[path.stem] += int(slab["z"].size)
+        return dict(counts)
+
     def slab_spacing_mm(self, case_id: str) -> tuple[float, float, float]:
         """Spacing (z, y, x) of a slab's slices: along z the median of the gaps between them."""
         path = self.data / self.cohort.slabs / f"{case_id.removeprefix('slab_')}.npz"
@@ -126,12 +136,11 @@ class Material:
         """
         folds = {scan.patient: scan.fold for scan in self.cohort.scans}
         generator = np.random.default_rng(self.cohort.seed)
-        by_source: dict[str, Counter[str]] = {}
-        for case in (*self.slice_cases(), *self.slab_cases()):
-            source = by_source.setdefault(case.patient.split("_")[0], Counter())
-            source[case.patient] += len(case.slice_files)
-        for counts in by_source.values():
-            patients = sorted(counts.keys() - folds.keys())
+        counts = self.slices_of()
+        by_source: dict[str, list[str]] = {}
+        for patient in sorted(counts.keys() - folds.keys()):
+            by_source.setdefault(patient.split("_")[0], []).append(patient)
+        for patients in by_source.values():
             order = [patients[number] for number in generator.permutation(len(patients))]
             loads = np.zeros(self.cohort.folds)
             for patient in sorted(order, key=lambda one: -counts[one]):
@@ -261,11 +270,11 @@ def main() -> None:
     """Print who is in which fold."""
     material = load_material(Path("runs/crossval"))
     table = Table("fold", "patients", "of them with whole scans", "single slices")
-    folds, cases = material.folds(), (*material.slice_cases(), *material.slab_cases())
+    folds, slices = material.folds(), material.slices_of()
     for fold in range(material.cohort.folds):
         patients = [patient for patient, number in folds.items() if number == fold]
         scans = [scan.patient for scan in material.cohort.scans if scan.fold == fold]
-        count = sum(len(case.slice_files) for case in cases if folds[case.patient] == fold)
+        count = sum(number for patient, number in slices.items() if folds[patient] == fold)
         table.add_row(str(fold), ", ".join(patients), ", ".join(dict.fromkeys(scans)), str(count))
     Console().print(table)
 

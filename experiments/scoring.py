@@ -246,7 +246,9 @@ def _count(cases: Sequence[CaseScore]) -> str:
 
 def _wide(cases: Sequence[CaseScore]) -> str:
     slices = _of("slice", cases)
-    return f"{sum(one.wide_tumours_touched for one in slices)} of {sum(one.wide_tumours for one in slices)}"
+    return (
+        f"{sum(one.wide_tumours_touched for one in slices)} of {sum(one.wide_tumours for one in slices)}"
+    )
 
 
 def _small_to_large(cases: Sequence[CaseScore]) -> str:
@@ -264,7 +266,9 @@ def _median_tumour(cases: Sequence[CaseScore]) -> str:
 
 _COLUMNS: Mapping[str, Callable[[Sequence[CaseScore]], str]] = {
     "scans: kidney + tumour": lambda cases: mean_sd([one.kidney_dice for one in enhanced_scans(cases)]),
-    "scans: volume error": lambda cases: mean_sd([abs(one.volume_error) for one in enhanced_scans(cases)]),
+    "scans: volume error": lambda cases: mean_sd(
+        [abs(one.volume_error) for one in enhanced_scans(cases)]
+    ),
     "scans: false tumour ml": _false_tumour_ml,
     "slabs: kidney + tumour": lambda cases: mean_sd([one.kidney_dice for one in _of("slab", cases)]),
     "slabs: tumour": lambda cases: mean_sd(

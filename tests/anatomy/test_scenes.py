@@ -17,8 +17,8 @@ from tests.api.series import write_series
 from tests.measure.scene import Scene
 
 from renalmap.anatomy import Anatomy
-from renalmap.api.cohort.results import write_table
 from renalmap.api.cohort.scan import CaseReport
+from renalmap.api.cohort.table import write_table
 from renalmap.api.mesh import write_meshes
 from renalmap.api.result import Result
 from renalmap.imaging import LabelMap, read_volume

@@ -16,8 +16,8 @@ from tests.processes import DaskProcesses, finish, read_json, segment, start_seg
 
 from renalmap.api.cohort.cluster import run_on_cluster
 from renalmap.api.cohort.connecting import ClusterRequest
-from renalmap.api.cohort.jobs import Order
 from renalmap.api.cohort.scan import CaseReport
+from renalmap.api.cohort.targets import RunSettings
 from renalmap.api.outputs import Target
 from renalmap.api.request import SegmentRequest
 from renalmap.api.segment import segment as segment_files
@@ -213,32 +213,34 @@ def test_a_worker_that_cannot_serve_the_run_is_refused_with_the_reason(tmp_path,
     """Each difference there can be between a worker's machine and ours, told by a real worker."""
     dask.start_workers(1)
     request = ClusterRequest(dask.address)
-    order = Order.of(SegmentRequest(), Bundle.open(default_bundle_path()), secrets.token_hex(8), 1)
+    settings = RunSettings.of(
+        SegmentRequest(), Bundle.open(default_bundle_path()), secrets.token_hex(8), 1
+    )
     out = tmp_path / "out"
     out.mkdir()
     job = Target("a", phantom, out / "a_seg.nii.gz", "a")
 
-    def refusal(order, job):
+    def refusal(settings, job):
         with pytest.raises(ClusterError) as caught:
-            run_on_cluster([job], order, request, lambda _: None, lambda _: None)
+            run_on_cluster([job], settings, request, lambda _: None, lambda _: None)
         assert "Workers need the same RenalMap, bundle and paths" in str(caught.value)
         return caught.value.got
 
-    digest = order.bundle_sha256[:12]
+    digest = settings.bundle_sha256[:12]
     assert f"is another one ({digest} and not 000000000000)" in refusal(
-        replace(order, bundle_sha256="0" * 64), job
+        replace(settings, bundle_sha256="0" * 64), job
     )
-    assert "it has RenalMap" in refusal(replace(order, renalmap_version="9.9"), job)
+    assert "it has RenalMap" in refusal(replace(settings, renalmap_version="9.9"), job)
     missing = tmp_path / "not" / "mounted"
-    elsewhere = replace(order, request=replace(order.request, model=missing))
+    elsewhere = replace(settings, request=replace(settings.request, model=missing))
     assert f"{missing}: the bundle does not exist" in refusal(elsewhere, job)
-    assert refusal(order, replace(job, output=missing / "a.nii.gz")) == f"it does not see {missing}"
-    assert refusal(order, replace(job, scan=missing)) == f"it does not see {missing}"
+    assert refusal(settings, replace(job, output=missing / "a.nii.gz")) == f"it does not see {missing}"
+    assert refusal(settings, replace(job, scan=missing)) == f"it does not see {missing}"
 
     # A single scan that the worker does not see does not stop the others.
     cases: list[CaseReport] = []
     unseen = Target("b", tmp_path / "gone.nii.gz", out / "b_seg.nii.gz", "b")
-    run_on_cluster([job, unseen], order, request, cases.append, lambda _: None)
+    run_on_cluster([job, unseen], settings, request, cases.append, lambda _: None)
     good, bad = sorted(cases, key=lambda case: case.name)
     assert (good.status, bad.status) == ("ok", "failed")
     assert f"{unseen.scan}: the worker does not see the scan (got worker tcp://127.0.0.1:" in str(

@@ -243,7 +243,7 @@ def test_two_runs_never_share_a_folder(tmp_path, run):
     (tmp_path / "out").mkdir()
     with (
         hold_lock(tmp_path / "out", FolderInUseError("held by the test")),
-        pytest.raises(FolderInUseError, match="another process segments into this folder"),
+        pytest.raises(FolderInUseError, match="another renalmap segment is writing here"),
     ):
         run()
     assert [case.status for case in run().cases] == ["ok"] * 3

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from experiments.cohort import Material, load_material
+from experiments.cohort import Material, load_material, write_slabs
 
 
 @pytest.fixture
@@ -16,9 +16,11 @@ def material(shared_data: Path, tmp_path: Path) -> Material:
 
 def test_every_patient_is_in_one_fold(material: Material):
     folds = material.folds()
-    patients = {case.patient for case in material.slice_cases()}
+    patients = set(material.slices_of())
     patients |= {scan.patient for scan in material.cohort.scans}
     assert folds.keys() == patients
+    slabs = {path.stem for path in (material.data / material.cohort.slabs).glob("*.npz")}
+    assert len(slabs & {case.patient for case in material.slice_cases()}) == 20, "one patient, one fold"
     assert set(folds.values()) == set(range(material.cohort.folds))
     for scan in material.cohort.scans:
         assert folds[scan.patient] == scan.fold, "both acquisitions of HCC_002 are one patient"
@@ -27,8 +29,8 @@ def test_every_patient_is_in_one_fold(material: Material):
 def test_folds_have_about_as_many_slices(material: Material):
     folds = material.folds()
     slices = np.zeros(material.cohort.folds)
-    for case in material.slice_cases():
-        slices[folds[case.patient]] += len(case.slice_files)
+    for patient, count in material.slices_of().items():
+        slices[folds[patient]] += count
     assert slices.min() > 0.7 * slices.max()
 
 
@@ -44,3 +46,36 @@ def test_a_cyst_becomes_kidney_in_a_copy_of_the_mask(material: Material):
     relabelled = read_label_map(material.mask(scan)).labels
     assert (original == 2).any()
     np.testing.assert_array_equal(relabelled, original > 0)
+
+
+def test_slabs_lie_on_the_official_slices_and_know_nothing_beyond(tmp_path: Path):
+    from renalmap.dataset.cases import find_cases, open_case
+    from renalmap.labels import UNKNOWN
+
+    source = tmp_path / "slabs"
+    source.mkdir()
+    label = np.zeros((2, 320, 320), np.uint8)
+    label[1, 10:20, 30:40] = 2
+    np.savez(
+        source / "case_00007.npz",
+        grey=np.full((2, 320, 320), 100, np.uint8),
+        label=label,
+        z=np.array([40, 42], np.int16),
+        hu_slope=np.array([8.0, 10.0], np.float32),
+        hu_offset=np.float32(-1000),
+        spacing_mm=np.array([3, 0.8, 0.8], np.float32),
+    )
+    write_slabs(source, tmp_path / "out")
+    (case,) = find_cases(tmp_path / "out")
+    assert (case.case_id, case.patient) == ("slab_case_00007", "case_00007")
+    (z0, hu0, _), (z1, hu1, labels1) = open_case(case).slices
+    assert (z0, z1) == (40, 42)
+    known = np.zeros((512, 512), bool)
+    known[95:415, 95:415] = True
+    np.testing.assert_array_equal(labels1 != UNKNOWN, known)
+    np.testing.assert_array_equal(labels1[105:115, 125:135], 2)
+    assert (labels1 == 2).sum() == 100
+    for hu, expected, slope in ((hu0, -200, 8), (hu1, 0, 10)):
+        assert (hu[~known] == -1024).all()
+        assert abs(hu[known].astype(float) - expected).max() <= slope / 2 + 0.5, "dithered within a grey"
+        assert hu[known].std() > slope / 5

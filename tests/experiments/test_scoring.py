@@ -5,42 +5,37 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from experiments.scoring import (
+    CaseScore,
     FoldScores,
-    ScanScore,
-    SliceScore,
+    HeldOut,
     _wide_tumours,
     arms_rows,
-    slice_volume,
+    score_case,
+    stacked_volume,
 )
+from experiments.summary import calls_text, scans_table, slabs_table
+
+from renalmap.labels import UNKNOWN
 
 NAN = float("nan")
 
 
-def slice_score(**changes: object) -> SliceScore:
+def score(kind: str, **changes: object) -> CaseScore:
     plain = {
+        "kind": kind,
+        "case": "x",
         "patient": "a",
-        "z": 0,
+        "z": None,
         "kidney_dice": 0.9,
         "tumour_dice": NAN,
-        "kidney_pixels": 100,
-        "tumour_pixels": 0,
-        "called_kidney_pixels": 100,
-        "called_tumour_pixels": 0,
-        "wide_tumours": 0,
-        "wide_tumours_detected": 0,
+        "kidney_ml": 200.0,
+        "called_kidney_ml": 180.0,
+        "tumour_ml": 0.0,
+        "called_tumour_ml": 0.0,
+        "hit_tumour_ml": 0.0,
+        "components": 2,
     }
-    return SliceScore.model_validate(plain | changes)
-
-
-def scan_score(case: str, dice: float, tumour_ml: float = 0.0) -> ScanScore:
-    return ScanScore(
-        case=case,
-        kidney_dice=dice,
-        kidney_ml=200.0,
-        called_kidney_ml=180.0,
-        called_tumour_ml=tumour_ml,
-        components=2,
-    )
+    return CaseScore.model_validate(plain | changes)
 
 
 def test_tumours_over_2_cm_are_counted_one_by_one():
@@ -52,45 +47,82 @@ def test_tumours_over_2_cm_are_counted_one_by_one():
     assert sorted(int(one.sum()) for one in found) == [150, 270]
 
 
-def test_a_row_is_the_mean_over_folds_with_its_deviation():
+def test_beyond_a_slab_nothing_is_counted():
+    reference = np.full((2, 20, 20), UNKNOWN, np.uint8)
+    reference[:, 5:15, 5:15] = 0
+    reference[:, 5:10, 5:10] = 1
+    reference[0, 5:7, 5:10] = 2
+    called = np.ones((2, 20, 20), np.uint8)  # kidney everywhere, a half of the tumour
+    called[0, 5, 5:10] = 2
+    volume = stacked_volume(np.zeros((2, 20, 20)), "slab_a", (3.0, 1.0, 1.0))
+    got = score_case(HeldOut("slab", "slab_a", "a", None, volume, reference), called)
+    assert got.kidney_dice == pytest.approx(2 * 50 / (200 + 50))
+    assert got.tumour_dice == pytest.approx(2 * 5 / (5 + 10))
+    assert (got.kidney_ml, got.called_kidney_ml) == pytest.approx((0.15, 0.6))
+    assert (got.tumour_ml, got.hit_tumour_ml) == pytest.approx((0.03, 0.015))
+    assert got.touched
+
+
+def test_a_row_is_over_all_held_out_patients():
     folds = [
         FoldScores(
             fold=0,
-            slices=(slice_score(kidney_dice=0.8), slice_score(kidney_dice=0.6, kidney_pixels=0)),
-            scans=(scan_score("HCC_006", 0.9),),
+            cases=(
+                score("scan", case="HCC_006", called_tumour_ml=3.0),
+                score("slab", kidney_dice=0.8, tumour_ml=5.0, tumour_dice=0.2, hit_tumour_ml=0.4),
+                score("slice", kidney_dice=0.6, kidney_ml=0.0),
+            ),
         ),
         FoldScores(
             fold=1,
-            slices=(
-                slice_score(kidney_dice=1.0, tumour_pixels=50, tumour_dice=0.5, wide_tumours=2,
-                            wide_tumours_detected=1),
-                slice_score(kidney_dice=0.8, called_tumour_pixels=30),
+            cases=(
+                score("scan", case="HCC_002", kidney_dice=0.7),
+                score("scan", case="unenhanced_3mm", kidney_dice=0.0),
+                score("scan", case="with tumour", kidney_dice=0.8, tumour_ml=9.0, called_tumour_ml=7.0),
+                score("slab", kidney_dice=1.0, tumour_ml=50.0, tumour_dice=0.6, hit_tumour_ml=30.0),
+                score("slice", tumour_ml=1.0, tumour_dice=0.5, wide_tumours=2, wide_tumours_touched=1),
             ),
-            scans=(scan_score("HCC_002", 0.7, tumour_ml=4.0), scan_score("unenhanced_3mm", 0.0)),
         ),
-    ]  # fmt: skip
+    ]
     header, (row,) = arms_rows({"an arm": folds})
     cells = dict(zip(header, row, strict=True))
     assert cells["arm"] == "an arm"
-    assert cells["scans: kidney Dice 3D"] == "0.800 ± 0.141", "the unenhanced scan is not in it"
-    assert cells["scans: volume error"] == "0.100 ± 0.000"
-    assert cells["scans: false tumour ml"] == "2.000 ± 2.828"
-    assert cells["slices: kidney Dice"].startswith("0.850"), "slices without kidney are not in it"
-    assert cells["slices: tumour Dice"].startswith("0.500")
-    assert cells["tumours over 2 cm found"].startswith("0.500"), "folds without one are left out"
-    assert cells["slices without: tumour called"] == "0.500 ± 0.707"
+    assert cells["scans: kidney + tumour"] == "0.800 ± 0.100 (3)", "the unenhanced scan is not in it"
+    assert cells["scans: volume error"] == "0.100 ± 0.000 (3)"
+    assert cells["scans: false tumour ml"] == "3.0 in 2", "a scan with tumour has no false volume"
+    assert cells["slabs: tumour"] == "0.400 ± 0.283 (2)"
+    assert cells["median"] == "0.400"
+    assert cells["< 8 / 8-30 / 30-100 / > 100 ml"] == "0.20 (1) / none / 0.60 (1) / none"
+    assert cells["touched"] == "1 of 2", "less than a tenth of a tumour does not touch it"
+    assert cells["slices: kidney + tumour"] == "0.900 ± nan (1)", "slices without kidney are not in it"
+    assert cells["over 2 cm touched"] == "1 of 2"
+
+
+def test_the_summary_names_every_scan_and_bin():
+    cases = [
+        score("scan", case="HCC_006"),
+        score("slab", tumour_ml=5.0, tumour_dice=0.2),
+        score("slab", tumour_ml=500.0, tumour_dice=0.9, hit_tumour_ml=450.0),
+        score("slice", called_tumour_ml=1.0),
+        score("slice", kidney_ml=0.0, called_kidney_ml=2.0),
+    ]
+    assert "| HCC_006 | 0.900 | 180 / 200 | -10.0% | 2 | 0.0 / 0.0 |" in scans_table(cases)
+    lines = slabs_table(cases).splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["all", "< 8 ml", "> 100 ml"]
+    assert lines[-1].endswith("| 1 of 1 |")
+    assert "Tumour called on 1 of 1 slices" in calls_text(cases)
+    assert "Kidney called on 1 of 1 slices without" in calls_text(cases)
 
 
 def test_scores_survive_their_file():
-    fold = FoldScores(fold=0, slices=(slice_score(),), scans=(scan_score("a", 0.5),))
+    fold = FoldScores(fold=0, cases=(score("slice"), score("scan", kidney_dice=0.5)))
     again = FoldScores.model_validate_json(fold.model_dump_json())
-    assert np.isnan(again.slices[0].tumour_dice)
-    assert again.scans == fold.scans
+    assert np.isnan(again.cases[0].tumour_dice)
+    assert again.cases[1] == fold.cases[1] or np.isnan(again.cases[1].tumour_dice)
 
 
-def test_a_slice_becomes_a_scan_with_the_patient_upright():
-    hu = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    volume = slice_volume(hu, "x")
-    assert volume.hu.shape == (1, 3, 4)
-    np.testing.assert_array_equal(volume.hu[0], hu)
+def test_slices_become_a_scan_with_the_patient_upright():
+    hu = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    volume = stacked_volume(hu, "x")
+    np.testing.assert_array_equal(volume.hu, hu)
     assert volume.geometry.spacing_mm == pytest.approx((5.0, 0.78, 0.78))

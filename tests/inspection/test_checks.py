@@ -116,15 +116,6 @@ def test_a_cyst_is_a_label(kits, hu, labels):
     assert findings(report)["labels"] == ["note: label 3, cyst: 0.2 ml; training takes it as kidney"]
 
 
-def test_where_nobody_looked_nothing_is_found(kits, hu, labels):
-    """Neither a component nor a border, a stretch or a hole."""
-    labels[:2] = labels[12:14, 64:68, 85:88] = 255
-    kits.add(51, hu, labels)
-    (case,) = inspect(kits.root).cases
-    assert case.findings == []
-    assert (case.components, case.labelled_slices) == (2, (8, 31))
-
-
 def test_empty_and_half_empty_masks(kits, hu, labels, make_hu):
     kits.add(51, hu, np.zeros_like(labels))
     kits.add(52, make_hu(2), np.minimum(labels, 1))
@@ -292,3 +283,14 @@ def test_a_colon_in_a_files_name_does_not_cut_what_is_said_of_its_values(
         f"error: the values run from 0 to {eight_bit.max()} and cannot be Hounsfield units: they look like an "
         "8-bit picture (0..255), windowed or converted"
     )
+
+
+def test_unknown_voxels_are_told_and_taken_for_background(kits, hu, labels):
+    kits.add(51, hu, np.where(np.arange(40)[:, None, None] < 4, 255, labels).astype(np.uint8))
+    kits.add(52, hu + 1, labels)
+    report = inspect(kits.root)
+    assert findings(report) == {
+        "labels": ["note: label 255, unknown: 10.0% of the voxels; training and scores leave them out"]
+    }
+    assert report.cases[0].components == report.cases[1].components == 2
+    assert report.cases[0].kidney_ml == report.cases[1].kidney_ml

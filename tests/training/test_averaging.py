@@ -44,14 +44,14 @@ def test_an_interrupted_run_ends_with_the_same_bits(store: Store, tiny: TrainSet
     settings = tiny.model_copy(update={"weight_averaging": 0.9})
     whole = train(store, settings, tmp_path / "whole")
 
-    class Interrupted(Exception):
+    class InterruptedRunError(Exception):
         pass
 
     def stop(step: int, *_: object) -> None:
         if step == 4:  # after the checkpoint of step 3
-            raise Interrupted
+            raise InterruptedRunError
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         train(store, settings, tmp_path / "parts", report=stop)
     resumed = train(store, settings, tmp_path / "parts")
     assert whole.last.read_bytes() == resumed.last.read_bytes()

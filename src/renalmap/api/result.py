@@ -96,10 +96,19 @@ class Result:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """In sentences: doubt whether the values are HU, what the reader assumed, what the flags say."""
+        """What to know first, in sentences that begin with the scan's name."""
+        return self.warnings_about(self.volume.name)
+
+    def warnings_about(self, scan: Path | str) -> tuple[str, ...]:
+        """Doubt whether the values are HU, what the reader assumed, what the flags say: a sentence each.
+
+        Args:
+            scan: what the sentences call it.
+        """
         doubt = doubt_hounsfield(self.volume)
-        first = () if doubt is None else (doubt.warning(self.volume.name),)
-        return (*first, *self.volume.notes, *describe_quality(self.quality, self.anatomy))
+        first = () if doubt is None else (doubt.warning(scan),)
+        flagged = (f"{scan}: {text}" for text in describe_quality(self.quality, self.anatomy))
+        return (*first, *self.volume.notes, *flagged)
 
     @property
     def kidney_found(self) -> bool:

@@ -15,17 +15,17 @@ from pydantic import BaseModel, ConfigDict
 from renalmap import __version__
 from renalmap.api.cohort.cluster import run_on_cluster
 from renalmap.api.cohort.connecting import ClusterRequest, check_request
-from renalmap.api.cohort.jobs import Order, Standing, failed, judge, run_job
-from renalmap.api.cohort.results import check_table, write_table
 from renalmap.api.cohort.scan import CaseReport, load_model, segment_scan
 from renalmap.api.cohort.sidecar import remove_temporary_files
+from renalmap.api.cohort.table import check_table, write_table
+from renalmap.api.cohort.targets import RunSettings, TargetState, failed, find_state, segment_target
 from renalmap.api.listener import Listener
 from renalmap.api.outputs import Target, plan_targets
 from renalmap.api.request import SegmentRequest
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.dataset.cohort import Cohort, find_cohort
-from renalmap.errors import FolderInUseError, OutputExistsError
-from renalmap.imaging.files import check_writable, hold_lock
+from renalmap.errors import OutputExistsError
+from renalmap.imaging.files import check_writable, locked_folder
 from renalmap.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -110,47 +110,44 @@ def segment_cohort(
     listener: Listener = Listener(),
 ) -> SegmentReport:
     """Segment what `find_cohort` gives, or a cohort put together otherwise; as `segment`."""
-    jobs = plan_targets(cohort, out, request)
+    targets = plan_targets(cohort, out, request)
     if not cohort.is_several and not how.keeps_record:
-        return _segment_alone(jobs[0], request, listener)
+        return _segment_alone(targets[0], request, listener)
     if how.table is not None:
         check_table(how.table, overwrite=request.overwrite or how.resume)
     if how.cluster is not None:
         check_request(how.cluster)
-        jobs = [job.absolute for job in jobs]
+        targets = [target.absolute for target in targets]
     attempts = 1 if how.cluster is None else how.cluster.retries + 1
     bundle = Bundle.open(request.model or default_bundle_path())
-    order = Order.of(request, bundle, secrets.token_hex(8), attempts)
-    folder = jobs[0].output.parent
+    settings = RunSettings.of(request, bundle, secrets.token_hex(8), attempts)
+    folder = targets[0].output.parent
     if cohort.is_several or request.names != "scan":
         folder.mkdir(parents=True, exist_ok=True)
     else:
-        check_writable(jobs[0].output, overwrite=True)  # whether it may be replaced is decided below
-    in_use = FolderInUseError(
-        "another process segments into this folder", where=folder, hint="Wait for it to end"
-    )
-    run = _Run(order, how, listener)
-    with hold_lock(folder, in_use):  # where the system can; the lock ends with the process
-        for job, scan in zip(jobs, cohort.scans, strict=True):
+        check_writable(targets[0].output, overwrite=True)  # whether it may be replaced is decided below
+    run = _Run(settings, how, listener)
+    with locked_folder(folder, None, "segment"):
+        for target, scan in zip(targets, cohort.scans, strict=True):
             if scan.problem is not None:
-                run.cases[job.name] = failed(job, scan.problem)
-        todo = [job for job in jobs if job.name not in run.cases]
+                run.cases[target.name] = failed(target, scan.problem)
+        todo = [target for target in targets if target.name not in run.cases]
         run.do(run.sort_out(todo, overwrite=request.overwrite))
-    cases = [run.cases[job.name] for job in jobs]
+    cases = [run.cases[target.name] for target in targets]
     if how.table is not None:
         write_table(cases, how.table)
     return _report(cases, bundle)
 
 
-def _segment_alone(job: Target, request: SegmentRequest, listener: Listener) -> SegmentReport:
+def _segment_alone(target: Target, request: SegmentRequest, listener: Listener) -> SegmentReport:
     """A scan by itself: nothing is recorded, its error is raised; the model is loaded while it is read."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="loading") as pool:
         loading = pool.submit(load_model, request)
         if request.names != "scan":
             loading.result()
-            job.output.parent.mkdir(parents=True, exist_ok=True)
+            target.output.parent.mkdir(parents=True, exist_ok=True)
         try:
-            case = segment_scan(loading.result, job, request, _told(listener, job.name))
+            case = segment_scan(loading.result, target, request, _told(listener, target.name))
         except Exception:
             loading.result()  # what is wrong with the model is not the scan's fault
             raise
@@ -174,7 +171,7 @@ def _told(listener: Listener, what: str) -> Progress:
 class _Run:
     """A run over several scans, and what became of them so far, by name."""
 
-    order: Order
+    settings: RunSettings
     how: CohortRequest
     listener: Listener
     cases: dict[str, CaseReport] = field(default_factory=dict)
@@ -183,79 +180,79 @@ class _Run:
         self.cases[case.name] = case
         logger.info("%s: %s", case.name, case.status)
 
-    def sort_out(self, jobs: Sequence[Target], *, overwrite: bool) -> list[Target]:
-        """The jobs that are to be done; those to be kept are noted.
+    def sort_out(self, targets: Sequence[Target], *, overwrite: bool) -> list[Target]:
+        """The targets that are to be done; those to be kept are noted.
 
         Raises:
             OutputExistsError: an output is neither to be kept nor to be replaced.
         """
         resume = self.how.resume
         if overwrite and not resume:
-            return list(jobs)
+            return list(targets)
         todo, refused = [], []
-        for index, job in enumerate(jobs):
-            self.listener.progress("looking for what is done", index, len(jobs))
-            standing = judge(job, self.order)
-            if standing.state == "finished" and standing.case is not None and resume:
-                self.add(standing.case)
-            elif overwrite or standing.state == "absent" or (resume and standing.state == "interrupted"):
-                todo.append(job)
+        for index, target in enumerate(targets):
+            self.listener.progress("looking for what is done", index, len(targets))
+            found = find_state(target, self.settings)
+            if found.state == "finished" and found.case is not None and resume:
+                self.add(found.case)
+            elif overwrite or found.state == "absent" or (resume and found.state == "interrupted"):
+                todo.append(target)
             else:
-                refused.append((job, standing))
+                refused.append((target, found))
         if refused:
             raise _refusal(refused, self.how)
-        kept = len(jobs) - len(todo)
+        kept = len(targets) - len(todo)
         if kept:
-            self.listener.announce(f"{kept} of {len(jobs)} scans are complete and kept")
+            self.listener.announce(f"{kept} of {len(targets)} scans are complete and kept")
         return todo
 
-    def do(self, jobs: Sequence[Target]) -> None:
-        """Do jobs here or on the cluster."""
-        for job in jobs:
-            remove_temporary_files(job.output)
+    def do(self, targets: Sequence[Target]) -> None:
+        """Do targets here or on the cluster."""
+        for target in targets:
+            remove_temporary_files(target.output)
         try:
-            if not jobs:
+            if not targets:
                 return
             if self.how.cluster is None:
-                self._do_here(jobs)
+                self._do_here(targets)
             else:
-                self._do_on_cluster(jobs, self.how.cluster)
+                self._do_on_cluster(targets, self.how.cluster)
         except KeyboardInterrupt:
-            done = sum(job.name in self.cases for job in jobs)
+            done = sum(target.name in self.cases for target in targets)
             again = "the same command" if self.how.always_resumes else "--resume"
             self.listener.announce(
-                f"Stopped: {done} of {len(jobs)} scans are finished and kept; {again} goes on from there"
+                f"Stopped: {done} of {len(targets)} scans are finished and kept; {again} goes on from there"
             )
             raise
-        for job in jobs:  # of workers that died
-            remove_temporary_files(job.output)
+        for target in targets:  # of workers that died
+            remove_temporary_files(target.output)
 
-    def _do_here(self, jobs: Sequence[Target]) -> None:
-        loaded = load_model(self.order.request)
-        for index, job in enumerate(jobs, start=1):
-            told = _told(self.listener, f"{index} of {len(jobs)}, {job.name}")
-            self.add(run_job(job, self.order, loaded, told))
+    def _do_here(self, targets: Sequence[Target]) -> None:
+        loaded = load_model(self.settings.request)
+        for index, target in enumerate(targets, start=1):
+            told = _told(self.listener, f"{index} of {len(targets)}, {target.name}")
+            self.add(segment_target(target, self.settings, loaded, told))
             loaded = replace(loaded, seconds=0.0)
 
-    def _do_on_cluster(self, jobs: Sequence[Target], cluster: ClusterRequest) -> None:
+    def _do_on_cluster(self, targets: Sequence[Target], cluster: ClusterRequest) -> None:
         started, key = len(self.cases), f"segmenting on {cluster.address}"
 
         def told(case: CaseReport) -> None:
             self.add(case)
-            self.listener.progress(f"{key}: {case.name} done", len(self.cases) - started, len(jobs))
+            self.listener.progress(f"{key}: {case.name} done", len(self.cases) - started, len(targets))
 
-        self.listener.progress(f"{key}: waiting for workers", 0, len(jobs))
-        run_on_cluster(jobs, self.order, cluster, told, self.listener.announce)
+        self.listener.progress(f"{key}: waiting for workers", 0, len(targets))
+        run_on_cluster(targets, self.settings, cluster, told, self.listener.announce)
 
 
-def _refusal(refused: Sequence[tuple[Target, Standing]], how: CohortRequest) -> OutputExistsError:
+def _refusal(refused: Sequence[tuple[Target, TargetState]], how: CohortRequest) -> OutputExistsError:
     states = {
         "finished": "complete, made by the same bundle and options",
         "interrupted": "left by a run that was stopped",
     }
     listed = [
-        f"{job.output.name}: {standing.reason or states[standing.state]}"
-        for job, standing in refused[:_NAMED]
+        f"{target.output.name}: {found.reason or states[found.state]}"
+        for target, found in refused[:_NAMED]
     ]
     more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
     if how.always_resumes:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from renalmap import __version__
-from renalmap.cli import data, info, measure, model, results, scans, scoring
+from renalmap.cli import data, info, label_maps, measure, model, scans, scoring
 from renalmap.cli.console import show_error
 from renalmap.cli.options import Grouped
 from renalmap.errors import RenalMapError
@@ -25,8 +25,8 @@ app = typer.Typer(
 for verb in (
     info.info,
     scans.segment,
-    results.report,
-    results.mesh,
+    label_maps.report,
+    label_maps.mesh,
     scans.overview,
     scoring.evaluate,
     scoring.test,

@@ -6,8 +6,6 @@ The second merges cases in the order of their ids, so nothing depends on which w
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import shutil
 import time
@@ -40,7 +38,7 @@ from renalmap.dataset.store import (
 from renalmap.dataset.survey import PLAUSIBLE_HU, CaseSurvey
 from renalmap.dataset.workers import ONE_AT_A_TIME, Step, Task, Workload, run_tasks
 from renalmap.errors import CasesFailedError, DiskSpaceError, InputError, RenalMapError, StoreError
-from renalmap.imaging.files import locked_folder, write_text_atomically
+from renalmap.imaging.files import csv_text, locked_folder, write_text_atomically
 from renalmap.labels import is_known
 from renalmap.preprocess import InPlaneFit, Plan, SliceStatisticsAccumulator
 from renalmap.preprocess.intensity import clip_hu
@@ -374,14 +372,11 @@ def _write_statistics(run: _Run, split: Split) -> None:
 def _write_intensities(store: Store) -> None:
     """The per-case intensity table, outliers marked."""
     columns = ("case_id", "min_hu", "p01_hu", "p50_hu", "p99_hu", "max_hu", "outlier")
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(columns)
     for entry in store.entries:
-        writer.writerow([getattr(entry, column) for column in columns])
         if entry.outlier:
             logger.warning(
                 "%s has intensities from %g to %g HU, outside %g to %g",
                 *(entry.case_id, entry.min_hu, entry.max_hu, *PLAUSIBLE_HU),
             )
-    write_text_atomically(store.root / "intensities.csv", table.getvalue())
+    rows = [{column: getattr(entry, column) for column in columns} for entry in store.entries]
+    write_text_atomically(store.root / "intensities.csv", csv_text(columns, rows))

@@ -134,9 +134,7 @@ def _score_region(
     )
 
 
-def comparable(
-    prediction: LabelMap, reference: LabelMap, *, highest: int
-) -> tuple[LabelMap, LabelMap]:
+def comparable(prediction: LabelMap, reference: LabelMap, *, highest: int) -> tuple[LabelMap, LabelMap]:
     """Two label maps as they are to be compared: background wherever the reference is unknown.
 
     A surface that the unknown region cuts is cut in both, so that the cut counts as agreement.

@@ -8,8 +8,6 @@ maximum, so that a missed tumour cannot flatter the median distance.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 
 from renalmap.evaluation.cases import CaseScore
 from renalmap.evaluation.kits23 import Kits23Score
+from renalmap.imaging.files import csv_text
 
 COLUMNS: Final = tuple(field.name for field in fields(CaseScore))
 """Column names of the CSV and keys of the JSON, in order; units are part of the names."""
@@ -146,11 +145,7 @@ def scores_to_csv(scores: Sequence[Score]) -> str:
 
     NaN is written as `nan`, infinity as `inf`; what was not computed is an empty field.
     """
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns_of(scores), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(score) for score in scores)
-    return buffer.getvalue()
+    return csv_text(columns_of(scores), (asdict(score) for score in scores))
 
 
 def scores_to_json(

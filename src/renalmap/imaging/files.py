@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from renalmap.errors import FolderInUseError, OutputExistsError, PathMissingError
 
@@ -58,6 +61,15 @@ def write_text_atomically(path: Path, text: str) -> None:
     """Write UTF-8 text through `replace_atomically`."""
     with replace_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def csv_text(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """A table as CSV: a line of column names, a line a row; what a row lacks is an empty field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, tuple(columns), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 @contextmanager

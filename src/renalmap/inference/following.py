@@ -263,7 +263,7 @@ def judge_section(
     least_shared = plan.follow_min_overlap * min(pixels, track.last.pixels)
     refusals: dict[Refusal, bool] = {
         "too small": pixels * scan.pixel_mm2 < LEAST_MM2,
-        "apart": np.count_nonzero(inside & before) < least_shared,
+        "apart": int(np.count_nonzero(inside & before)) < least_shared,
         "grown": pixels > grown + ROOM_MM2 / scan.pixel_mm2,
         "unsure": float(seen.kidney[inside].mean()) < 255.0 * plan.follow_min_probability,
         "other brightness": hu_off > plan.follow_hu,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import cc3d
@@ -14,7 +15,7 @@ from renalmap.anatomy import Anatomy, Voxels
 from renalmap.anatomy.voxels import in_order, joined
 from renalmap.imaging import Box, Geometry, LabelMap
 from renalmap.inspection.findings import CaseInspection
-from renalmap.labels import BACKGROUND, CYST, KIDNEY, TUMOUR
+from renalmap.labels import BACKGROUND, CYST, KIDNEY, TUMOUR, UNKNOWN
 from renalmap.measure.lines import axial_lines
 
 ISLAND_ML: Final = 1.0
@@ -37,19 +38,20 @@ def inspect_mask(mask: LabelMap, found: CaseInspection) -> Anatomy | None:
     """Check a mask and note measures and findings.
 
     Args:
-        mask: labels 0 to 3.
+        mask: labels 0 to 3, or unknown.
         found: the case's inspection, which is added to.
 
     Returns:
         What it shows; None for an empty mask.
     """
     _check_storage(mask, found)
+    stored, mask = mask, _check_unknown(mask, found)
     anatomy = Anatomy.of(mask)
     if not anatomy.components:
         found.kidney_ml = found.tumour_ml = found.cyst_ml = 0.0
         found.add("empty", "error", "the mask is empty")
         return None
-    found.mask_sha256 = hash_voxels(mask.labels)
+    found.mask_sha256 = hash_voxels(stored.labels)
     shown = joined(anatomy.components)
     found.labelled_slices = shown.span(0)
     _check_volumes(anatomy, found)
@@ -73,6 +75,17 @@ def _check_storage(mask: LabelMap, found: CaseInspection) -> None:
     dtype = None if header is None else header.get_data_dtype()
     if dtype is not None and dtype != np.uint8:
         found.add("stored", "note", f"the mask is stored as {dtype.name}")
+
+
+def _check_unknown(mask: LabelMap, found: CaseInspection) -> LabelMap:
+    """The mask with what is unknown as background."""
+    unknown = mask.labels == UNKNOWN
+    share = np.count_nonzero(unknown) / unknown.size
+    if share == 0.0:
+        return mask
+    text = f"label {UNKNOWN}, unknown: {share:.1%} of the voxels; training and scores leave them out"
+    found.add("labels", "note", text)
+    return replace(mask, labels=np.where(unknown, np.uint8(BACKGROUND), mask.labels))
 
 
 def _check_volumes(anatomy: Anatomy, found: CaseInspection) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from renalmap.anatomy import Flag
 from renalmap.measure.label_map import measure_anatomy, measure_label_map
-from renalmap.measure.results import (
+from renalmap.measure.measurements import (
     Diameter,
     KidneyMeasurement,
     LesionMeasurement,

@@ -12,8 +12,7 @@ from renalmap.imaging import LabelMap, Volume
 from renalmap.measure.diameters import Chord
 from renalmap.measure.exophytic import exophytic_share
 from renalmap.measure.lines import axial_lines, centroid_mm, longest_line
-from renalmap.measure.place import Placer
-from renalmap.measure.results import (
+from renalmap.measure.measurements import (
     KidneyMeasurement,
     LesionMeasurement,
     Measurements,
@@ -21,6 +20,7 @@ from renalmap.measure.results import (
     SizeClass,
     Speck,
 )
+from renalmap.measure.place import Placer
 
 SIZE_LIMITS_MM: Final[tuple[tuple[float, SizeClass], ...]] = (
     (40.0, "up to 4 cm"),

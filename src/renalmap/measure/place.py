@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from renalmap.imaging import Geometry
 from renalmap.measure.diameters import Chord
-from renalmap.measure.results import Diameter, Point
+from renalmap.measure.measurements import Diameter, Point
 
 FloatArray = NDArray[np.float64]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from renalmap.measure.results import KidneyMeasurement, LesionMeasurement, Measurements, Point
+from renalmap.imaging.files import csv_text
+from renalmap.measure.measurements import KidneyMeasurement, LesionMeasurement, Measurements, Point
 
 COLUMNS: Final = (
     "case",
@@ -45,14 +44,14 @@ def measurements_to_csv(cases: Iterable[tuple[str, Measurements | None, str | No
         cases: each case's name; its measurements, or None and the error that there are none. A case that
             failed, and one in which nothing was found, has one row with an empty structure.
     """
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    for case, measured, error in cases:
-        rows = [] if measured is None else list(_rows(measured))
-        for row in rows or [{}]:
-            writer.writerow({"case": case, "error": error or "", **_cells(row)})
-    return buffer.getvalue()
+    return csv_text(
+        COLUMNS,
+        (
+            {"case": case, "error": error or "", **_cells(row)}
+            for case, measured, error in cases
+            for row in (() if measured is None else tuple(_rows(measured))) or ({},)
+        ),
+    )
 
 
 def _rows(measured: Measurements) -> Iterator[dict[str, Any]]:

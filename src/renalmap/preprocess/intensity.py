@@ -139,7 +139,8 @@ class SliceStatisticsAccumulator:
 
 def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[Any]:
     """Part / whole, and 0 where there is nothing."""
-    return np.divide(part, whole, out=np.zeros(whole.shape), where=whole > 0)
+    share: NDArray[Any] = np.divide(part, whole, out=np.zeros(whole.shape), where=whole > 0)
+    return share
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,8 +90,8 @@ class Trainer:
         )  # early weights are random
         for average, trained in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
             average.lerp_(trained, 1 - decay)
-        for average, trained in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
-            average.copy_(trained)
+        for copied, statistics in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
+            copied.copy_(statistics)
 
     def _wrap(self) -> tuple[Any, Any]:
         """Not before the first step: weights and optimizer state are restored into what is inside."""

@@ -19,8 +19,8 @@ from renalmap.api.cohort.connecting import (
     connected,
     describe_dashboard,
 )
-from renalmap.api.cohort.jobs import Order, attempts_of, failed, killer
 from renalmap.api.cohort.scan import CaseReport
+from renalmap.api.cohort.targets import RunSettings, attempts_of, failed, killer
 from renalmap.api.cohort.workers import find_unfitness, run_on_worker, unfit_worker
 from renalmap.api.outputs import Target
 from renalmap.errors import ClusterError, RenalMapError
@@ -30,42 +30,46 @@ logger = logging.getLogger(__name__)
 _POLL_S: Final = 1.0
 """How often the driver looks for workers that came or went."""
 
-Told = Callable[[CaseReport], None]
+OnCase = Callable[[CaseReport], None]
 Announce = Callable[[str], None]
 
 
 def run_on_cluster(
-    jobs: Sequence[Target], order: Order, request: ClusterRequest, told: Told, announce: Announce
+    targets: Sequence[Target],
+    settings: RunSettings,
+    request: ClusterRequest,
+    on_case: OnCase,
+    announce: Announce,
 ) -> None:
-    """Do jobs on a cluster, one at a time in each worker process.
+    """Do targets on a cluster, one at a time in each worker process.
 
     Args:
-        jobs: paths absolute; at least one.
-        order: its attempts are the request's retries and one.
+        targets: paths absolute; at least one.
+        settings: its attempts are the request's retries and one.
         request: checked.
-        told: called with every case as it is done.
+        on_case: called with every case as it is done.
         announce: called with what a user should know of the cluster.
 
     Raises:
         ClusterError: the scheduler cannot be reached or went away, there are no workers, or one cannot
             serve the run.
     """
-    with connected(request, len(jobs), order.request.options.threads) as client:
+    with connected(request, len(targets), settings.request.options.threads) as client:
         announce(describe_dashboard(client))
         limit_s = request.timeout_s if request.address != "slurm" else None
-        driver = _Driver(client, order, limit_s, told)
+        driver = _Driver(client, settings, limit_s, on_case)
         try:
             driver.wait_for_workers()
-            _check_workers(client, order, jobs[0])
-            driver.run(jobs)
+            _check_workers(client, settings, targets[0])
+            driver.run(targets)
         finally:
             driver.cancel()
 
 
-def _check_workers(client: Any, order: Order, first: Target) -> None:
+def _check_workers(client: Any, settings: RunSettings, first: Target) -> None:
     """Ask all workers there are before the first scan; those that come later are asked by their first."""
     try:
-        answers = client.run(find_unfitness, order, (first.scan, first.output.parent))
+        answers = client.run(find_unfitness, settings, (first.scan, first.output.parent))
     except Exception as error:  # no RenalMap there, or one without this module
         raise unfit_worker("of those that are connected", f"{type(error).__name__}: {error}") from error
     for address, reason in answers.items():
@@ -81,9 +85,9 @@ class _Driver:
     """
 
     client: Any
-    order: Order
+    settings: RunSettings
     limit_s: float | None
-    told: Told
+    on_case: OnCase
 
     def __post_init__(self) -> None:
         self.waiting: deque[Target] = deque()
@@ -92,16 +96,16 @@ class _Driver:
         self.done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.last_seen = time.monotonic()
 
-    def run(self, jobs: Sequence[Target]) -> None:
-        self.waiting.extend(jobs)
+    def run(self, targets: Sequence[Target]) -> None:
+        self.waiting.extend(targets)
         while self.waiting or self.running:
             self._hand_out(self._workers())
             try:
                 future = self.done.get(timeout=_POLL_S)
             except queue.Empty:
                 continue
-            job, _ = self.running.pop(future)
-            self._take(job, future)
+            target, _ = self.running.pop(future)
+            self._take(target, future)
 
     def cancel(self) -> None:
         """Call back what is not begun; a scan in work on another machine is finished there."""
@@ -141,44 +145,44 @@ class _Driver:
         for address, threads in workers.items():
             if address in busy or not self.waiting:
                 continue
-            job = self.waiting.popleft()
+            target = self.waiting.popleft()
             # Where the worker dies first, Dask may take any other.
             future = self.client.submit(
                 run_on_worker,
-                *(job, self.order, threads),
-                key=f"{job.name}-{self.order.run}-{self.given_up[job.name]}",
+                *(target, self.settings, threads),
+                key=f"{target.name}-{self.settings.run}-{self.given_up[target.name]}",
                 workers=[address],
                 allow_other_workers=True,
                 pure=False,
             )
-            self.running[future] = job, address
+            self.running[future] = target, address
             future.add_done_callback(self.done.put)
 
-    def _take(self, job: Target, future: Any) -> None:
+    def _take(self, target: Target, future: Any) -> None:
         """Report a task that ended, or queue it again where Dask gave it up too early."""
         if future.status == "finished":
-            self.told(CaseReport.model_validate_json(future.result()))
+            self.on_case(CaseReport.model_validate_json(future.result()))
             return
         if future.status != "error":
-            raise _lost(f"the task of {job.name} is {future.status}")
+            raise _lost(f"the task of {target.name} is {future.status}")
         error = future.exception()
         if type(error).__name__ != "KilledWorker":
             if isinstance(error, RenalMapError):
                 raise error
             raise ClusterError(
                 "a worker could not run the task",
-                where=job.scan,
+                where=target.scan,
                 got=f"{type(error).__name__}: {error}",
                 hint="Workers need the same RenalMap as the machine with the command line",
             ) from error
-        self.given_up[job.name] += 1
-        if attempts_of(job, self.order) >= self.order.attempts:
-            self.told(killer(job, self.order))
-        elif self.given_up[job.name] < self.order.attempts:
-            self.waiting.append(job)
+        self.given_up[target.name] += 1
+        if attempts_of(target, self.settings) >= self.settings.attempts:
+            self.on_case(killer(target, self.settings))
+        elif self.given_up[target.name] < self.settings.attempts:
+            self.waiting.append(target)
         else:
-            text = f"{job.scan}: workers died before the scan was begun ({error})"
-            self.told(failed(job, text))
+            text = f"{target.scan}: workers died before the scan was begun ({error})"
+            self.on_case(failed(target, text))
 
 
 def _lost(reason: str) -> ClusterError:

@@ -27,7 +27,7 @@ from renalmap.imaging import (
 )
 from renalmap.imaging.files import check_writable
 from renalmap.inference.components import DroppedComponent
-from renalmap.inference.quality import QualityReport, describe_quality
+from renalmap.inference.quality import QualityReport
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.measure import Measurements
 from renalmap.progress import Progress
@@ -255,9 +255,7 @@ def _write_labels(result: Result, output: Path, request: SegmentRequest) -> bool
 
 
 def _warnings(scan: Path, result: Result, *, assume_hu: bool) -> list[str]:
-    doubt = None if assume_hu else doubt_hounsfield(result.volume)
-    told = describe_quality(result.quality, result.anatomy)
-    cautions = [*result.volume.notes, *(f"{scan}: {text}" for text in told)]
-    if doubt is None:
-        return cautions
-    return [f"{doubt.warning(scan)}, or --assume-hu to silence this warning", *cautions]
+    told = list(result.warnings_about(scan))
+    if doubt_hounsfield(result.volume) is None:
+        return told
+    return told[1:] if assume_hu else [f"{told[0]}, or --assume-hu to silence this warning", *told[1:]]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from renalmap import __version__
-from renalmap.api.cohort.jobs import Order, failed, run_job
 from renalmap.api.cohort.scan import Loaded, load_model
+from renalmap.api.cohort.targets import RunSettings, failed, segment_target
 from renalmap.api.outputs import Target
 from renalmap.bundle import Bundle
 from renalmap.errors import ClusterError, RenalMapError
@@ -24,40 +24,40 @@ _fit: Final[set[str]] = set()
 _lock: Final = threading.Lock()
 
 
-def find_unfitness(order: Order, paths: tuple[Path, ...]) -> str | None:
+def find_unfitness(settings: RunSettings, paths: tuple[Path, ...]) -> str | None:
     """Why this process cannot serve a run; None if it can.
 
     Args:
-        order: the run's.
+        settings: the run's.
         paths: what it must see; the last one is the folder it must be able to write into.
     """
-    if __version__ != order.renalmap_version:
-        return f"it has RenalMap {__version__} and not {order.renalmap_version}"
+    if __version__ != settings.renalmap_version:
+        return f"it has RenalMap {__version__} and not {settings.renalmap_version}"
     for path in paths:
         if not path.exists():
             return f"it does not see {path}"
     if not os.access(paths[-1], os.W_OK):
         return f"it cannot write into {paths[-1]}"
-    assert order.request.model is not None
+    assert settings.request.model is not None
     try:
-        digest = Bundle.open(order.request.model).digest
+        digest = Bundle.open(settings.request.model).digest
     except RenalMapError as error:
         return str(error)
-    if digest != order.bundle_sha256:
+    if digest != settings.bundle_sha256:
         return (
-            f"its bundle at {order.request.model} is another one "
-            f"({digest[:12]} and not {order.bundle_sha256[:12]})"
+            f"its bundle at {settings.request.model} is another one "
+            f"({digest[:12]} and not {settings.bundle_sha256[:12]})"
         )
     return None
 
 
-def run_on_worker(job: Target, order: Order, threads: int) -> str:
+def run_on_worker(target: Target, settings: RunSettings, threads: int) -> str:
     """Do one scan in a worker process.
 
     Args:
-        job: paths absolute.
-        order: the run's.
-        threads: slices in work at once where the order does not say.
+        target: paths absolute.
+        settings: the run's.
+        threads: slices in work at once where the settings do not say.
 
     Returns:
         The `CaseReport` as JSON.
@@ -68,24 +68,24 @@ def run_on_worker(job: Target, order: Order, threads: int) -> str:
     from distributed import get_worker  # noqa: PLC0415  (only workers are sure to have it)
 
     address = str(get_worker().address)
-    if order.run not in _fit:  # a worker that came after the run began was not asked yet
-        unfit = find_unfitness(order, (job.output.parent,))
+    if settings.run not in _fit:  # a worker that came after the run began was not asked yet
+        unfit = find_unfitness(settings, (target.output.parent,))
         if unfit is not None:
             raise unfit_worker(address, unfit)
-        _fit.add(order.run)
-    if not job.scan.exists():
+        _fit.add(settings.run)
+    if not target.scan.exists():
         error = ClusterError(
             "the worker does not see the scan",
-            where=job.scan,
+            where=target.scan,
             got=f"worker {address}",
             expected="the path that the process with the command line sees",
             hint="Put the cohort where all machines see it under the same path",
         )
-        return failed(job, str(error)).model_dump_json()
-    options = order.request.options
+        return failed(target, str(error)).model_dump_json()
+    options = settings.request.options
     ours = replace(options, threads=options.threads or threads)
-    order = replace(order, request=replace(order.request, options=ours))
-    return run_job(job, order, _load_once(order)).model_dump_json()
+    settings = replace(settings, request=replace(settings.request, options=ours))
+    return segment_target(target, settings, _load_once(settings)).model_dump_json()
 
 
 def unfit_worker(address: str, reason: str) -> ClusterError:
@@ -98,10 +98,10 @@ def unfit_worker(address: str, reason: str) -> ClusterError:
     )
 
 
-def _load_once(order: Order) -> Loaded:
-    """The order's bundle, loaded when a process first needs it; a process keeps one."""
-    request = order.request
-    key = order.bundle_sha256, request.engine, request.device, request.options
+def _load_once(settings: RunSettings) -> Loaded:
+    """The run's bundle, loaded when a process first needs it; a process keeps one."""
+    request = settings.request
+    key = settings.bundle_sha256, request.engine, request.device, request.options
     with _lock:
         kept = _loaded.get(key)
         if kept is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from renalmap.imaging.volume import LabelMap, Volume
 from renalmap.inference.quality import QualityReport
-from renalmap.measure.results import Measurements
+from renalmap.measure.measurements import Measurements
 
 
 @dataclass(frozen=True)

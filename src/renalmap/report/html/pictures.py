@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from renalmap.labels import LABEL_NAMES
-from renalmap.measure.results import LesionMeasurement
+from renalmap.measure.measurements import LesionMeasurement
 from renalmap.report.embedding import as_data_uri
 from renalmap.report.html.contents import ReportContents
 from renalmap.report.html.solid import draw_solids

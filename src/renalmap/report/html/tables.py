@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from renalmap.inference.quality import KidneyReport, TumourReport
-from renalmap.measure.results import KidneyMeasurement, LesionMeasurement
+from renalmap.measure.measurements import KidneyMeasurement, LesionMeasurement
 from renalmap.report.html.contents import ReportContents
 
 PRINTED_LESIONS: Final = 8

@@ -32,20 +32,20 @@ from renalmap.progress import Progress
 
 _NOT_IN_OUTPUTS: Final = ("model", "overwrite", "names", "assume_hu", "dicom")
 _NOT_IN_LABELS: Final = ("threads", "batch_size")
-"""Fields of the request and of its options that change nothing of what is written, or are the job's."""
+"""Fields of the request and of its options that change nothing of what is written, or are the target's."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """What all jobs of a run share. It is sent to workers, so its paths are absolute.
+class RunSettings:
+    """What all targets of a run share. It is sent to workers, so its paths are absolute.
 
     Attributes:
         request: with the bundle's folder, and leave to replace outputs: which ones is decided before the
-            first job.
+            first target.
         bundle_sha256: the bundle's digest.
         run: a random name.
         attempts: how often a scan may be begun before it counts as one that kills its workers.
-        renalmap_version: of the process that gives the order.
+        renalmap_version: of the process that was given the command.
     """
 
     request: SegmentRequest
@@ -55,16 +55,16 @@ class Order:
     renalmap_version: str = __version__
 
     @classmethod
-    def of(cls, request: SegmentRequest, bundle: Bundle, run: str, attempts: int = 1) -> Order:
-        """The order that a request means."""
+    def of(cls, request: SegmentRequest, bundle: Bundle, run: str, attempts: int = 1) -> RunSettings:
+        """The settings that a request means."""
         root = (request.model or default_bundle_path()).absolute()
         beside = request.beside.absolute
         settled = replace(request, model=root, beside=beside, overwrite=True)
         return cls(settled, bundle.digest, run, attempts)
 
-    def made_by(self, job: Target) -> dict[str, Any]:
+    def made_by(self, target: Target) -> dict[str, Any]:
         """What a sidecar says of the maker: version, bundle, and the options that decide about outputs."""
-        request = {**asdict(self.request), **asdict(job.dicom)}
+        request = {**asdict(self.request), **asdict(target.dicom)}
         options = {name: value for name, value in request.items() if name not in _NOT_IN_OUTPUTS}
         options["options"] = {
             name: value for name, value in options["options"].items() if name not in _NOT_IN_LABELS
@@ -80,8 +80,8 @@ State = Literal["absent", "finished", "interrupted", "other"]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How far a job is before a run begins.
+class TargetState:
+    """How far a target is before a run begins.
 
     Attributes:
         state: nothing there; complete and what the run would make; left by a killed run; something else.
@@ -94,104 +94,107 @@ class Standing:
     case: CaseReport | None = None
 
 
-def judge(job: Target, order: Order) -> Standing:
-    """Find out how far a job is."""
-    present = [path for path in planned_files(job, order.request) if path.exists()]
-    sidecar = read_sidecar(job.output)
+def find_state(target: Target, settings: RunSettings) -> TargetState:
+    """Find out how far a target is."""
+    present = [path for path in planned_files(target, settings.request) if path.exists()]
+    sidecar = read_sidecar(target.output)
     reason = "it has no sidecar that this version reads"
     if sidecar is not None and present:
-        reason = find_difference(sidecar, order.made_by(job), job.scan, job.output) or ""
+        reason = find_difference(sidecar, settings.made_by(target), target.scan, target.output) or ""
         if not reason:
-            case = _case_of(sidecar, job).model_copy(update={"skipped": True})
-            return Standing("finished", case=case)
-    if read_marker(job.output) is not None:
-        return Standing("interrupted")
-    return Standing("other", reason) if present else Standing("absent")
+            case = _case_of(sidecar, target).model_copy(update={"skipped": True})
+            return TargetState("finished", case=case)
+    if read_marker(target.output) is not None:
+        return TargetState("interrupted")
+    return TargetState("other", reason) if present else TargetState("absent")
 
 
-def run_job(
-    job: Target, order: Order, loaded: Loaded, progress: Progress = lambda *_: None
+def segment_target(
+    target: Target, settings: RunSettings, loaded: Loaded, progress: Progress = lambda *_: None
 ) -> CaseReport:
     """Segment a scan, and write its sidecar last.
 
     A scan that fails is reported and raises nothing. One that this very run has finished, on a worker
     that died before it could say so, is not done again.
     """
-    sidecar = read_sidecar(job.output)
-    if sidecar is not None and sidecar.run == order.run:
-        return _case_of(sidecar, job)
-    attempt = attempts_of(job, order) + 1
-    if attempt > order.attempts:
-        return killer(job, order)
-    before = _times_of(job, order)
+    sidecar = read_sidecar(target.output)
+    if sidecar is not None and sidecar.run == settings.run:
+        return _case_of(sidecar, target)
+    attempt = attempts_of(target, settings) + 1
+    if attempt > settings.attempts:
+        return killer(target, settings)
+    before = _times_of(target, settings)
     try:
-        marker = Marker(run=order.run, attempt=attempt, host=platform.node(), pid=os.getpid())
-        write_marker(marker, job.output)
-        return _segment(job, order, loaded, attempt, progress)
+        marker = Marker(run=settings.run, attempt=attempt, host=platform.node(), pid=os.getpid())
+        write_marker(marker, target.output)
+        return _segment(target, settings, loaded, attempt, progress)
     except Exception as error:  # noqa: BLE001 -- whatever broke one scan, the others are to be done
-        if _times_of(job, order) == before:
-            marker_path(job.output).unlink(missing_ok=True)
+        if _times_of(target, settings) == before:
+            marker_path(target.output).unlink(missing_ok=True)
         told = {"attempts": attempt, **loaded.told}
-        return failed(job, describe_failure(job.scan, error)).model_copy(update=told)
+        return failed(target, describe_failure(target.scan, error)).model_copy(update=told)
 
 
-def attempts_of(job: Target, order: Order) -> int:
-    """How often this run has begun a job."""
-    marker = read_marker(job.output)
-    return marker.attempt if marker is not None and marker.run == order.run else 0
+def attempts_of(target: Target, settings: RunSettings) -> int:
+    """How often this run has begun a target."""
+    marker = read_marker(target.output)
+    return marker.attempt if marker is not None and marker.run == settings.run else 0
 
 
-def failed(job: Target, error: str) -> CaseReport:
+def failed(target: Target, error: str) -> CaseReport:
     """The report of a scan that failed."""
-    return CaseReport(name=job.name, scan=str(job.scan), status="failed", error=error)
+    return CaseReport(name=target.name, scan=str(target.scan), status="failed", error=error)
 
 
-def killer(job: Target, order: Order) -> CaseReport:
+def killer(target: Target, settings: RunSettings) -> CaseReport:
     """The report of a scan whose workers died each time; its marker goes."""
-    attempts = attempts_of(job, order)
-    if not any(_times_of(job, order)):
-        marker_path(job.output).unlink(missing_ok=True)
+    attempts = attempts_of(target, settings)
+    if not any(_times_of(target, settings)):
+        marker_path(target.output).unlink(missing_ok=True)
     case = failed(
-        job,
-        f"{job.scan}: the worker died each time the scan was in work (got {attempts} workers). "
+        target,
+        f"{target.scan}: the worker died each time the scan was in work (got {attempts} workers). "
         "Look into the workers' logs: memory is the usual cause; --retries allows more attempts",
     )
     return case.model_copy(update={"attempts": attempts})
 
 
-def _segment(job: Target, order: Order, loaded: Loaded, attempt: int, progress: Progress) -> CaseReport:
-    source = FileState.at(scan_files(job.scan)) if job.scan.exists() else None
-    case = segment_scan(lambda: loaded, job, order.request, progress)
+def _segment(
+    target: Target, settings: RunSettings, loaded: Loaded, attempt: int, progress: Progress
+) -> CaseReport:
+    source = FileState.at(scan_files(target.scan)) if target.scan.exists() else None
+    case = segment_scan(lambda: loaded, target, settings.request, progress)
     case = case.model_copy(update={"attempts": attempt})
     assert source is not None  # reading has refused a scan that is not there
     sidecar = Sidecar(
-        run=order.run,
-        source=source.hashed(scan_files(job.scan)),
-        outputs=hash_outputs(case.files, job.output),
+        run=settings.run,
+        source=source.hashed(scan_files(target.scan)),
+        outputs=hash_outputs(case.files, target.output),
         report=case.model_dump(mode="json"),
-        **order.made_by(job),
+        **settings.made_by(target),
     )
-    write_sidecar(sidecar, job.output)
-    marker_path(job.output).unlink(missing_ok=True)
+    write_sidecar(sidecar, target.output)
+    marker_path(target.output).unlink(missing_ok=True)
     return case
 
 
-def _case_of(sidecar: Sidecar, job: Target) -> CaseReport:
+def _case_of(sidecar: Sidecar, target: Target) -> CaseReport:
     """What a sidecar reports; its paths are those of now, wherever the folder was then."""
     case = CaseReport.model_validate(sidecar.report)
     maps = {
-        region: job.output.with_name(Path(path).name) for region, path in case.probability_maps.items()
+        region: target.output.with_name(Path(path).name)
+        for region, path in case.probability_maps.items()
     }
     now = {
-        "name": job.name,
-        "scan": str(job.scan),
-        "output": str(job.output),
+        "name": target.name,
+        "scan": str(target.scan),
+        "output": str(target.output),
         "probability_maps": {region: str(path) for region, path in maps.items()},
     }
     return case.model_copy(update=now)
 
 
-def _times_of(job: Target, order: Order) -> list[int]:
-    """When each of a job's files was written; 0 for one that is not there."""
-    files = planned_files(job, order.request)
+def _times_of(target: Target, settings: RunSettings) -> list[int]:
+    """When each of a target's files was written; 0 for one that is not there."""
+    files = planned_files(target, settings.request)
     return [path.stat().st_mtime_ns if path.exists() else 0 for path in files]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +9,7 @@ from typing import Any, Final
 from renalmap.api.cohort.scan import CaseReport
 from renalmap.errors import InputError
 from renalmap.extras import import_extra
-from renalmap.imaging.files import check_writable, replace_atomically, write_text_atomically
+from renalmap.imaging.files import check_writable, csv_text, replace_atomically, write_text_atomically
 from renalmap.inference.quality import QualityReport
 from renalmap.labels import SIDES, Side
 
@@ -78,11 +76,7 @@ def write_table(cases: Sequence[CaseReport], path: Path) -> None:
     """
     rows = [_row(case) for case in cases]
     if path.suffix == ".csv":
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text_atomically(path, text.getvalue())
+        write_text_atomically(path, csv_text(COLUMNS, rows))
         return
     import pyarrow as pa  # noqa: PLC0415  (an extra, and 0.2 s)
     from pyarrow import parquet  # noqa: PLC0415

@@ -1,0 +1,57 @@
+"""What `make nightly` runs: the tests under every Python that is installed, and with the lowest dependencies.
+
+`.venv/bin/nox --list` names the sessions; `.venv/bin/nox -s lowest -- tests/imaging` runs some tests in one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import nox
+
+PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
+FOR_USERS: Final = ("charts", "cluster", "evaluation", "fetch", "mesh", "openvino", "train")
+
+nox.options.default_venv_backend = "uv"
+nox.options.error_on_missing_interpreters = False
+
+os.environ["UV_PYTHON_DOWNLOADS"] = "never"  # what is not installed is skipped
+_pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+if _pyenv.is_dir():  # its commands find only the versions that are switched on
+    os.environ["PYENV_VERSION"] = ":".join(
+        sorted((each.name for each in _pyenv.glob("3.*")), reverse=True)
+    )
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """All tests with the versions that constraints.txt pins."""
+    session.install("-c", "constraints.txt", "-e", ".[dev]")
+    run_tests(session)
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """All tests with the lowest versions that pyproject.toml allows, but of the developers' tools the newest."""
+    versions = Path(session.create_tmp(), "lowest.txt")
+    extras = [argument for extra in FOR_USERS for argument in ("--extra", extra)]
+    resolve = (
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "--resolution",
+        "lowest-direct",
+        "--output-file",
+        str(versions),
+    )
+    session.run(*resolve, *extras, "pyproject.toml")
+    session.install("-c", str(versions), "-e", ".[dev]")
+    run_tests(session)
+
+
+def run_tests(session: nox.Session) -> None:
+    """Pytest with what stands behind `--`."""
+    session.run("pytest", *session.posargs, env={"OMP_NUM_THREADS": "1"})
