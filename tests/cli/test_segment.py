@@ -59,7 +59,7 @@ def test_quality_is_told_in_the_table_and_in_json(cli, tmp_path, write_scan, hu,
     )
     quality = json.loads(again.stdout)["cases"][0]["quality"]
     assert quality["kidneys_found"] == {"left": True, "right": True}
-    assert quality["flags"] == ["kidney_incomplete"]
+    assert quality["flags"] == ["kidney_incomplete", "lesion_incomplete"]
     assert [kidney["side"] for kidney in quality["kidneys"]] == ["left", "right"]
 
 

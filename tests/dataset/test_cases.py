@@ -133,7 +133,7 @@ def test_a_cyst_is_trained_as_kidney(tmp_path: Path, write_scan, pixels):
     np.testing.assert_array_equal(stacked(case)[2], np.minimum(labels, 1))
 
 
-def test_label_4_is_unknown(tmp_path: Path, write_scan, pixels):
+def test_label_4_is_refused(tmp_path: Path, write_scan, pixels):
     hu, labels = pixels
     folder = tmp_path / "case_00000"
     write_scan(folder / "imaging.nii.gz", folder / "segmentation.nii.gz", (hu, labels + 2))

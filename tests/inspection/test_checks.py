@@ -116,6 +116,15 @@ def test_a_cyst_is_a_label(kits, hu, labels):
     assert findings(report)["labels"] == ["note: label 3, cyst: 0.2 ml; training treats it as kidney"]
 
 
+def test_where_nobody_looked_nothing_is_found(kits, hu, labels):
+    """Neither a component nor a border, a stretch or a hole."""
+    labels[:2] = labels[12:14, 64:68, 85:88] = 255
+    kits.add(51, hu, labels)
+    (case,) = inspect(kits.root).cases
+    assert case.findings == []
+    assert (case.components, case.labelled_slices) == (2, (8, 31))
+
+
 def test_empty_and_half_empty_masks(kits, hu, labels, make_hu):
     kits.add(51, hu, np.zeros_like(labels))
     kits.add(52, make_hu(2), np.minimum(labels, 1))

@@ -136,7 +136,10 @@ def test_networks_that_do_not_belong_together_are_named(
     save_checkpoint(other, network, progress.model_copy(update={"plan": plan}))
     for segmenters, message in (
         ([segmenter.checkpoint, other], r"other\.safetensors: networks to be averaged.*different Plans"),
-        ([segmenter.checkpoint, localizer.checkpoint], r"for the other stage.*got 2 classes; expected 3"),
+        (
+            [segmenter.checkpoint, localizer.checkpoint],
+            r"for the other stage.*got 2 classes; expected 3",
+        ),
         ([], "no checkpoint is given for a stage"),
     ):
         with pytest.raises(StoreError, match=message):

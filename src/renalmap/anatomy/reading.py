@@ -14,7 +14,7 @@ from renalmap.anatomy.midline import Midline, locate_midline
 from renalmap.anatomy.voxels import Border, Voxels, find_components, in_order, joined
 from renalmap.errors import LabelError
 from renalmap.imaging import LabelMap, Volume, check_same_grid
-from renalmap.labels import CYST, KIDNEY, LABEL_NAMES, TUMOUR, LesionKind
+from renalmap.labels import CYST, KIDNEY, LABEL_NAMES, TUMOUR, UNKNOWN, LesionKind
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,8 @@ class Anatomy:
     the tumour (docs/decisions/0037-one-reading-of-the-anatomy.md).
 
     Attributes:
-        label_map: labels 0 background, 1 kidney, 2 tumour, 3 cyst, on the scan's canonical grid.
+        label_map: labels 0 background, 1 kidney, 2 tumour, 3 cyst, on the scan's canonical grid;
+            `UNKNOWN` shows nothing.
         scan: on the same grid; None if there is none.
         body: where the scan shows the trunk; None without a scan.
         midline: the mid-sagittal plane, and how it was found.
@@ -119,8 +120,10 @@ class Anatomy:
 
 
 def _check_labels(label_map: LabelMap) -> None:
-    if int(label_map.labels.max(initial=0)) > max(LABEL_NAMES):
-        strange = [value for value in np.unique(label_map.labels).tolist() if value not in LABEL_NAMES]
+    if int(label_map.labels.max(initial=0)) <= max(LABEL_NAMES):
+        return
+    legal = {*LABEL_NAMES, UNKNOWN}
+    if strange := [value for value in np.unique(label_map.labels).tolist() if value not in legal]:
         raise LabelError(
             "the map holds values that are not labels",
             where=label_map.name,

@@ -8,7 +8,6 @@ from pathlib import Path
 from renalmap.api.mesh import MeshReport, write_meshes
 from renalmap.api.result import Result
 from renalmap.errors import ConfigError
-from renalmap.imaging.files import check_writable
 from renalmap.report.html import Names
 from renalmap.report.surfaces import check_meshes_available
 
@@ -62,24 +61,16 @@ class Beside:
         report, mesh = (None if each is None else each.absolute() for each in (self.report, self.mesh))
         return replace(self, report=report, mesh=mesh)
 
-    def prepare(self, stem: str, *, overwrite: bool) -> Path | None:
-        """Where a scan's report goes; makes the folders.
-
-        Raises:
-            OutputExistsError: it exists.
-        """
-        if self.mesh is not None:
-            self.mesh.mkdir(parents=True, exist_ok=True)
-        path = self.report_path(stem)
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            check_writable(path, overwrite=overwrite)
-        return path
+    def make_folders(self) -> None:
+        """Make the folders that are wanted, where they are missing."""
+        for folder in (self.report, self.mesh):
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
 
     def write(
         self, result: Result, names: Names, stem: str, *, overwrite: bool
     ) -> tuple[Path | None, MeshReport | None]:
-        """Write what was requested.
+        """Write what was requested, into folders that exist.
 
         Args:
             result: the scan and its labels.
@@ -93,8 +84,7 @@ class Beside:
         Raises:
             OutputExistsError: a file exists.
         """
-        report = self.prepare(stem, overwrite=overwrite)
-        meshes = None
+        report, meshes = self.report_path(stem), None
         if self.mesh is not None:
             meshes = write_meshes(result.anatomy, self.mesh, prefix=f"{stem}_", overwrite=overwrite)
         if report is not None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import BaseModel
 
@@ -14,9 +13,6 @@ from renalmap.dataset.fetch.sources import OFFICIAL, DatasetName, Mirrors, list_
 from renalmap.errors import OutputExistsError
 from renalmap.extras import import_extra
 from renalmap.progress import Progress
-
-if TYPE_CHECKING:
-    from renalmap.dataset.fetch.run import Outcome
 
 
 @dataclass(frozen=True)
@@ -105,19 +101,15 @@ def fetch(request: FetchRequest, out: Path, progress: Progress = lambda *_: None
         folder=str(out),
         manifest=str(out / MANIFEST_NAME),
         complete=all(outcome.status in {"kept", "fetched", "refetched"} for outcome in outcomes),
-        files=_reports(outcomes),
+        files=[
+            FileReport(
+                path=each.file.path,
+                url=each.file.shown_url,
+                case=each.file.case,
+                status=each.status,
+                note=each.note,
+                error=each.error,
+            )
+            for each in outcomes
+        ],
     )
-
-
-def _reports(outcomes: Sequence[Outcome]) -> list[FileReport]:
-    return [
-        FileReport(
-            path=outcome.file.path,
-            url=outcome.file.shown_url,
-            case=outcome.file.case,
-            status=outcome.status,
-            note=outcome.note,
-            error=outcome.error,
-        )
-        for outcome in outcomes
-    ]

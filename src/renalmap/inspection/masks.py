@@ -11,10 +11,9 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.anatomy import Anatomy
-from renalmap.anatomy.voxels import in_order
-from renalmap.imaging import Box, LabelMap
-from renalmap.imaging.connected import find_box
+from renalmap.anatomy import Anatomy, Voxels
+from renalmap.anatomy.voxels import in_order, joined
+from renalmap.imaging import Box, Geometry, LabelMap
 from renalmap.inspection.findings import CaseInspection
 from renalmap.labels import BACKGROUND, CYST, KIDNEY, TUMOUR, UNKNOWN
 from renalmap.measure.lines import axial_lines
@@ -47,19 +46,19 @@ def inspect_mask(mask: LabelMap, found: CaseInspection) -> Anatomy | None:
     """
     _check_storage(mask, found)
     stored, mask = mask, _check_unknown(mask, found)
-    box = find_box(mask.labels)
-    if box is None:
+    anatomy = Anatomy.of(mask)
+    if not anatomy.components:
         found.kidney_ml = found.tumour_ml = found.cyst_ml = 0.0
         found.add("empty", "error", "the mask is empty")
         return None
     found.mask_sha256 = hash_voxels(stored.labels)
-    found.labelled_slices = (box.start[0], box.stop[0] - 1)
-    anatomy = Anatomy.of(mask)
+    shown = joined(anatomy.components)
+    found.labelled_slices = shown.span(0)
     _check_volumes(anatomy, found)
     _check_components(anatomy, found)
-    _check_holes(mask, box, found)
+    _check_holes(mask, shown.box, found)
     _check_border(anatomy, found)
-    _check_stretches(mask, box, found)
+    _check_stretches(shown, mask.geometry, found)
     return anatomy
 
 
@@ -143,23 +142,25 @@ def _check_border(anatomy: Anatomy, found: CaseInspection) -> None:
         found.add("border", "warning", f"labels reach the border of the scan: {', '.join(touched)}")
 
 
-def _check_stretches(mask: LabelMap, box: Box, found: CaseInspection) -> None:
+def _check_stretches(shown: Voxels, geometry: Geometry, found: CaseInspection) -> None:
     """Labels in two stretches along z, nothing between: a second phase, or a kidney that lies apart."""
     parts = [
-        f"{first} to {last} ({ml:.0f} ml)" for first, last, ml in _stretches(mask, box) if ml >= PART_ML
+        f"{first} to {last} ({ml:.0f} ml)"
+        for first, last, ml in _stretches(shown, geometry)
+        if ml >= PART_ML
     ]
     if len(parts) > 1:
         found.add("apart", "warning", f"labels in separate ranges of slices: {', '.join(parts)}")
 
 
-def _stretches(mask: LabelMap, box: Box) -> Iterator[tuple[int, int, float]]:
+def _stretches(shown: Voxels, geometry: Geometry) -> Iterator[tuple[int, int, float]]:
     """First slice, last slice and volume of each stretch between gaps of `APART_MM`."""
-    areas = np.count_nonzero(mask.labels[box.slices], axis=(1, 2))
+    areas, first = np.count_nonzero(shown.inside, axis=(1, 2)), shown.box.start[0]
     slices = np.flatnonzero(areas)
-    gaps = np.flatnonzero((np.diff(slices) - 1) * mask.geometry.spacing_mm[0] >= APART_MM)
+    gaps = np.flatnonzero((np.diff(slices) - 1) * geometry.spacing_mm[0] >= APART_MM)
     for part in np.split(slices, gaps + 1):
-        ml = float(areas[part].sum()) * mask.geometry.voxel_ml
-        yield int(part[0]) + box.start[0], int(part[-1]) + box.start[0], ml
+        ml = float(areas[part].sum()) * geometry.voxel_ml
+        yield int(part[0]) + first, int(part[-1]) + first, ml
 
 
 def _count(number: int, noun: str) -> str:

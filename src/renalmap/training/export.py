@@ -33,6 +33,7 @@ from renalmap.dataset.store import Store
 from renalmap.errors import ConfigError, ExportMismatchError, OutputExistsError, StoreError
 from renalmap.imaging.files import write_text_atomically
 from renalmap.inference.session import ENGINES, Runtime, Session, is_installed, open_session
+from renalmap.labels import is_foreground
 from renalmap.networks.enet import INPUT_MULTIPLE, ENet
 from renalmap.preprocess import Plan, crop_boxes, cut_crop
 from renalmap.preprocess.plan import LOCALIZER_FIELDS, SEGMENTER_FIELDS, TRAINING_FIELDS
@@ -305,11 +306,12 @@ def _comparison_images(store: Store) -> tuple[NDArray[np.float32], NDArray[np.fl
         raise StoreError("no slice with kidney or tumour to compare on", where=store.root)
     chosen = np.linspace(0, len(members) - 1, min(_CHECKED_SLICES, len(members))).astype(int)
     whole, crops = [], []
+    plan = store.plan.model_copy(update={"narrow_crop_size": None})  # crops of one size, to be stacked
     for number in chosen:
         entry, index = members[number]
         hu, labels = store.slices.read(entry.case_id, index)
         normalisation = store.normalisation(entry)
         image = normalisation(hu)
         whole.append(image[None])
-        crops.append(cut_crop(image, crop_boxes(labels > 0, store.plan)[0])[None])
+        crops.append(cut_crop(image, crop_boxes(is_foreground(labels), plan)[0])[None])
     return np.stack(whole), np.stack(crops)

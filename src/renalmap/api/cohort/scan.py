@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -160,85 +160,56 @@ def segment_scan(
     loaded = load()
     result = loaded.segmenter.segment_volume(volume, progress)
     result = replace(result, seconds={"read": read_s, **result.seconds})
-    case = _report_case(result, target, request, _write(result, target, request))
-    return case.model_copy(update=loaded.told)
+    return _report_case(result, target, request).model_copy(update=loaded.told)
 
 
 def _check_before(target: Target, request: SegmentRequest) -> None:
     """Refuse, before the scan is read, what could not be written."""
-    request.beside.prepare(target.stem, overwrite=request.overwrite)
+    request.beside.make_folders()
     for path in planned_files(target, request):
         check_writable(path, overwrite=request.overwrite)
     if request.format_of(target.output) == "dicom-seg":
         check_can_be_dicom_seg(target.scan)
 
 
-@dataclass(frozen=True)
-class _Written:
-    """The files of a scan, and what took how long."""
-
-    output: Path | None
-    maps: Mapping[str, Path]
-    report: Path | None
-    meshes: MeshReport | None
-    seconds: Mapping[str, float]
-
-
-def _write(result: Result, target: Target, request: SegmentRequest) -> _Written:
-    """Write everything requested for a scan."""
-    seconds = {}
+def _report_case(result: Result, target: Target, request: SegmentRequest) -> CaseReport:
+    """Write everything requested for a scan, and say what was found and written."""
+    found, seconds = result.segmentation, dict(result.seconds)
     start = time.perf_counter()
     labels_written = _write_labels(result, target.output, request)
     maps = probability_paths(target.output) if request.save_probabilities else {}
     geometry = result.volume.geometry
     for region, path in maps.items():
-        values = result.segmentation.probabilities[region].full(geometry.shape)
+        values = found.probabilities[region].full(geometry.shape)
         write_probability_map(values, geometry, path, overwrite=request.overwrite)
     seconds["write"] = time.perf_counter() - start
+    start, measurements = time.perf_counter(), None
     if request.measure or request.beside.report is not None:
-        start = time.perf_counter()
-        _ = result.measurements  # measured when first asked for, and kept
+        measurements = result.measurements.model_copy(update={"name": target.name})
         seconds["measure"] = time.perf_counter() - start
     start = time.perf_counter()
-    report, meshes = request.beside.write(
-        result,
-        Names(target.name, target.scan, target.output),
-        target.stem,
-        overwrite=request.overwrite,
-    )
+    names = Names(target.name, target.scan, target.output)
+    report, meshes = request.beside.write(result, names, target.stem, overwrite=request.overwrite)
     if report is not None or meshes is not None:
         seconds["report"] = time.perf_counter() - start
-    return _Written(target.output if labels_written else None, maps, report, meshes, seconds)
-
-
-def _report_case(
-    result: Result, target: Target, request: SegmentRequest, written: _Written
-) -> CaseReport:
-    found, seconds = result.segmentation, {**result.seconds, **written.seconds}
-    measurements = None
-    if request.measure:
-        measurements = result.measurements.model_copy(update={"name": target.name})
+    listed = [each for each in found.dropped if each.volume_ml >= REPORTED_FROM_ML]
     return CaseReport(
         name=target.name,
         scan=str(target.scan),
         status="ok" if found.kidney_found else "no_kidney_found",
-        output=None if written.output is None else str(written.output),
-        probability_maps={region: str(path) for region, path in written.maps.items()},
+        output=str(target.output) if labels_written else None,
+        probability_maps={region: str(path) for region, path in maps.items()},
         kidney_ml=round(found.label_map.volume_ml(KIDNEY), 2),
         tumour_ml=round(found.label_map.volume_ml(TUMOUR), 2),
-        slices=result.volume.geometry.shape[0],
+        slices=geometry.shape[0],
         seconds={part: round(value, 3) for part, value in seconds.items()},
         warnings=_warnings(target.scan, result, assume_hu=request.assume_hu),
-        dropped_components=[
-            DroppedReport.of(component)
-            for component in found.dropped
-            if component.volume_ml >= REPORTED_FROM_ML
-        ],
-        dropped_specks=sum(component.volume_ml < REPORTED_FROM_ML for component in found.dropped),
+        dropped_components=[DroppedReport.of(component) for component in listed],
+        dropped_specks=len(found.dropped) - len(listed),
         quality=result.quality,
-        report=None if written.report is None else str(written.report),
-        meshes=written.meshes,
-        measurements=measurements,
+        report=None if report is None else str(report),
+        meshes=meshes,
+        measurements=measurements if request.measure else None,
     )
 
 
