@@ -166,7 +166,7 @@ def test_other_files_and_scouts_are_skipped_and_logged(write_series, tmp_path, w
     with caplog.at_level(logging.INFO):
         volume = read_volume(folder)
     assert volume.hu.shape[0] == 3
-    assert "skipped 5 files that are no slices of it" in caplog.text
+    assert "skipped 5 files that are not slices of it" in caplog.text
 
 
 # Bad input.

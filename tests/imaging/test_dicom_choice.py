@@ -124,7 +124,7 @@ def test_a_series_that_is_nearly_as_long_is_told(add):
     assert volume.hu.shape[0] == 20
     (note,) = volume.notes
     assert "series 1 'arterial': 19 slices" in note
-    assert "choose it by --series 1" in note
+    assert "choose it with --series 1" in note
 
 
 def test_a_tie_is_refused_with_the_flags_that_choose(add):

@@ -82,7 +82,7 @@ class DicomInfo(_Info):
     path: str
     studies: list[StudyInfo]
     other_files: int
-    """Files that are no DICOM."""
+    """Files that are not DICOM."""
     unlisted_files: int
     """Files that a DICOMDIR does not list."""
     missing_files: list[str]

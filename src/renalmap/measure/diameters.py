@@ -131,7 +131,7 @@ def longest_chord_in_space(points: FloatArray) -> Chord:
     """The two points farthest apart, in time that grows with their number and no faster.
 
     The points outermost in each of `directions` are compared pair by pair; from the best pair each end in
-    turn goes on to the point farthest from the other, until neither finds a farther one. The first step
+    turn moves to the point farthest from the other, until neither finds a farther one. The first step
     is short by 5 parts in 1000 at most, by the angle between a chord and the nearest direction; the second
     removes what is left of it in nearly all cases.
 

@@ -97,7 +97,7 @@ def make_surface(structure: Structure, geometry: Geometry) -> Surface:
         if abs(enclosed_ml - voxels_ml) <= VOLUME_TOLERANCE * voxels_ml:
             return Surface(vertices_mm, faces, enclosed_ml, voxels_ml)
         low, high = (level, high) if enclosed_ml > voxels_ml else (low, level)
-        # The first level is nearly right, so the search goes on beside it before it halves.
+        # The first level is nearly right, so the search continues beside it before it halves.
         near = level * (1 + _STEP if enclosed_ml > voxels_ml else 1 - _STEP)
         level = near if low < near < high else (low + high) / 2.0
     raise RenalMapError(

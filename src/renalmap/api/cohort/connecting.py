@@ -43,7 +43,7 @@ class ClusterRequest:
         workers: processes to start on this machine, or Slurm jobs; None takes as many as there are cores
             or scans, or 4 jobs.
         retries: how often a scan is restarted after its worker died.
-        timeout_s: how long a scheduler may take to answer, and how long a run goes on without any worker;
+        timeout_s: how long a scheduler may take to answer, and how long a run continues without any worker;
             for Slurm's queue there is no limit.
         slurm: (key, value) settings of the jobs; what is not here comes from dask-jobqueue's own
             configuration.

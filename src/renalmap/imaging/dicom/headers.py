@@ -195,7 +195,11 @@ def _images(file: DicomFile, dataset: Dataset) -> tuple[FileHeader, list[SliceHe
         if reason is not None:
             return shared, [SkippedImage(shared, reason)]
         return shared, list(_slices(shared, dataset))
-    except (ValueError, TypeError, AttributeError) as error:  # values that are no numbers, missing parts
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:  # values that are not numbers, missing parts
         raise TruncatedFileError(
             "the DICOM header is damaged",
             where=str(file),

@@ -82,7 +82,7 @@ def _plan(path: Path, choice: DicomChoice) -> _Plan:
     logger.info("%s: taking %s: %s", path, chosen.series, chosen.why)
     left_out = len(catalogue.files.files) - len({each.of.file for each in chosen.slices})
     if left_out:
-        logger.info("%s: skipped %d files that are no slices of it", path, left_out)
+        logger.info("%s: skipped %d files that are not slices of it", path, left_out)
     stack = build_stack(chosen.slices, path)
     if choice.resample and not stack.is_regular:
         return _Plan(chosen, stack, resampled_geometry(stack), resampled=True)

@@ -82,7 +82,7 @@ def read_dicom_seg(path: Path) -> LabelMap:
         UnreadableImageError: no DICOM file, or no segmentation.
         TruncatedFileError: the pixels cannot be decoded.
         LabelError: no segment is a kidney, a tumour or a cyst, or it holds fractions.
-        MixedSeriesError, MissingSliceError: its frames are no stack.
+        MixedSeriesError, MissingSliceError: its frames are not a stack.
         DimensionError, AffineError: as `build_geometry`.
     """
     dataset = _read(path)
