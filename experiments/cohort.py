@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +29,7 @@ from renalmap.labels import KIDNEY, TUMOUR, UNKNOWN
 from renalmap.phantom import PhantomConfig, write_kits_layout
 from renalmap.preprocess import Plan
 from renalmap.training.synthesis import LesionShapes
+from renalmap.training.synthesis.fields import gaussian_blur
 
 HERE = Path(__file__).parent
 DATA = Path("../shared/data")
@@ -39,6 +41,11 @@ PHANTOMS: Part = "phantoms"
 
 SLAB_PIXELS = slice(95, 415)
 """Rows and columns of the official slice that a slab holds."""
+
+SINUS_SIGMA_PX = 1.0
+SINUS_BELOW_HU = 40.0
+"""Fat, urine and cysts are darker than this; medulla, even before the contrast agent reaches it, is not."""
+SINUS_BELOW_PARENCHYMA_HU = 50.0
 
 logger = logging.getLogger(__name__)
 
@@ -234,7 +241,7 @@ def write_slabs(source: Path, root: Path) -> None:
     """KiTS19 slabs as a data set of single slices (`index.csv`), on the official slices' 512 x 512 pixels.
 
     HU are `hu_offset + hu_slope * grey`, dithered within a grey's width. Beyond the slab they are air and the
-    label is `UNKNOWN`.
+    label is `UNKNOWN`, and so is what `disputed_kidney` marks.
 
     Args:
         source: the slabs, one `case_XXXXX.npz` per patient.
@@ -248,17 +255,37 @@ def write_slabs(source: Path, root: Path) -> None:
         generator = np.random.default_rng([int(path.stem.split("_")[1]), 19])
         with np.load(path, allow_pickle=False) as slab:
             arrays = {name: slab[name] for name in slab.files}
-        for grey, label, z, slope in zip(
-            *(arrays[name] for name in ("grey", "label", "z", "hu_slope")), strict=True
-        ):
-            dither = generator.uniform(-0.5, 0.5, grey.shape)
+        dither = generator.uniform(-0.5, 0.5, arrays["grey"].shape)
+        values = arrays["hu_offset"] + arrays["hu_slope"][:, None, None] * (arrays["grey"] + dither)
+        parenchyma_hu = float(np.median(values[(arrays["label"] == KIDNEY) & (values > 0)]))
+        for value, label, z in zip(values, arrays["label"], arrays["z"], strict=True):
             hu, labels = np.full((512, 512), -1024, np.int16), np.full((512, 512), UNKNOWN, np.uint8)
-            hu[SLAB_PIXELS, SLAB_PIXELS] = np.rint(arrays["hu_offset"] + slope * (grey + dither))
-            labels[SLAB_PIXELS, SLAB_PIXELS] = label
+            hu[SLAB_PIXELS, SLAB_PIXELS] = np.rint(value)
+            disputed = disputed_kidney(value, label, parenchyma_hu)
+            labels[SLAB_PIXELS, SLAB_PIXELS] = np.where(disputed, UNKNOWN, label)
             name = f"{path.stem}_z{int(z):04d}"
             np.savez_compressed(root / f"{name}.npz", hu=hu, label=labels)
             writer.writerow((name, f"slab_{path.stem}", path.stem, int(z)))
     write_text_atomically(root / "index.csv", table.getvalue())
+
+
+def disputed_kidney(
+    hu: NDArray[np.floating], labels: NDArray[np.uint8], parenchyma_hu: float
+) -> NDArray[np.bool_]:
+    """Where KiTS19's labels say kidney and the masks of whole scans here would say sinus: fat and fluid.
+
+    KiTS19's annotators drew around the kidney; its sinus is labelled with it, a straight line across the hilum. The
+    masks of whole scans, CURVAS and AMOS22 leave it out. Cysts are as dark and are marked here, too: both conventions
+    call them kidney, so that nothing wrong is learnt from leaving them open.
+
+    Args:
+        hu: (rows, columns).
+        labels: of the same shape, in KiTS19's convention.
+        parenchyma_hu: the kidney's median.
+    """
+    smooth = gaussian_blur(hu.astype(np.float32), SINUS_SIGMA_PX)
+    dark: NDArray[np.bool_] = smooth < min(SINUS_BELOW_HU, parenchyma_hu - SINUS_BELOW_PARENCHYMA_HU)
+    return (labels == KIDNEY) & dark
 
 
 def load_material(work: Path, data: Path = DATA) -> Material:
