@@ -38,7 +38,7 @@ SECTIONS: Final = {
         ),
     ),
     "Quality": (
-        "What a `Result` says of itself. [What the fields mean](../quality.md).",
+        "What a `Result` says about itself. [What the fields mean](../quality.md).",
         (
             "renalmap.inference.quality.QualityReport",
             "renalmap.inference.quality.KidneyReport",

@@ -88,7 +88,7 @@ def test_slurm_that_is_not_here(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (ClusterRequest("http://host:8786"), "expected local, slurm, or a scheduler's address"),
+        (ClusterRequest("http://host:8786"), "expected local, slurm, or the address of a scheduler"),
         (ClusterRequest("host:8786"), "the kind of cluster is unknown"),
         (ClusterRequest("local", slurm=(("queue", "x"),)), "--slurm is for --cluster slurm"),
         (ClusterRequest("tcp://host:8786", workers=2), "--workers is for clusters that are started"),

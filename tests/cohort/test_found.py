@@ -113,7 +113,7 @@ def test_a_folder_of_dicom_folders(tmp_path, caplog):
             True,
         )
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path / 'patient_2' / 'seg'}: left out, its modality is SEG and not CT"
+        f"{tmp_path / 'patient_2' / 'seg'}: left out, as its modality is SEG, not CT"
     ]
 
 
