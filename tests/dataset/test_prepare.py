@@ -456,7 +456,7 @@ def test_a_store_that_does_not_fit_the_disk_is_refused_before_any_work(tmp_path:
     for name in ("imaging.nii.gz", "segmentation.nii.gz"):
         (folder / name).write_bytes(gzip.compress(header.binaryblock + bytes(4)))
     split = Split(seed=0, train=("case_00000",), validation=(), test=())
-    with pytest.raises(DiskSpaceError, match=r"too little room .* expected about 8795\.8 GB for 32767"):
+    with pytest.raises(DiskSpaceError, match=r"too little space .* expected about 8795\.8 GB for 32767"):
         prepare(
             find_cases(tmp_path / "kits"), tmp_path / "store", settings("blosc2", grid_size=16384), split
         )

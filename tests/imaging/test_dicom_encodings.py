@@ -139,7 +139,7 @@ def test_half_a_rescale_is_completed(stored):
 
 def test_values_that_are_said_to_be_no_hu_are_doubted(stored):
     (note,) = read_volume(stored(RescaleType="US")).notes
-    assert "said to be US" in note
+    assert "according to the header the values are US" in note
 
 
 # One file with many frames.

@@ -357,7 +357,7 @@ def test_a_number_that_is_no_structure_is_refused(axial):
 
 def test_labels_of_another_series_are_refused(axial):
     away = replace(axial.source, instances=axial.source.instances[8:])
-    with pytest.raises(GeometryMismatchError, match="do not lie on the series' slices"):
+    with pytest.raises(GeometryMismatchError, match="the labels are not on the slices of the series"):
         build_dicom_seg(axial.structures, away, ALGORITHM)
 
 

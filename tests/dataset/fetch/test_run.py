@@ -331,7 +331,7 @@ def test_a_file_that_changed_on_the_disk_is_said_and_fetched_again(mirror, fetch
     (folder / IMAGING[1:]).write_bytes(content)
     outcomes = fetch()
     assert outcomes[IMAGING].status == "refetched"
-    assert "SHA-256 changed" in outcomes[IMAGING].note
+    assert "SHA-256 has changed" in outcomes[IMAGING].note
     assert outcomes[MASK].status == "kept"
     assert_whole(mirror, folder)
 
@@ -352,7 +352,7 @@ def test_files_of_the_official_script_are_kept_if_whole(mirror, fetch, folder):
 def test_too_little_room_is_told_before_anything_comes(mirror, fetch, folder, monkeypatch):
     usage = shutil.disk_usage(folder.parent)._replace(free=200_000)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
-    with pytest.raises(DiskSpaceError, match=r"too little room.*0\.0 GB free"):
+    with pytest.raises(DiskSpaceError, match=r"too little space.*0\.0 GB free"):
         fetch((0, 1, 2))
     assert not list(folder.rglob("*.nii.gz*"))
 
