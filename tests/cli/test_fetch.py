@@ -69,7 +69,7 @@ def test_a_changed_file_is_said(fetch, out):
     finished = fetch("--cases", "1", "--masks-only")
     assert finished.code == 0
     assert finished.stderr.startswith(f"warning: {mask}: ")
-    assert "SHA-256 changed" in finished.stderr
+    assert "SHA-256 has changed" in finished.stderr
     assert "refetched" in finished.stderr
 
 

@@ -153,5 +153,5 @@ def test_a_missing_dataset_json_or_image_is_named(tmp_path, write_scan, pixels):
         find_cases(root)
     assert read_dataset(root).cases[0].image is None
     (root / "dataset.json").unlink()
-    with pytest.raises(DatasetError, match=r"dataset\.json.*lack"):
+    with pytest.raises(DatasetError, match=r"dataset\.json.*have no dataset\.json"):
         find_cases(root)

@@ -46,7 +46,7 @@ def test_a_killed_process_costs_its_own_case():
     assert [outcomes[name].result for name in "abcd"] == list("abcd")
     assert str(outcomes["be killed"].error) == (
         "be killed: the process working on this case was ended (got signal 9 (SIGKILL), which the system "
-        "sends when memory runs out). Lower --jobs or --memory-gb; what is finished stays, and the same "
+        "sends when memory runs out). Lower --jobs or --memory-gb; what is finished is kept, and the same "
         "command continues"
     )
     assert "(got exit code 7)" in str(outcomes["exit"].error)

@@ -49,7 +49,7 @@ def check_head(head: bytes, kind: FileKind, where: str) -> None:
         raise ContentError(
             "the server sent a web page in place of the file",
             where=where,
-            hint="It may be a login page, a proxy's page or an error: open the address in a browser",
+            hint="It may be a login page, a proxy's page or an error page; open the address in a browser",
         )
     if kind != "table" and not head.startswith(_GZIP_MAGIC):
         raise ContentError(
