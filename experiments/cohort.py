@@ -285,7 +285,8 @@ def disputed_kidney(
     """
     smooth = gaussian_blur(hu.astype(np.float32), SINUS_SIGMA_PX)
     dark: NDArray[np.bool_] = smooth < min(SINUS_BELOW_HU, parenchyma_hu - SINUS_BELOW_PARENCHYMA_HU)
-    return (labels == KIDNEY) & dark
+    dark &= labels == KIDNEY
+    return dark
 
 
 def load_material(work: Path, data: Path = DATA) -> Material:
