@@ -135,6 +135,15 @@ class Material:
             gap = float(np.median(np.diff(slab["z"]))) if slab["z"].size > 1 else 1.0
         return z_mm * gap, y_mm, x_mm
 
+    def slab_labels(self, case_id: str) -> NDArray[np.uint8]:
+        """A slab's official labels, nothing left open but what lies beyond it: axes (z, y, x), 512 x 512."""
+        path = self.data / self.cohort.slabs / f"{case_id.removeprefix('slab_')}.npz"
+        with np.load(path, allow_pickle=False) as slab:
+            official = slab["label"]
+        labels = np.full((len(official), 512, 512), UNKNOWN, np.uint8)
+        labels[:, SLAB_PIXELS, SLAB_PIXELS] = official
+        return labels
+
     def folds(self) -> dict[str, int]:
         """Every real patient's fold.
 
