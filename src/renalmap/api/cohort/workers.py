@@ -45,8 +45,8 @@ def find_unfitness(settings: RunSettings, paths: tuple[Path, ...]) -> str | None
         return str(error)
     if digest != settings.bundle_sha256:
         return (
-            f"its bundle at {settings.request.model} is another one "
-            f"({digest[:12]} and not {settings.bundle_sha256[:12]})"
+            f"its bundle at {settings.request.model} is a different one "
+            f"({digest[:12]}, not {settings.bundle_sha256[:12]})"
         )
     return None
 
