@@ -266,7 +266,8 @@ def write_slabs(source: Path, root: Path) -> None:
             arrays = {name: slab[name] for name in slab.files}
         dither = generator.uniform(-0.5, 0.5, arrays["grey"].shape)
         values = arrays["hu_offset"] + arrays["hu_slope"][:, None, None] * (arrays["grey"] + dither)
-        parenchyma_hu = float(np.median(values[(arrays["label"] == KIDNEY) & (values > 0)]))
+        kidney_hu = values[(arrays["label"] == KIDNEY) & (values > 0)]
+        parenchyma_hu = float(np.median(kidney_hu)) if kidney_hu.size else 0.0
         for value, label, z in zip(values, arrays["label"], arrays["z"], strict=True):
             hu, labels = np.full((512, 512), -1024, np.int16), np.full((512, 512), UNKNOWN, np.uint8)
             hu[SLAB_PIXELS, SLAB_PIXELS] = np.rint(value)

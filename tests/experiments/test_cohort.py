@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from experiments.cohort import Material, load_material, write_slabs
+from experiments.cohort import Material, disputed_kidney, load_material, write_slabs
 
 
 @pytest.fixture
@@ -79,3 +79,23 @@ def test_slabs_lie_on_the_official_slices_and_know_nothing_beyond(tmp_path: Path
         assert (hu[~known] == -1024).all()
         assert abs(hu[known].astype(float) - expected).max() <= slope / 2 + 0.5, "dithered within a grey"
         assert hu[known].std() > slope / 5
+
+
+@pytest.mark.parametrize(
+    ("sinus_hu", "parenchyma_hu", "disputed"),
+    [(-90, 150, True), (10, 150, True), (75, 150, False), (20, 60, False), (-90, 60, True)],
+)
+def test_fat_and_fluid_in_a_kidney_are_left_open(sinus_hu: int, parenchyma_hu: int, disputed: bool):
+    """Medulla stays, and so does all of a kidney without contrast agent but its fat."""
+    hu = np.full((40, 40), -100.0)
+    labels = np.zeros((40, 40), np.uint8)
+    labels[5:35, 5:35] = 1
+    labels[5:12, 5:12] = 2
+    hu[labels > 0] = parenchyma_hu
+    hu[15:25, 15:25] = sinus_hu
+    hu[5:12, 5:12] = sinus_hu
+    got = disputed_kidney(hu, labels, parenchyma_hu)
+    assert bool(got[18:22, 18:22].all()) is disputed
+    assert bool(got[18:22, 18:22].any()) is disputed
+    assert not got[labels != 1].any(), "tumour and background keep their labels"
+    assert not got[28:32, 28:32].any(), "parenchyma does"
