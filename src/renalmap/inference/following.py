@@ -191,17 +191,12 @@ class Follower:
         return None if isinstance(judged, str) else judged
 
     def _crop_about(self, section: Section) -> Box:
-        rows, columns = (np.flatnonzero(section.inside.any(axis=axis)) for axis in (1, 0))
         counts = section.inside.sum(axis=1), section.inside.sum(axis=0)
         y, x = (
             low + float(np.average(np.arange(count.size), weights=count))
             for low, count in zip(section.box.start, counts, strict=True)
         )
-        extent = tuple(
-            slice(low + int(span[0]), low + int(span[-1]) + 1)
-            for low, span in zip(section.box.start, (rows, columns), strict=True)
-        )
-        return crop_about((y, x), extent, self._scan.plan)
+        return crop_about((y, x), section.box.slices, self._scan.plan)
 
     def _further(self, labels: ByteArray, track: Track, step: FollowedSection | None) -> Track | None:
         """The track after a step; None where it ends."""
