@@ -262,16 +262,18 @@ def _export_checked(
     else:
         export_ensemble(networks, plan, path)
         reference = Ensemble([on_grid(network, plan, stage) for network in networks])
+    # A comparison of few pixels cannot resolve the share: one pixel of it may always differ.
+    allowed = max(LABEL_TOLERANCE, 1.0 / (len(images) * images.shape[-2] * images.shape[-1]))
     for engine in filter(is_installed, ENGINES):
         session = open_session(path, Runtime(engine))
         share = compare_labels(reference, session, images)
         logger.info("%s in %s: %.2g of pixels differ from the network's", path.name, engine, share)
-        if share > LABEL_TOLERANCE:
+        if share > allowed:
             raise ExportMismatchError(
                 "the exported graph does not give the network's labels",
                 where=path.name,
                 got=f"{share:.2g} of pixels differ in {engine}",
-                expected=f"at most {LABEL_TOLERANCE:g}",
+                expected=f"at most {allowed:.2g}",
             )
 
 
