@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from renalmap.imaging.connected import connected_blobs
 from renalmap.imaging.masks import bounding_slices
-from renalmap.imaging.volume import Box
+from renalmap.imaging.volume import Box, part_of_grid
 from renalmap.inference.ahead import Threads
 from renalmap.inference.components import Component, find_components
 from renalmap.inference.cropping import CroppedSlice
@@ -65,15 +65,7 @@ class Section:
 
     def on(self, box: Box) -> BoolArray:
         """What of it lies in another box of the grid."""
-        whole = np.zeros(box.shape, np.bool_)
-        low = np.maximum(self.box.start, box.start)
-        high = np.minimum(self.box.stop, box.stop)
-        if (low < high).all():
-            shared = Box(tuple(low.tolist()), tuple(high.tolist()))
-            whole[shared.seen_from(box.start).slices] = self.inside[
-                shared.seen_from(self.box.start).slices
-            ]
-        return whole
+        return part_of_grid(self.inside, self.box.start, box)
 
 
 @dataclass(frozen=True, eq=False)
