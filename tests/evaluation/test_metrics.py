@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from tests.strategies import mask_pairs
 
-from renalmap.evaluation import dice, kits19_score, region_mask, volume_ml
+from renalmap.evaluation.metrics import dice, kits19_score, region_mask, volume_ml
 
 
 def test_dice_of_a_hand_counted_pair():
