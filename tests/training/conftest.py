@@ -99,7 +99,7 @@ def _make_stage(root: Path, classes: int, edge: int) -> Stage:
     checkpoint = root / f"{classes}_classes.safetensors"
     save_checkpoint(checkpoint, network, progress)
     graph = root / f"{classes}_classes.onnx"
-    export_onnx(network, PLAN, graph)
+    export_onnx([network], PLAN, graph)
     return Stage(network, checkpoint, graph)
 
 

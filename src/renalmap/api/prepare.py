@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict
 
 from renalmap.config import RunRecord, load_settings
 from renalmap.dataset.cases import Case, find_cases
-from renalmap.dataset.estimate import available_cores, available_memory_bytes
+from renalmap.dataset.estimate import available_memory_bytes
 from renalmap.dataset.prepare import Prepared, prepare_measured
 from renalmap.dataset.split import PARTS, Part, Split, draw_split
 from renalmap.dataset.store import Store, StoreFormat, StoreSettings, read_entries
 from renalmap.dataset.workers import Workload
 from renalmap.errors import ConfigError, MissingDependencyError
+from renalmap.inference.session import available_cores
 from renalmap.preprocess import Plan
 from renalmap.progress import Progress
 from renalmap.recipes import RecipeName, read_recipe

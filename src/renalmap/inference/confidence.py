@@ -39,15 +39,12 @@ def expected_dice(probability: RegionProbability, parts: Sequence[Voxels], label
     """
     overlap = summed = size = 0.0
     for part in parts:
-        box, inside = part.box, part.inside
-        wide = _widened(box, label_map.geometry)
+        wide = _widened(part.box, label_map.geometry)
         values = probability.at(wide)
-        mask = part_of_grid(inside, box.start, wide)
+        mask = part_of_grid(part.inside, part.box.start, wide)
+        counted = mask | (label_map.labels[wide.slices] == BACKGROUND)
         overlap += float(values[mask].sum(dtype=np.int64)) / 255.0
-        summed += (
-            float(values[mask | (label_map.labels[wide.slices] == BACKGROUND)].sum(dtype=np.int64))
-            / 255.0
-        )
+        summed += float(values[counted].sum(dtype=np.int64)) / 255.0
         size += part.size
     return 2.0 * overlap / (summed + size) if size else 0.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,11 +12,6 @@ from renalmap.inference.cascade import Segmentation
 from renalmap.inference.confidence import expected_dice, tumour_score
 from renalmap.inference.phase import ContrastReport, guess_phase
 from renalmap.labels import Side
-
-NO_CONTRAST: Final = (
-    "no contrast phase was recognised: {why}; the model was trained on contrast-enhanced CT; expect "
-    "poor results"
-)
 
 
 class SidesFound(BaseModel):
@@ -160,8 +154,15 @@ def describe_quality(report: QualityReport, anatomy: Anatomy) -> list[str]:
 
 def describe_contrast(contrast: ContrastReport) -> str | None:
     """A sentence where no contrast phase was recognised; None where one was."""
+    if contrast.contrast == "enhanced":
+        return None
+    why = "it cannot be determined from the scan"
+    if contrast.contrast == "unenhanced":
+        vessel = "" if contrast.vessel_hu is None else f" (blood about {contrast.vessel_hu:.0f} HU)"
+        why = f"the scan looks unenhanced{vessel}"
     return (
-        None if contrast.contrast == "enhanced" else NO_CONTRAST.format(why=_why_no_contrast(contrast))
+        f"no contrast phase was recognised: {why}; the model was trained on contrast-enhanced CT; "
+        "expect poor results"
     )
 
 
@@ -219,10 +220,3 @@ def _tumour_report(tumour: Lesion, anatomy: Anatomy, judge: _Judge) -> TumourRep
         confidence=judge.confidence(score, judge.tumour),
         raw_score=round(score, 3),
     )
-
-
-def _why_no_contrast(contrast: ContrastReport) -> str:
-    if contrast.contrast == "unenhanced":
-        vessel = "" if contrast.vessel_hu is None else f" (blood about {contrast.vessel_hu:.0f} HU)"
-        return f"the scan looks unenhanced{vessel}"
-    return "it cannot be determined from the scan"

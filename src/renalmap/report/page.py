@@ -65,7 +65,9 @@ class Page:
         """
         from PIL import Image, ImageDraw  # noqa: PLC0415
 
-        text, font, stroke = printable(text), _font(ink), _stroke(ink)
+        text, font, stroke = printable(text), _font(ink), 0
+        if ink.bold:
+            stroke = round(ink.size_px * _OVERSAMPLING * _BOLD_STROKE)
         box = font.getbbox(text, anchor=anchor, stroke_width=stroke)
         left, top = (floor(edge / _OVERSAMPLING) for edge in box[:2])
         width, height = (
@@ -122,16 +124,14 @@ def fit(text: str, ink: Ink, room_px: int) -> tuple[str, Ink]:
 
 def printable(text: str) -> str:
     """The text on one line, letters without accents, "?" for what the font does not have."""
-    letters = (
-        " " if letter.isspace() else letter
-        for letter in unicodedata.normalize("NFD", text)
-        if not unicodedata.combining(letter)
-    )
-    return "".join(letter if _is_in_font(letter) else "?" for letter in letters)
-
-
-def _is_in_font(letter: str) -> bool:
-    return (letter.isascii() and letter.isprintable()) or letter in _BEYOND_ASCII
+    shown = []
+    for letter in unicodedata.normalize("NFD", text):
+        if letter.isspace():
+            shown.append(" ")
+        elif not unicodedata.combining(letter):
+            in_font = (letter.isascii() and letter.isprintable()) or letter in _BEYOND_ASCII
+            shown.append(letter if in_font else "?")
+    return "".join(shown)
 
 
 @lru_cache(maxsize=16)
@@ -142,7 +142,3 @@ def _font(ink: Ink) -> FreeTypeFont:
     if not isinstance(font, ImageFont.FreeTypeFont):
         raise TypeError("Pillow was built without FreeType, which draws the text of pictures")
     return font
-
-
-def _stroke(ink: Ink) -> int:
-    return round(ink.size_px * _OVERSAMPLING * _BOLD_STROKE) if ink.bold else 0

@@ -38,6 +38,9 @@ class GreyWindow:
         return np.round(share.clip(0.0, 1.0) * 255.0).astype(np.uint8)
 
 
+SOFT_TISSUE: Final = GreyWindow(width_hu=400, level_hu=40)
+
+
 def draw_panel(
     hu: NDArray[Any],
     labels: NDArray[np.uint8],

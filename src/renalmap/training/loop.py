@@ -30,11 +30,7 @@ from renalmap.training.checkpoint import (
 from renalmap.training.devices import check_processes, restore_scaler, save_scaler
 from renalmap.training.launch import Launch
 from renalmap.training.log import Log
-from renalmap.training.pooling import (
-    count_processes,
-    share_buffers,
-    sum_over_processes,
-)
+from renalmap.training.pooling import count_processes, share_buffers, sum_over_processes
 from renalmap.training.settings import TrainSettings
 from renalmap.training.stages import on_grid
 from renalmap.training.synthesis import LesionShapes, Synthesiser
@@ -108,22 +104,23 @@ def train(
     _agree_on_step(run, progress, trainer)
     # Validation's single slices would have to be compiled again; the weights are the same.
     judged = on_grid(trainer.averaged, store.plan, settings.stage)
-    with closing(_Records(run, settings, progress.step) if launch.leads else _NoRecords()) as records:
+    with ExitStack() as stack:
+        records = _Records(run, settings, progress.step, stack) if launch.leads else None
         for done, made in _batches(maker, settings, progress):
             rate = _learning_rate(settings, done - 1)
             loss = trainer.step(done - 1, made, rate)
             result = None
             if done % settings.validate_every == 0 or done == settings.steps:
-                share_buffers(trainer.network)
-                if trainer.averaged is not trainer.network:
-                    share_buffers(trainer.averaged)
+                for network in dict.fromkeys((trainer.network, trainer.averaged)):
+                    share_buffers(network)
                 stride = settings.validation_stride
                 result = validate(judged.eval(), store, settings.stage, stride, trainer.device, launch)
                 progress = _advance(progress, done, result.score, save_scaler(trainer.fabric))
-            records.write(done, loss, rate, result)
-            if result is not None:
-                records.keep(trainer, progress)
-            if launch.leads:
+            if records is not None:
+                # Before `keep`: a checkpoint whose step the log lacks would leave a gap for good.
+                records.log.write(done, loss, rate, result)
+                if result is not None:
+                    records.keep(trainer, progress)
                 report(done, loss, result)
             if _out_of_patience(settings, progress):
                 logger.info(
@@ -199,25 +196,18 @@ def _out_of_patience(settings: TrainSettings, progress: Progress) -> bool:
 
 
 class _Records:
-    """What a run leaves on disk step by step: its log and its checkpoints."""
+    """What a run leaves on disk step by step: its log and its checkpoints, in a folder that is locked."""
 
-    def __init__(self, run: Path, settings: TrainSettings, step: int) -> None:
+    def __init__(self, run: Path, settings: TrainSettings, step: int, stack: ExitStack) -> None:
         # Not before all else was found in order: what was refused may be put right in the same folder.
         run.mkdir(parents=True, exist_ok=True)
-        self._open = ExitStack()
-        self._open.enter_context(locked_folder(run, None, "train"))
+        stack.enter_context(locked_folder(run, None, "train"))
         path = run / SETTINGS
         if not path.is_file():
             write_text_atomically(path, settings.model_dump_json(indent=2) + "\n")
         remove_unfinished(run)
         self._run = run
-        self._log = Log(run, step)
-
-    def write(
-        self, step: int, loss: float, learning_rate: float, result: ValidationResult | None
-    ) -> None:
-        """Before `keep`: a checkpoint whose step the log lacks would leave a gap for good."""
-        self._log.write(step, loss, learning_rate, result)
+        self.log = stack.enter_context(closing(Log(run, step)))
 
     def keep(self, trainer: Trainer, progress: Progress) -> None:
         """The best before the last: killed between them, the run continues from the one before."""
@@ -225,23 +215,6 @@ class _Records:
             save_checkpoint(self._run / BEST, trainer.averaged, progress)
         training = TrainingState(trainer.network, trainer.optimizer)
         save_checkpoint(self._run / LAST, trainer.averaged, progress, training)
-
-    def close(self) -> None:
-        self._log.close()
-        self._open.close()
-
-
-class _NoRecords:
-    """The records of a process that does not lead."""
-
-    def write(self, *_: object) -> None:
-        """Nothing."""
-
-    def keep(self, *_: object) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 def make_synthesiser(store: Store, settings: TrainSettings) -> Synthesiser | None:
@@ -318,14 +291,12 @@ def _agree_on_settings(run: Path, settings: TrainSettings) -> None:
     path = run / SETTINGS
     if not path.is_file():
         return
-    values = settings.model_dump(mode="json")
     try:
         # Through the model, so that a setting which has come up since has its default.
-        known = TrainSettings.model_validate_json(path.read_text(encoding="utf-8")).model_dump(
-            mode="json"
-        )
+        existing = TrainSettings.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         raise StoreError("the run's settings cannot be read", where=path, got=str(error)) from error
+    values, known = (each.model_dump(mode="json") for each in (settings, existing))
     other = [name for name, value in values.items() if known[name] != value]
     if other:
         raise StoreError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ import numpy as np
 
 from renalmap.dataset.store import Store
 from renalmap.errors import ConfigError
-from renalmap.imaging.files import write_text_atomically
+from renalmap.imaging.files import csv_text, write_text_atomically
 from renalmap.training.batches import BatchMaker, stream_ahead
 from renalmap.training.checkpoint import load_initial_weights
 from renalmap.training.launch import Launch
@@ -49,11 +47,11 @@ class RateTest:
 
     def write(self, path: Path) -> None:
         """Write rates and losses as CSV, atomically."""
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(("learning_rate", "loss", "smoothed"))
-        table.writerows(zip(self.rates, self.losses, self.smoothed, strict=True))
-        write_text_atomically(path, text.getvalue())
+        columns = ("learning_rate", "loss", "smoothed")
+        rows = zip(self.rates, self.losses, self.smoothed, strict=True)
+        write_text_atomically(
+            path, csv_text(columns, (dict(zip(columns, row, strict=True)) for row in rows))
+        )
 
 
 def find_learning_rate(
@@ -100,10 +98,10 @@ def find_learning_rate(
 
 def suggest_rate(rates: tuple[float, ...], smoothed: list[float]) -> float | None:
     """The rate at which a smoothed loss falls fastest over the rate's logarithm; None where it is all but level."""
-    falls = (
-        np.gradient(np.asarray(smoothed), np.log(rates)) if len(rates) > _SKIPPED + 1 else np.zeros(0)
-    )
-    falls = np.where(np.isfinite(falls), falls, 0.0)[_SKIPPED:]
-    if not falls.size or falls.min() > -_LEAST_FALL:
+    if len(rates) <= _SKIPPED + 1:
+        return None
+    falls = np.gradient(np.asarray(smoothed), np.log(rates))[_SKIPPED:]
+    falls = np.where(np.isfinite(falls), falls, 0.0)
+    if falls.min() > -_LEAST_FALL:
         return None
     return float(rates[_SKIPPED + int(falls.argmin())])

@@ -85,9 +85,8 @@ class Trainer:
     @torch.no_grad()
     def _average(self, step: int) -> None:
         """Move the averaged weights a step towards the trained ones; batch norm's statistics are theirs."""
-        decay = min(
-            self._settings.weight_averaging, (1 + step) / (10 + step)
-        )  # early weights are random
+        # Early weights are random.
+        decay = min(self._settings.weight_averaging, (1 + step) / (10 + step))
         for average, trained in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
             average.lerp_(trained, 1 - decay)
         for copied, statistics in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
