@@ -123,11 +123,6 @@ class LesionTruth:
     exophytic: float
     necrotic: bool
 
-    @property
-    def expected_ml(self) -> float:
-        """Volume of a sphere of that diameter; the irregular outline stays within some per cent."""
-        return float(np.pi / 6.0 * self.diameter_mm**3 / 1000.0)
-
 
 @dataclass(frozen=True)
 class Phantom:
@@ -136,13 +131,11 @@ class Phantom:
     Attributes:
         scan: int16 HU, axes (z, y, x).
         labels: KiTS19's labels on the same grid.
-        volumes_ml: volume of each label except background, counted from `labels`.
         lesions: the lesions, in the order requested.
         phase: the contrast phase.
     """
 
     scan: Volume
     labels: LabelMap
-    volumes_ml: dict[int, float]
     lesions: tuple[LesionTruth, ...]
     phase: Phase
