@@ -176,7 +176,10 @@ def prepare(
     wanted = _without(cases, request.exclude, out)
     prepared = prepare_measured(wanted, out, settings, split.resolve(cases), progress, workload)
     try:
-        _draw_figures(prepared.store, out)
+        statistics = prepared.store.statistics
+        draw_intensity_table(prepared.store.entries, out / "intensities.png")
+        figure = out / "slice_statistics.png"
+        draw_slice_statistics(statistics.mean_hu, statistics.deviation_hu, figure)
     except MissingDependencyError as error:
         logger.warning(
             "The store is complete, but its figures were not drawn: %s, and prepare again", error
@@ -229,9 +232,3 @@ def _part_report(store: Store, part: Part) -> PartReport:
         slices_with_kidney=sum(pixels > 0 for entry in entries for pixels in entry.kidney_pixels),
         slices_with_tumour=sum(pixels > 0 for entry in entries for pixels in entry.tumour_pixels),
     )
-
-
-def _draw_figures(store: Store, out: Path) -> None:
-    draw_intensity_table(store.entries, out / "intensities.png")
-    statistics = store.statistics
-    draw_slice_statistics(statistics.mean_hu, statistics.deviation_hu, out / "slice_statistics.png")

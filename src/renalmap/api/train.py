@@ -84,18 +84,12 @@ def train(
 ) -> Trained:
     """Train both networks on a prepared store and make a bundle from the best of each, or train one.
 
-    Both go to the folders `localize` and `segment` of the run, and the bundle to `bundle`. After an interruption, the
-    same call continues from the last checkpoint to the same weights. Under torchrun or srun, the processes share every batch.
-
-    Args:
-        store: a prepared store.
-        out: the run's folder, made if it is missing.
-        request: which stages, and their settings.
-        listener: told about steps, and how each stage ended.
+    The run's folder `out` is made if it is missing. Of two stages, the networks go to its folders `localize` and
+    `segment`, and the bundle to `bundle`. After an interruption, the same call continues from the last checkpoint
+    to the same weights. Under torchrun or srun, the processes share every batch.
 
     Raises:
-        RenalMapError: as `train_stages` and `export`; what can be known before the training, before
-            it.
+        RenalMapError: as `train_stages` and `export`; before the training if it can be known by then.
     """
     settings = request.settings(out)
     if request.stage is None:
@@ -174,8 +168,8 @@ def train_stages(
         then: a process calls this once.
 
     Raises:
-        InputError: as `Store.open` and `renalmap.training.loop.train`; what can be known of stage 2 before stage 1
-            is, before it.
+        InputError: as `Store.open` and `renalmap.training.loop.train`; for stage 2, too, before stage 1 is trained
+            if it can be known by then.
         MissingDependencyError: torch or matplotlib is not installed; checked before training begins.
     """
     check_charts_available()
@@ -240,13 +234,7 @@ def find_learning_rate(
 ) -> float | None:
     """Try out learning rates in a short training, and chart them: `find_lr.png` and `find_lr.csv` in `run`.
 
-    Nothing else of the run is touched.
-
-    Args:
-        store: a prepared store.
-        run: the run's folder, made if it is missing.
-        request: the run that the rate is for, of one stage.
-        listener: told of steps.
+    The request is that of the run that the rate is for, of one stage; nothing else of the run is touched.
 
     Returns:
         A suggestion; None if the loss never fell.

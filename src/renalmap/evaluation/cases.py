@@ -96,13 +96,13 @@ def evaluate_case(
                 distances = surface_distances(ours, theirs, spacing_mm)
                 scores[f"{region}_hd95_mm"] = distances.hd_mm(95.0)
                 scores[f"{region}_surface_dice"] = distances.dice(KITS_TOLERANCE_MM[region])
-    official = kits19_score(prediction.labels, reference.labels)
+    kidney, tumour = kits19_score(prediction.labels, reference.labels)
     return CaseScore(
         case=reference.name if case is None else case,
         composite_dice=(scores["kidney_dice"] + scores["tumour_dice"]) / 2.0,
-        kits19_kidney_dice=official.kidney,
-        kits19_tumour_dice=official.tumour,
-        kits19_composite_dice=official.composite,
+        kits19_kidney_dice=kidney,
+        kits19_tumour_dice=tumour,
+        kits19_composite_dice=(kidney + tumour) / 2.0,
         **scores,
     )
 

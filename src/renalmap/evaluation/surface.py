@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.evaluation.metrics import BoolMask
+from renalmap.evaluation.metrics import BoolMask, check_same_shape
 from renalmap.extras import import_extra
 
 KITS_TOLERANCE_MM: Final[Mapping[str, float]] = MappingProxyType(
@@ -82,8 +82,7 @@ def surface_distances(
         ValueError: the shapes differ.
         MissingDependencyError: `surface-distance` is not installed.
     """
-    if prediction.shape != reference.shape:
-        raise ValueError(f"masks differ in shape: {prediction.shape} and {reference.shape}")
+    check_same_shape(prediction, reference)
     package = _package()
     empty = 2 - int(prediction.any()) - int(reference.any())
     if empty:

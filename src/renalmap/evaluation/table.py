@@ -2,7 +2,8 @@
 
 A metric can be undefined in a case (NaN: no tumour on either side) or infinite (HD95 of a tumour that
 only one side has). Undefined values are left out of every statistic and counted. Infinite ones are
-left out of mean and standard deviation and counted, but included in median, minimum and maximum, so that a missed tumour cannot improve the median distance.
+left out of mean and standard deviation and counted, but included in median, minimum and maximum, so that a
+missed tumour cannot improve the median distance.
 """
 
 from __future__ import annotations
@@ -98,11 +99,7 @@ def columns_of(scores: Sequence[Score]) -> tuple[str, ...]:
 def summarise(scores: Sequence[Score]) -> Summary:
     """Mean, standard deviation, median and range of every metric over cases.
 
-    Args:
-        scores: the cases, at least none: an empty table gives `n_cases` 0 and no metrics.
-
-    Returns:
-        The summary; the top of this module says how undefined and infinite values are treated.
+    The top of this module says how undefined and infinite values are treated. Without cases there are no metrics.
     """
     computed: dict[str, list[float]] = {
         metric: [value for score in scores if (value := getattr(score, metric)) is not None]

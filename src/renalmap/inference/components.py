@@ -57,7 +57,7 @@ class Component(Voxels):
 
     @property
     def is_cut(self) -> bool:
-        """Whether it touches the scan's first or last slice: then its volume says nothing."""
+        """Whether it touches the scan's first or last slice; its volume then says nothing."""
         return self.placement.is_cut(self.box.slices[0])
 
     def dropped(self, reason: str) -> DroppedComponent:
@@ -97,9 +97,9 @@ def drop_small(
 
     A component is dropped if its largest axial section is below `component_min_area_mm2`; or if its
     volume is below `component_min_ml` or below `component_min_share` of the largest component's; or if
-    it has less than `component_min_kidney_ml` of kidney. Only the first limit holds for a component that
-    the scan's first or last slice cuts: its volume says nothing. Any number of components may stay:
-    horseshoe, transplant and single kidneys occur.
+    it has less than `component_min_kidney_ml` of kidney. Only the first limit applies to a component that
+    the scan's first or last slice cuts: its volume says nothing. Any number of components may stay, because
+    horseshoe, transplanted and single kidneys occur.
 
     Args:
         labels: axes (z, y, x); what is dropped becomes background.

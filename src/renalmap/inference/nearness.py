@@ -45,7 +45,7 @@ def continues_along_z(
 ) -> bool:
     """Whether a voxel of one lies straight above or below one of the other's, within the limit.
 
-    So the parts of a kidney lie that the networks missed a slice or two of.
+    Parts of a kidney lie so if the networks missed a slice or two between them.
 
     Args:
         one: found in an array.

@@ -1,4 +1,4 @@
-"""What the networks think of each voxel, kept only where they saw something."""
+"""The networks' probabilities of each voxel, kept only where they saw something."""
 
 from __future__ import annotations
 
@@ -101,10 +101,10 @@ def to_bytes(probability: NDArray[np.float32]) -> ByteArray:
 
 
 def pack(values: ByteArray) -> bytes:
-    """A slice of probabilities made small: nearly all are 0. `unpack` gives it back.
+    """A slice of probabilities, nearly all of them 0, made small; `unpack` restores it.
 
-    Which box is to be kept is known only after the last slice; as they are, the slices of a long scan
-    would weigh as much as its labels.
+    The box to be kept is known only after the last slice; uncompressed, the slices of a long scan would take as
+    much memory as its labels.
     """
     return isal_zlib.compress(values.tobytes(), _FASTEST)
 

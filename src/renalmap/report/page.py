@@ -26,13 +26,7 @@ _BEYOND_ASCII: Final = frozenset("©«°±·»“”…™")
 
 @dataclass(frozen=True)
 class Ink:
-    """How text is set.
-
-    Attributes:
-        size_px: font size.
-        colour: "#rrggbb".
-        bold: whether strokes are thicker.
-    """
+    """How text is set: font size, colour ("#rrggbb"), and whether strokes are thicker."""
 
     size_px: int
     colour: str
@@ -40,13 +34,7 @@ class Ink:
 
 
 class Page:
-    """A picture under construction. Positions are (x, y) pixels from the upper left corner.
-
-    Args:
-        width_px: width.
-        height_px: height.
-        background: colour behind everything, "#rrggbb".
-    """
+    """A picture under construction, on a ground of one colour. Positions are (x, y) from the upper left corner."""
 
     def __init__(self, width_px: int, height_px: int, background: str) -> None:
         from PIL import Image  # noqa: PLC0415 - only drawing needs Pillow

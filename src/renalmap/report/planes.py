@@ -22,13 +22,7 @@ Window = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 @dataclass(frozen=True)
 class Planes:
-    """Three orthogonal planes.
-
-    Attributes:
-        axial: index along z.
-        coronal: index along y.
-        sagittal: index along x.
-    """
+    """Three orthogonal planes: their indices along z, y and x."""
 
     axial: int
     coronal: int

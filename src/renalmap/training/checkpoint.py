@@ -18,7 +18,7 @@ from renalmap.preprocess import Plan
 
 
 class ScalerState(BaseModel):
-    """Of `16-mixed`'s gradient scaler: it halves on overflow, and doubles after enough good steps."""
+    """The state of `16-mixed`'s gradient scaler: it halves on overflow, and doubles after enough good steps."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,7 +53,7 @@ class TrainingState(NamedTuple):
     """What a run needs to continue.
 
     Attributes:
-        network: with the weights that are trained; with weight averaging not those that are exported.
+        network: with the weights that are trained; if weights are averaged, not the ones that are exported.
         optimizer: of these weights.
     """
 

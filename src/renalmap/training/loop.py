@@ -44,7 +44,7 @@ PACKAGES = ("torch", "lightning-fabric", "numpy")
 BEST, LAST, SETTINGS = "best.safetensors", "last.safetensors", "settings.json"
 
 StepReport = Callable[[int, float, ValidationResult | None], None]
-"""Told (steps done, loss, the validation if there was one)."""
+"""Called with the number of steps done, the loss, and the validation if there was one."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class TrainResult:
         best: that checkpoint.
         last: the final one.
         log: the CSV of losses and validations.
-        steps: trained in this and earlier sittings; fewer than requested if patience ran out.
+        steps: trained in this run and before it was continued; fewer than requested if patience ran out.
         leads: whether this process is the one that wrote all that.
     """
 
@@ -78,8 +78,8 @@ def train(
 ) -> TrainResult:
     """Train one stage, or continue the run in `run`.
 
-    Under torchrun or srun every process calls this alike; the first one writes and reports. They stay
-    together, so that another stage may follow, until each calls `pooling.leave_processes`.
+    Under torchrun or srun every process calls this in the same way; the first one writes and reports. The
+    processes stay together, so that another stage may follow, until each calls `pooling.leave_processes`.
 
     Args:
         store: prepared data; training and validation cases are read.
@@ -180,7 +180,7 @@ def _batches(
 
 
 def _advance(progress: Progress, done: int, score: float, scaler: ScalerState | None) -> Progress:
-    """Where a run stands after a validation. `stale` is 0 where the score is the best so far."""
+    """Where a run stands after a validation; `stale` is 0 if the score is the best so far."""
     improved = progress.best_score is None or score > progress.best_score
     changes = {
         "step": done,
@@ -199,7 +199,7 @@ class _Records:
     """What a run leaves on disk step by step: its log and its checkpoints, in a folder that is locked."""
 
     def __init__(self, run: Path, settings: TrainSettings, step: int, stack: ExitStack) -> None:
-        # Not before all else was found in order: what was refused may be put right in the same folder.
+        # Only after everything else was found in order: a refused run may be corrected in the same folder.
         run.mkdir(parents=True, exist_ok=True)
         stack.enter_context(locked_folder(run, None, "train"))
         path = run / SETTINGS
@@ -218,7 +218,7 @@ class _Records:
 
 
 def make_synthesiser(store: Store, settings: TrainSettings) -> Synthesiser | None:
-    """What puts synthetic lesions into a run's slices; None where the settings ask for none.
+    """What puts synthetic lesions into a run's slices; None if the settings ask for none.
 
     Shapes of the store's validation and test patients are left out: a network must not learn the
     outline of a tumour it will be judged on.
@@ -292,7 +292,7 @@ def _agree_on_settings(run: Path, settings: TrainSettings) -> None:
     if not path.is_file():
         return
     try:
-        # Through the model, so that a setting which has come up since has its default.
+        # Read through the model, so that a setting added since then has its default.
         existing = TrainSettings.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         raise StoreError("the run's settings cannot be read", where=path, got=str(error)) from error

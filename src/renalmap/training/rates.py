@@ -63,15 +63,11 @@ def find_learning_rate(
 ) -> RateTest:
     """Train on the run's first batches at a growing rate, until the loss has doubled or the steps are over.
 
-    Args:
-        store: prepared data.
-        settings: of the run that the rate is for.
-        initial: a checkpoint to start from, as the run would.
-        report: called with (steps done, loss).
+    `report` is called with (steps done, loss); otherwise the arguments are those of `loop.train`.
 
     Raises:
-        ConfigError: more than one process.
-        StoreError: nothing to train on.
+        ConfigError: there is more than one process.
+        StoreError: there is nothing to train on.
     """
     launch = Launch.from_environment()
     if launch.world > 1:
@@ -97,7 +93,7 @@ def find_learning_rate(
 
 
 def suggest_rate(rates: tuple[float, ...], smoothed: list[float]) -> float | None:
-    """The rate at which a smoothed loss falls fastest over the rate's logarithm; None where it is all but level."""
+    """The rate at which the smoothed loss falls fastest over the rate's logarithm; None if it hardly falls."""
     if len(rates) <= _SKIPPED + 1:
         return None
     falls = np.gradient(np.asarray(smoothed), np.log(rates))[_SKIPPED:]

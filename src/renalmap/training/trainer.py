@@ -25,11 +25,6 @@ class Trainer:
         averaged: with those that are validated and exported: their moving average, or `network` itself.
         optimizer: as checkpoints hold it.
 
-    Args:
-        settings: of the run.
-        maker: finishes batches on the network's device.
-        launch: the processes that train together.
-
     Raises:
         ConfigError: as `make_fabric`.
     """

@@ -22,12 +22,7 @@ SliceIndex = Callable[[int], int]
 
 
 def measurement_tables(contents: ReportContents, slice_index: SliceIndex) -> str:
-    """Both tables and their explanations.
-
-    Args:
-        contents: what was measured.
-        slice_index: for the buttons that show a lesion in the viewer.
-    """
+    """Both tables and their explanations; buttons show a lesion in the viewer."""
     measured = contents.measurements
     if not measured.kidneys and not measured.lesions:
         return "<p>Nothing is labelled in this scan, so nothing was measured.</p>"
