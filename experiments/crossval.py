@@ -26,7 +26,7 @@ import typer
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
-from experiments.cohort import DATA, HERE, PHANTOMS, Material, Part, load_material
+from experiments.cohort import DATA, HERE, Material, Part, load_material
 from experiments.scoring import FoldScores, arms_rows, arms_table, score_bundle
 from renalmap.bundle import Bundle
 from renalmap.config import lay_over, parse_settings, read_toml
@@ -63,8 +63,6 @@ class Arm(BaseModel):
     parent: str = ROOT_ARM
     recipe: RecipeName | None = None
     """The root's: what of the package lies below everything."""
-    start: str | None = None
-    """The arm, trained on phantoms alone, whose networks this one starts from; by default the parent's."""
     plan: dict[str, Any] = {}
     localize: dict[str, Any] = {}
     segment: dict[str, Any] = {}
@@ -79,7 +77,6 @@ class Recipe:
     plan: Plan
     localize: TrainSettings
     segment: TrainSettings
-    start: Recipe | None = None
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -99,12 +96,11 @@ def load_recipe(name: str, shapes: Path) -> Recipe:
     """
     arm = _read_arm(name)
     merged = _tables_of(arm)
-    start, ancestor, last = arm.start, arm, name
+    ancestor, last = arm, name
     while last != ROOT_ARM:
         last = ancestor.parent
         ancestor = _read_arm(last)
         merged = lay_over(_tables_of(ancestor), merged)
-        start = ancestor.start if start is None else start
     where = HERE / "arms" / f"{name}.toml"
     for stage in get_args(Stage):
         merged[stage] |= {"stage": stage}
@@ -117,7 +113,6 @@ def load_recipe(name: str, shapes: Path) -> Recipe:
         plan=parse_settings(Plan, merged["plan"], where=where),
         localize=parse_settings(TrainSettings, merged["localize"], where=where),
         segment=parse_settings(TrainSettings, merged["segment"], where=where),
-        start=load_recipe(start, shapes) if start and start != name else None,
     )
 
 
@@ -142,8 +137,6 @@ def run_folder(work: Path, recipe: Recipe, stage: Stage, part: Part) -> Path:
     # Without defaults, so that a setting that is new to the package does not rename what was trained.
     text = recipe.plan.model_dump_json(include=set(TRAINING_FIELDS - unseen), exclude_defaults=True)
     text += recipe.settings(stage).model_dump_json(exclude_defaults=True)
-    if recipe.start is not None:
-        text += run_folder(work, recipe.start, stage, PHANTOMS).name
     return work / "runs" / f"{stage}-{_digest(text)}-{part}"
 
 
@@ -159,9 +152,6 @@ def train(material: Material, recipe: Recipe, stage: Stage, parts: Sequence[Part
         folder.mkdir(parents=True, exist_ok=True)
         write_text_atomically(folder / "config.json", settings.model_dump_json(exclude_unset=True))
         arguments += [str(store_of(material, recipe.plan, part).root), str(folder)]
-    if recipe.start is not None:
-        start = run_folder(material.work, recipe.start, stage, PHANTOMS)
-        arguments += ["--initial", str(start / CHECKPOINT)]
     logger.info("%s: training %s on %s", recipe.name, stage, ", ".join(waiting))
     threads = str(settings.threads or os.cpu_count())
     with (next(iter(waiting.values())) / "output.txt").open("a", encoding="utf-8") as output:
@@ -175,21 +165,19 @@ def train(material: Material, recipe: Recipe, stage: Stage, parts: Sequence[Part
 
 
 def train_all(material: Material, recipes: Sequence[Recipe], parts: Sequence[Part], jobs: int) -> None:
-    """Train all stages of arms on parts, several processes at once: first what others start from."""
-    starts = [recipe.start for recipe in recipes if recipe.start is not None]
-    for wanted, on in ((starts, (PHANTOMS,)), (recipes, parts)):
-        tasks = {
-            run_folder(material.work, recipe, stage, on[0]): (recipe, stage)
-            for recipe in wanted
-            for stage in recipe.stages
-        }
-        for recipe, _ in tasks.values():  # made one by one: they share slices
-            for part in on:
-                store_of(material, recipe.plan, part)
-        with ThreadPoolExecutor(jobs) as pool:
-            done = [pool.submit(train, material, *task, on) for task in tasks.values()]
-            for one in done:
-                one.result()
+    """Train all stages of arms on parts, several processes at once."""
+    tasks = {
+        run_folder(material.work, recipe, stage, parts[0]): (recipe, stage)
+        for recipe in recipes
+        for stage in recipe.stages
+    }
+    for recipe, _ in tasks.values():  # made one by one: they share slices
+        for part in parts:
+            store_of(material, recipe.plan, part)
+    with ThreadPoolExecutor(jobs) as pool:
+        done = [pool.submit(train, material, *task, parts) for task in tasks.values()]
+        for one in done:
+            one.result()
 
 
 def score(material: Material, recipe: Recipe, fold: int) -> FoldScores:
@@ -217,19 +205,13 @@ def bundle_folder(material: Material, recipe: Recipe, part: Part) -> Path:
 
 def bundle_of(material: Material, recipe: Recipe, part: Part) -> Bundle:
     """An arm's bundle of one part, for scoring."""
-    checkpoints = [
+    localizer, segmenter = (
         run_folder(material.work, recipe, stage, part) / CHECKPOINT for stage in get_args(Stage)
-    ]
-    store = store_of(material, recipe.plan, part)
+    )
+    store, out = store_of(material, recipe.plan, part), bundle_folder(material, recipe, part)
+    extras = BundleExtras(card="For scoring only.\n")
     with _EXPORTING:
-        return export_bundle(
-            store,
-            checkpoints[0],
-            checkpoints[1],
-            bundle_folder(material, recipe, part),
-            BundleExtras(card="For scoring only.\n"),
-            overwrite=True,
-        )
+        return export_bundle(store, localizer, segmenter, out, extras, overwrite=True)
 
 
 @app.command()
