@@ -54,9 +54,13 @@ def test_same_seed_gives_the_same_arrays_and_another_seed_does_not():
     assert first.scan.hu.dtype == np.int16
 
 
-def test_labels_are_kits19s():
+def test_labels_are_kits19s_and_their_volumes_are_reported():
     made = phantom(1, with_settings(tumours=1))
-    assert set(np.unique(made.labels.labels)) == {0, KIDNEY, TUMOUR}
+    labels = made.labels.labels
+    assert set(np.unique(labels)) == {0, KIDNEY, TUMOUR}
+    voxel_ml = 3.5**3 / 1000.0
+    for label in (KIDNEY, TUMOUR):
+        assert made.volumes_ml[label] == pytest.approx((labels == label).sum() * voxel_ml)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -120,7 +124,7 @@ def test_lesion_centres_agree_in_voxels_world_and_labels():
 
 
 def test_no_tumour_asked_none_labelled():
-    assert phantom(0).labels.volume_ml(TUMOUR) == 0.0
+    assert phantom(0).volumes_ml[TUMOUR] == 0.0
     assert phantom(0).lesions == ()
 
 

@@ -17,7 +17,7 @@ from renalmap.recipes import RecipeName, read_recipe
 from renalmap.report import check_charts_available, draw_learning_rates, draw_training_curve
 
 if TYPE_CHECKING:
-    from renalmap.training.loop import StepReport, TrainResult
+    from renalmap.training.loop import OnStep, TrainResult
     from renalmap.training.settings import Stage, TrainSettings
 
 
@@ -182,8 +182,8 @@ def train_stages(
     listener.progress("starting", 0, 0)
     results: dict[Stage, TrainResult] = {}
     for stage, folder in folders.items():
-        report = _telling(settings[stage], listener)
-        result = loop.train(opened, settings[stage], folder, initial=initial, report=report)
+        on_step = _telling(settings[stage], listener)
+        result = loop.train(opened, settings[stage], folder, initial=initial, on_step=on_step)
         if result.leads:
             draw_training_curve(training("log").read_log(result.log), folder / "training_curve.png")
         results[stage] = result
@@ -192,7 +192,7 @@ def train_stages(
     return results
 
 
-def _telling(settings: TrainSettings, listener: Listener) -> StepReport:
+def _telling(settings: TrainSettings, listener: Listener) -> OnStep:
     """Reports training steps, with the last validation."""
     latest = "not validated yet"
 
@@ -249,7 +249,7 @@ def find_learning_rate(
         Store.open(store),
         settings,
         initial=request.initial,
-        report=lambda done, loss: listener.progress(f"loss {loss:.3f}", done, rates.STEPS),
+        on_step=lambda done, loss: listener.progress(f"loss {loss:.3f}", done, rates.STEPS),
     )
     run.mkdir(parents=True, exist_ok=True)
     found.write(run / "find_lr.csv")

@@ -131,11 +131,13 @@ class Phantom:
     Attributes:
         scan: int16 HU, axes (z, y, x).
         labels: KiTS19's labels on the same grid.
+        volumes_ml: volume of each label except background, counted from `labels`.
         lesions: the lesions, in the order requested.
         phase: the contrast phase.
     """
 
     scan: Volume
     labels: LabelMap
+    volumes_ml: dict[int, float]
     lesions: tuple[LesionTruth, ...]
     phase: Phase

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from renalmap.imaging.volume import LabelArray, LabelMap, Volume
+from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.phantom.bowel import Bowel, paint_bowel
 from renalmap.phantom.canvas import NoiseFields, View, blank_slice
 from renalmap.phantom.config import LesionTruth, Phantom, PhantomConfig
@@ -84,9 +85,11 @@ def make_phantom(config: PhantomConfig, generator: np.random.Generator) -> Phant
         if config.noise_hu > 0.0:
             plane += config.noise_hu * noise_strength(depth) * noise.draw(generator)  # noqa: PLW2901
         hu[index] = np.rint(np.clip(plane, LOWEST_HU, HIGHEST_HU)).astype(np.int16)
+    label_map = LabelMap(labels, grid.geometry, "phantom")
     return Phantom(
         scan=Volume(hu, grid.geometry, "phantom"),
-        labels=LabelMap(labels, grid.geometry, "phantom"),
+        labels=label_map,
+        volumes_ml={label: label_map.volume_ml(label) for label in (KIDNEY, TUMOUR)},
         lesions=tuple(_truth(lesion, grid) for lesion in patient.lesions),
         phase=config.phase,
     )

@@ -19,7 +19,7 @@ from renalmap.errors import StoreError
 from renalmap.imaging.files import locked_folder, write_text_atomically
 from renalmap.training.batches import Batch, BatchMaker, Draw, stream_ahead
 from renalmap.training.checkpoint import (
-    Progress,
+    RunState,
     ScalerState,
     TrainingState,
     load_checkpoint,
@@ -43,7 +43,7 @@ PACKAGES = ("torch", "lightning-fabric", "numpy")
 
 BEST, LAST, SETTINGS = "best.safetensors", "last.safetensors", "settings.json"
 
-StepReport = Callable[[int, float, ValidationResult | None], None]
+OnStep = Callable[[int, float, ValidationResult | None], None]
 """Called with the number of steps done, the loss, and the validation if there was one."""
 
 
@@ -74,7 +74,7 @@ def train(
     run: Path,
     *,
     initial: Path | None = None,
-    report: StepReport = lambda *_: None,
+    on_step: OnStep = lambda *_: None,
 ) -> TrainResult:
     """Train one stage, or continue the run in `run`.
 
@@ -86,7 +86,7 @@ def train(
         settings: of the run; an existing run's must be the same.
         run: the run's folder; receives settings, record, log, checkpoints, TensorBoard events.
         initial: a checkpoint, of either stage, whose weights a new run starts from where they fit.
-        report: called after every step.
+        on_step: called after every step.
 
     Raises:
         StoreError: the run exists with other settings, or there is nothing to train on.
@@ -121,7 +121,7 @@ def train(
                 records.log.write(done, loss, rate, result)
                 if result is not None:
                     records.keep(trainer, progress)
-                report(done, loss, result)
+                on_step(done, loss, result)
             if _out_of_patience(settings, progress):
                 logger.info(
                     "no better score in %d validations: stopping at step %d", progress.stale, done
@@ -170,7 +170,7 @@ def as_trained(store: Store, settings: TrainSettings) -> Store:
 
 
 def _batches(
-    maker: BatchMaker, settings: TrainSettings, progress: Progress
+    maker: BatchMaker, settings: TrainSettings, progress: RunState
 ) -> Iterator[tuple[int, Batch | Draw]]:
     """The steps still to do, from 1, with what the trainer takes."""
     make: Callable[[int], Batch | Draw] = maker.draw if settings.augment_on_device else maker.make
@@ -179,7 +179,7 @@ def _batches(
     return enumerate(ahead, start=progress.step + 1)
 
 
-def _advance(progress: Progress, done: int, score: float, scaler: ScalerState | None) -> Progress:
+def _advance(progress: RunState, done: int, score: float, scaler: ScalerState | None) -> RunState:
     """Where a run stands after a validation; `stale` is 0 if the score is the best so far."""
     improved = progress.best_score is None or score > progress.best_score
     changes = {
@@ -191,7 +191,7 @@ def _advance(progress: Progress, done: int, score: float, scaler: ScalerState | 
     return progress.model_copy(update=changes)
 
 
-def _out_of_patience(settings: TrainSettings, progress: Progress) -> bool:
+def _out_of_patience(settings: TrainSettings, progress: RunState) -> bool:
     return settings.patience is not None and progress.stale >= settings.patience
 
 
@@ -209,7 +209,7 @@ class _Records:
         self._run = run
         self.log = stack.enter_context(closing(Log(run, step)))
 
-    def keep(self, trainer: Trainer, progress: Progress) -> None:
+    def keep(self, trainer: Trainer, progress: RunState) -> None:
         """The best before the last: killed between them, the run continues from the one before."""
         if progress.stale == 0:
             save_checkpoint(self._run / BEST, trainer.averaged, progress)
@@ -238,7 +238,7 @@ def make_synthesiser(store: Store, settings: TrainSettings) -> Synthesiser | Non
     return Synthesiser(settings.synthesis, shapes)
 
 
-def _restore(last: Path, initial: Path | None, trainer: Trainer, store: Store) -> Progress:
+def _restore(last: Path, initial: Path | None, trainer: Trainer, store: Store) -> RunState:
     """Put a run where it stopped, or a new one where `initial` says."""
     network = trainer.network
     if last.is_file():
@@ -259,7 +259,7 @@ def _restore(last: Path, initial: Path | None, trainer: Trainer, store: Store) -
         skipped = load_initial_weights(initial, network)
         trainer.averaged.load_state_dict(network.state_dict())
         logger.info("starting from %s, except for %s", initial, ", ".join(skipped) or "nothing")
-    return Progress(
+    return RunState(
         step=0,
         best_score=None,
         in_channels=network.in_channels,
@@ -275,7 +275,7 @@ def _learning_rate(settings: TrainSettings, step: int) -> float:
     return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def _agree_on_step(run: Path, progress: Progress, trainer: Trainer) -> None:
+def _agree_on_step(run: Path, progress: RunState, trainer: Trainer) -> None:
     """Processes that read different checkpoints would silently continue from the weights of the first."""
     steps = torch.tensor(progress.step, device=trainer.device)
     if int(sum_over_processes(steps)) != progress.step * count_processes():

@@ -59,11 +59,11 @@ def find_learning_rate(
     settings: TrainSettings,
     *,
     initial: Path | None = None,
-    report: Callable[[int, float], None] = lambda *_: None,
+    on_step: Callable[[int, float], None] = lambda *_: None,
 ) -> RateTest:
     """Train on the run's first batches at a growing rate, until the loss has doubled or the steps are over.
 
-    `report` is called with (steps done, loss); otherwise the arguments are those of `loop.train`.
+    `on_step` is called with the number of steps done and the loss; otherwise the arguments are those of `loop.train`.
 
     Raises:
         ConfigError: there is more than one process.
@@ -85,7 +85,7 @@ def find_learning_rate(
         losses.append(trainer.step(step, batch, rates[step]))
         mean = _SMOOTHING * mean + (1 - _SMOOTHING) * losses[-1]
         smoothed.append(mean / (1 - _SMOOTHING ** (step + 1)))
-        report(step + 1, losses[-1])
+        on_step(step + 1, losses[-1])
         if not math.isfinite(losses[-1]) or smoothed[-1] > _DIVERGED * min(smoothed):
             break
     used = tuple(rates[: len(losses)])
