@@ -30,13 +30,7 @@ DEMO_PHANTOM = PhantomConfig(
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demonstration made.
-
-    Attributes:
-        scan, segmentation, overview: the files.
-        report: of the segmentation.
-        score: against the phantom's truth.
-    """
+    """The files that the demonstration made, what `segment` says, and the score against the phantom's truth."""
 
     scan: Path
     segmentation: Path

@@ -49,9 +49,6 @@ def name_structures(anatomy: Anatomy) -> LabelMap:
 
     A structure of unknown side goes to that of most of its voxels, because a segment must have one.
 
-    Args:
-        anatomy: of kidney, tumour and cyst.
-
     Returns:
         Numbers of `STRUCTURES` in place of labels; all 0 where the label map is.
     """

@@ -156,16 +156,11 @@ def train_stages(
 ) -> dict[Stage, TrainResult]:
     """Train one stage in a run's folder; or both, one after the other, in its folders `localize` and `segment`.
 
-    Args:
-        store: a prepared store.
-        settings: of each stage.
-        run: the folder. What is finished in it is not repeated.
-        initial: a checkpoint to start from.
-        listener: told of steps.
+    What is finished there is not repeated. The stages' curves are drawn.
 
     Returns:
-        How each stage's run ended, whose curve is drawn. Under torchrun or srun the processes have parted by
-        then: a process calls this once.
+        How each stage's run ended. Under torchrun or srun the processes have parted by then, so a process can
+        call this only once.
 
     Raises:
         InputError: as `Store.open` and `renalmap.training.loop.train`; for stage 2, too, before stage 1 is trained

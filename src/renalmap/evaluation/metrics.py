@@ -55,17 +55,13 @@ def dice(prediction: BoolMask, reference: BoolMask, *, both_empty: float = nan) 
 def kits19_score(prediction: NDArray[np.uint8], reference: NDArray[np.uint8]) -> tuple[float, float]:
     """KiTS19's official scores of one case, in 3D: Dice of kidney + tumour and of tumour, never undefined.
 
-    The challenge ranked a case by their mean.
+    The challenge ranked a case by their mean. The labels have any shape, but the same.
 
     The rule is that of `starter_code/evaluation.py` in github.com/neheller/kits19 (commit bcdd8fe):
     kidney is every label above 0, tumour every label above 1, and a division by zero gives 0.0. That
     script divides NumPy integers, which never raise ZeroDivisionError, so as it stands it returns NaN
     for two empty masks; we use the 0.0 it intends. All of KiTS19's own cases have a kidney and a tumour, so
     its published scores do not depend on this.
-
-    Args:
-        prediction: uint8 labels, any shape.
-        reference: uint8 labels of the same shape.
 
     Raises:
         ValueError: the shapes differ.

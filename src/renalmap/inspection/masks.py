@@ -34,11 +34,7 @@ PART_ML: Final = 5.0
 
 
 def inspect_mask(mask: LabelMap, found: CaseInspection) -> Anatomy | None:
-    """Check a mask and note measures and findings.
-
-    Args:
-        mask: labels 0 to 3, or unknown.
-        found: the case's inspection, which is added to.
+    """Check a mask of labels 0 to 3, or unknown, and add measures and findings to the case's inspection.
 
     Returns:
         What it shows; None for an empty mask.

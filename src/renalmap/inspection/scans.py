@@ -21,13 +21,7 @@ PADDING_HU: Final = -3100.0
 
 
 def inspect_scan(volume: Volume, anatomy: Anatomy | None, found: CaseInspection) -> None:
-    """Check a scan and note measures and findings.
-
-    Args:
-        volume: the scan.
-        anatomy: of a mask on the same grid; None without.
-        found: the case's inspection, which is added to.
-    """
+    """Check a scan, with what a mask on its grid shows, and add measures and findings to the case's inspection."""
     found.image_sha256 = hash_voxels(volume.hu)
     silhouettes, histogram = [], HuHistogram()
     for plane in volume.hu:

@@ -51,11 +51,7 @@ def write_glb(surfaces: Sequence[tuple[Structure, Surface]], path: Path) -> None
 
     That is glTF's own convention for something that stands upright and looks at the viewer; what viewers
     show is the patient standing in front of you, at the right size. Each structure is a node with its own
-    name and colour; its volume is in the mesh's extras.
-
-    Args:
-        surfaces: at least one structure with its surface.
-        path: an existing file is replaced.
+    name and colour; its volume is in the mesh's extras. There must be at least one; an existing file is replaced.
     """
     import trimesh  # noqa: PLC0415 - optional
     from trimesh.visual import TextureVisuals  # noqa: PLC0415

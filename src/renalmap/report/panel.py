@@ -21,12 +21,7 @@ _OUTLINE_PX: Final = 3.0
 
 @dataclass(frozen=True)
 class GreyWindow:
-    """Which HU are shown: black at `level_hu - width_hu / 2` and below, white at the other end.
-
-    Attributes:
-        width_hu: from black to white.
-        level_hu: medium grey.
-    """
+    """Which HU are shown: black at `level_hu - width_hu / 2` and below, white at the other end."""
 
     width_hu: float
     level_hu: float
