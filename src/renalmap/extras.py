@@ -16,6 +16,8 @@ _INSTALLED_BY: Final = {
     "highdicom": "highdicom",
     "httpx": "'renalmap[fetch]'",
     "matplotlib": "'renalmap[charts]'",
+    "onnxruntime": "onnxruntime",
+    "openvino": "'renalmap[openvino]'",
     "pyarrow": "'renalmap[cluster]'",
     "renalmap": "'renalmap[train]'",  # its part that sees torch
     "skimage": "'renalmap[mesh]'",

@@ -52,7 +52,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(store: Store, tiny: TrainSet
             raise InterruptedRunError
 
     with pytest.raises(InterruptedRunError):
-        train(store, settings, tmp_path / "parts", report=stop)
+        train(store, settings, tmp_path / "parts", on_step=stop)
     resumed = train(store, settings, tmp_path / "parts")
     assert whole.last.read_bytes() == resumed.last.read_bytes()
 

@@ -63,9 +63,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 ):
     run = tmp_path / "run"
     with pytest.raises(Stop):
-        train(store, _tiny(), run, report=stop_after(interrupted_after))
+        train(store, _tiny(), run, on_step=stop_after(interrupted_after))
     steps: list[int] = []
-    train(store, _tiny(), run, report=lambda done, *_: steps.append(done))
+    train(store, _tiny(), run, on_step=lambda done, *_: steps.append(done))
     assert steps == [4, 5, 6], "it went on from the checkpoint"
     for name in ("last.safetensors", "best.safetensors"):
         assert_same_tensors(run / name, whole_run / name)
@@ -103,7 +103,7 @@ def test_a_row_that_was_cut_short_is_not_taken_for_another_step(
     """Of row 10 only its first digit was written: it is not step 1's."""
     run = tmp_path / "run"
     with pytest.raises(Stop):
-        train(store, _tiny(), run, report=stop_after(3))
+        train(store, _tiny(), run, on_step=stop_after(3))
     with (run / "log.csv").open("a", encoding="utf-8") as log:
         log.write("1")
     train(store, _tiny(), run)
@@ -113,7 +113,7 @@ def test_a_row_that_was_cut_short_is_not_taken_for_another_step(
 def test_losses_are_logged_to_the_bit(store: Store, tmp_path: Path):
     told: list[float] = []
     result = train(
-        store, _tiny(steps=3), tmp_path / "run", report=lambda _done, loss, _result: told.append(loss)
+        store, _tiny(steps=3), tmp_path / "run", on_step=lambda _done, loss, _result: told.append(loss)
     )
     written = [np.float32(row["loss"]) for row in read_log(result.log)]
     assert written == [np.float32(loss) for loss in told]
@@ -160,7 +160,7 @@ def test_best_score_is_the_best_of_the_log(store: Store, whole_run: Path):
 
 def test_a_finished_run_trains_no_further(store: Store, whole_run: Path):
     before = (whole_run / "last.safetensors").read_bytes()
-    train(store, _tiny(), whole_run, report=stop_after(1))
+    train(store, _tiny(), whole_run, on_step=stop_after(1))
     assert (whole_run / "last.safetensors").read_bytes() == before
     assert len(read_log(whole_run / "log.csv")) == 6
 
@@ -205,7 +205,7 @@ def test_a_run_may_start_from_the_other_stages_weights(store: Store, tmp_path: P
             _tiny(steps=1),
             tmp_path / f"segmenter{number}",
             initial=initial,
-            report=lambda _done, loss, _result: losses.append(loss),
+            on_step=lambda _done, loss, _result: losses.append(loss),
         )
     assert losses[0] != losses[1]
 
@@ -265,7 +265,7 @@ def test_patience_is_kept_over_an_interruption(store: Store, scores: dict[int, f
     scores.update({1: 0.3, 2: 0.2, 3: 0.1})
     wanted = _tiny(steps=30, validate_every=1, patience=2)
     with pytest.raises(Stop):
-        train(store, wanted, tmp_path / "run", report=stop_after(2))
+        train(store, wanted, tmp_path / "run", on_step=stop_after(2))
     assert load_network(tmp_path / "run" / "last.safetensors")[1].stale == 1
     assert train(store, wanted, tmp_path / "run").steps == 3
 

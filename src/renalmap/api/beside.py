@@ -70,13 +70,7 @@ class Beside:
     def write(
         self, result: Result, names: Names, stem: str, *, overwrite: bool
     ) -> tuple[Path | None, MeshReport | None]:
-        """Write what was requested, into folders that exist.
-
-        Args:
-            result: the scan and its labels.
-            names: what the report calls them, unless it is anonymous.
-            stem: from `stem`.
-            overwrite: replace files that exist.
+        """Write what was requested, into folders that exist; `stem` gives the files' prefix.
 
         Returns:
             The report's path and what surfaces were written; None for what was not requested.

@@ -96,14 +96,7 @@ def write_meshes(
     formats: Sequence[MeshFormat] = MESH_FORMATS,
     overwrite: bool = False,
 ) -> MeshReport:
-    """Write each structure's surface, and all of them together as one GLB.
-
-    Args:
-        anatomy: of a label map; where nothing is labelled nothing is written.
-        out: a folder, made if it is missing.
-        prefix: put before every file's name.
-        formats: what to write.
-        overwrite: replace files that exist.
+    """Write each structure's surface, and all of them together as one GLB; `prefix` begins every file's name.
 
     Raises:
         OutputExistsError: a file exists; none is written then.

@@ -51,11 +51,6 @@ def report(
         names=None if anonymize else Names(short_name(scan), scan, segmentation),
         cautions=(*doubts_of(volume), *(() if no_contrast is None else (no_contrast,))),
     )
-    write_report(contents, out)
-
-
-def write_report(contents: ReportContents, out: Path) -> None:
-    """Write a report; an existing one is replaced."""
     write_text_atomically(out, report_page(contents))
 
 

@@ -126,31 +126,18 @@ def export_bundle(
     return Bundle.open(out)
 
 
-def export_onnx(network: ENet, plan: Plan, path: Path) -> None:
-    """Write a network as an ONNX graph whose batch, height and width are free.
+def export_onnx(networks: Sequence[ENet], plan: Plan, path: Path) -> None:
+    """Write the networks of a stage as one ONNX graph whose batch, height and width are free.
 
     Args:
-        network: in evaluation mode.
+        networks: in evaluation mode; of several the graph gives the mean of their probabilities.
         plan: says whether stage 1 is reduced. Height and width are to be multiples of 8, of a reduced
             stage 1 of 8 times its reduction.
         path: the file.
     """
-    _export(Probabilities(network, plan), network, plan, path)
-
-
-def export_ensemble(networks: Sequence[ENet], plan: Plan, path: Path) -> None:
-    """Write several networks of one stage as one graph that gives the mean of their probabilities.
-
-    Args:
-        networks: in evaluation mode.
-        plan: as for `export_onnx`.
-        path: the file.
-    """
-    _export(AveragedProbabilities(networks, plan), networks[0], plan, path)
-
-
-def _export(graph: nn.Module, network: ENet, plan: Plan, path: Path) -> None:
-    step = INPUT_MULTIPLE * (plan.localizer_reduction if stage_of(network) == "localize" else 1)
+    first = networks[0]
+    graph = AveragedProbabilities(networks, plan) if len(networks) > 1 else Probabilities(first, plan)
+    step = INPUT_MULTIPLE * (plan.localizer_reduction if stage_of(first) == "localize" else 1)
     batch = torch.export.Dim("batch", min=1, max=4096)
     rows, columns = (torch.export.Dim(name, min=1, max=512) for name in ("rows", "columns"))
     # It looks for torchvision, which nothing here needs, and says so four times.
@@ -160,7 +147,7 @@ def _export(graph: nn.Module, network: ENet, plan: Plan, path: Path) -> None:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             graph,
-            (torch.zeros(2, network.in_channels, 4 * step, 6 * step),),
+            (torch.zeros(2, first.in_channels, 4 * step, 6 * step),),
             dynamo=True,
             verbose=False,
             opset_version=_OPSET,
@@ -255,13 +242,8 @@ def _trained(plan: Plan) -> dict[str, Any]:
 def _export_checked(
     networks: Sequence[ENet], plan: Plan, images: NDArray[np.float32], path: Path
 ) -> None:
-    stage = stage_of(networks[0])
-    if len(networks) == 1:
-        export_onnx(networks[0], plan, path)
-        reference = on_grid(networks[0], plan, stage)
-    else:
-        export_ensemble(networks, plan, path)
-        reference = Ensemble([on_grid(network, plan, stage) for network in networks])
+    export_onnx(networks, plan, path)
+    reference = Ensemble([on_grid(network, plan, stage_of(network)) for network in networks])
     # A comparison of few pixels cannot resolve the share: one pixel of it may always differ.
     allowed = max(LABEL_TOLERANCE, 1.0 / (len(images) * images.shape[-2] * images.shape[-1]))
     for engine in filter(is_installed, ENGINES):

@@ -1,11 +1,9 @@
-"""Several processes as one: sums, batch norm and dropout over the whole batch, however it is shared out.
+"""Several processes as one: sums, batch norm and dropout over the whole batch, however it is shared.
 
-With these, a step of several processes is the step of one process with the whole batch, up to rounding.
+With these, a step of several processes equals the step of one process with the whole batch, up to rounding.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -13,29 +11,14 @@ from torch import Tensor, distributed, nn
 from renalmap.training.launch import Launch
 
 
-class _Sum(torch.autograd.Function):
-    """The sum over processes. Every process differentiates the same loss: so are gradients summed."""
-
-    @staticmethod
-    def forward(context: Any, values: Tensor) -> Tensor:
-        del context
-        total = values.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        del context
-        total = gradient.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(total)
-        return total
-
-
 def sum_over_processes(values: Tensor) -> Tensor:
     """The sum of a tensor over all processes, the same on each; differentiable. Alone: the tensor."""
     if not distributed.is_available() or not distributed.is_initialized():
         return values
-    total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
+    from torch.distributed.nn.functional import all_reduce  # noqa: PLC0415 -- not in every build of torch
+
+    # Every process differentiates the same loss, so gradients are summed as well.
+    total: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
     return total
 
 
@@ -47,9 +30,9 @@ def count_processes() -> int:
 
 
 class PooledBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm with the moments of all processes' samples, as many on each.
+    """Batch norm with the moments of all processes' samples, of which each has the same number.
 
-    For the CPU, where `torch.nn.SyncBatchNorm` refuses to work.
+    It is for the CPU, on which `torch.nn.SyncBatchNorm` refuses to work.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,11 +66,7 @@ class PooledBatchNorm2d(nn.BatchNorm2d):
 class PooledDropout2d(nn.Module):
     """Dropout whose draw is the whole batch's, of which each process takes its samples' rows.
 
-    All processes seed torch's generator alike before every step, and draw alike.
-
-    Args:
-        p: probability of dropping a channel.
-        launch: which samples are this process's.
+    All processes seed torch's generator alike before every step, and so draw alike.
     """
 
     def __init__(self, p: float, launch: Launch) -> None:
@@ -106,7 +85,7 @@ class PooledDropout2d(nn.Module):
 
 
 def pool_over_processes(network: nn.Module, launch: Launch, *, batch_norm: bool) -> None:
-    """Make a network's dropout, and if asked its batch norm, work on all processes' samples together.
+    """Make a network's dropout, and on request its batch norm, work on all processes' samples together.
 
     Parameters and their names stay. On CUDA batch norm is PyTorch's `SyncBatchNorm`.
 
@@ -150,6 +129,6 @@ def share_buffers(network: nn.Module) -> None:
 
 
 def leave_processes() -> None:
-    """Say goodbye: a process that ends without it looks to the others like one that died."""
+    """Leave in good order: to the others, a process that just ends looks like one that died."""
     if count_processes() > 1:
         distributed.destroy_process_group()

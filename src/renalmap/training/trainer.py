@@ -25,11 +25,6 @@ class Trainer:
         averaged: with those that are validated and exported: their moving average, or `network` itself.
         optimizer: as checkpoints hold it.
 
-    Args:
-        settings: of the run.
-        maker: finishes batches on the network's device.
-        launch: the processes that train together.
-
     Raises:
         ConfigError: as `make_fabric`.
     """
@@ -85,9 +80,8 @@ class Trainer:
     @torch.no_grad()
     def _average(self, step: int) -> None:
         """Move the averaged weights a step towards the trained ones; batch norm's statistics are theirs."""
-        decay = min(
-            self._settings.weight_averaging, (1 + step) / (10 + step)
-        )  # early weights are random
+        # Early weights are random.
+        decay = min(self._settings.weight_averaging, (1 + step) / (10 + step))
         for average, trained in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
             average.lerp_(trained, 1 - decay)
         for copied, statistics in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
