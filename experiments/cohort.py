@@ -46,6 +46,9 @@ SINUS_SIGMA_PX = 1.0
 SINUS_BELOW_HU = 40.0
 """Fat, urine and cysts are darker than this; medulla, even before the contrast agent reaches it, is not."""
 SINUS_BELOW_PARENCHYMA_HU = 50.0
+VESSELS_SIGMA_PX = 3.0
+VESSELS_AMONG = 0.25
+"""A pixel with this share of sinus about it, by a Gaussian, is a vessel in it."""
 
 logger = logging.getLogger(__name__)
 
@@ -287,7 +290,7 @@ def write_slabs(source: Path, root: Path) -> None:
 def disputed_kidney(
     hu: NDArray[np.floating], labels: NDArray[np.uint8], parenchyma_hu: float
 ) -> NDArray[np.bool_]:
-    """Where KiTS19's labels say kidney and the masks of whole scans here would say sinus: fat and fluid.
+    """Where KiTS19's labels say kidney and the masks of whole scans here would say sinus: fat, fluid, and vessels in them.
 
     KiTS19's annotators drew around the kidney; its sinus is labelled with it, a straight line across the hilum. The
     masks of whole scans, CURVAS and AMOS22 leave it out. Cysts are as dark and are marked here, too: both conventions
@@ -300,8 +303,10 @@ def disputed_kidney(
     """
     smooth = gaussian_blur(hu.astype(np.float32), SINUS_SIGMA_PX)
     dark: NDArray[np.bool_] = smooth < min(SINUS_BELOW_HU, parenchyma_hu - SINUS_BELOW_PARENCHYMA_HU)
-    dark &= labels == KIDNEY
-    return dark
+    kidney = labels == KIDNEY
+    vessels = gaussian_blur((dark & kidney).astype(np.float32), VESSELS_SIGMA_PX) > VESSELS_AMONG
+    disputed: NDArray[np.bool_] = kidney & (dark | vessels)
+    return disputed
 
 
 def load_material(work: Path, data: Path = DATA) -> Material:

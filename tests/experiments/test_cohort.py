@@ -93,6 +93,7 @@ def test_fat_and_fluid_in_a_kidney_are_left_open(sinus_hu: int, parenchyma_hu: i
     labels[5:12, 5:12] = 2
     hu[labels > 0] = parenchyma_hu
     hu[15:25, 15:25] = sinus_hu
+    hu[15:25, 20:22] = 180  # a vein
     hu[5:12, 5:12] = sinus_hu
     got = disputed_kidney(hu, labels, parenchyma_hu)
     assert bool(got[18:22, 18:22].all()) is disputed
