@@ -111,6 +111,7 @@ def train(
             loss = trainer.step(done - 1, made, rate)
             result = None
             if done % settings.validate_every == 0 or done == settings.steps:
+                trainer.settle()
                 for network in dict.fromkeys((trainer.network, trainer.averaged)):
                     share_buffers(network)
                 stride = settings.validation_stride

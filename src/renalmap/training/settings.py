@@ -100,6 +100,8 @@ class TrainSettings(BaseModel):
     weight_averaging: float = Field(0.0, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is what is validated and exported; 0
     has none (Polyak & Juditsky 1992; Tarvainen & Valpola 2017, arXiv:1703.01780)."""
+    statistics_steps: int = Field(64, ge=1)
+    """With averaged weights: batches from which their batch norm statistics are estimated before each validation."""
     case_weights: dict[str, Annotated[float, Field(ge=0)]] = {}
     """Factors on how often cases are drawn, by a pattern of their ids (`phantom_*`); the first that
     matches counts, 1 without a match."""
