@@ -38,7 +38,7 @@ def draw_sheet(one: HeldOut, called: NDArray[np.uint8]) -> Image.Image:
     if shown.size == 0:
         shown = np.arange(either.shape[0])
     chosen = shown[np.unique(np.linspace(0, shown.size - 1, SLICES).astype(int))]
-    rows, columns = _square(either.any(axis=0))
+    rows, columns = _square(np.asarray(either.any(axis=0)))
     score = score_case(one, called)
     sheet = Image.new("RGB", (PANEL_PX * SLICES, 2 * PANEL_PX + MARGIN_PX), "white")
     title = (
