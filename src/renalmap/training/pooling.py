@@ -5,20 +5,34 @@ With these, a step of several processes equals the step of one process with the 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, distributed, nn
 
 from renalmap.training.launch import Launch
 
 
+class _Sum(torch.autograd.Function):
+    """The sum over processes. Each differentiates the same loss, so gradients are summed as well."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        del context
+        total = values.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        return _Sum.forward(context, gradient)
+
+
 def sum_over_processes(values: Tensor) -> Tensor:
     """The sum of a tensor over all processes, the same on each; differentiable. Alone: the tensor."""
     if not distributed.is_available() or not distributed.is_initialized():
         return values
-    from torch.distributed.nn.functional import all_reduce  # noqa: PLC0415 -- not in every build of torch
-
-    # Every process differentiates the same loss, so gradients are summed as well.
-    total: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
+    total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
     return total
 
 

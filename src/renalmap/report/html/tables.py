@@ -113,7 +113,9 @@ def _remarks(contents: ReportContents) -> str:
         measured.size_class_note.replace("size_class uses", "The size class uses") + ".",
         "Outside outline: share of the lesion's volume beyond the kidney's own convex outline.",
     ]
-    if any(one.incomplete for one in (*measured.kidneys, *measured.lesions)):
+    truncated = [one.incomplete for one in measured.kidneys]
+    truncated += [one.incomplete for one in measured.lesions]
+    if any(truncated):
         remarks.append("&ge;: truncated at the border of the scan, so a lower bound.")
     return f'<p class="small">{" ".join(remarks)}</p>'
 
