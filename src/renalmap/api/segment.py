@@ -25,7 +25,7 @@ from renalmap.api.request import SegmentRequest
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.dataset.cohort import Cohort, find_cohort
 from renalmap.errors import OutputExistsError
-from renalmap.imaging.files import check_writable, locked_folder
+from renalmap.imaging.files import check_writable, locked_folder, make_folder
 from renalmap.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ def segment_cohort(
     settings = RunSettings.of(request, bundle, secrets.token_hex(8), attempts)
     folder = targets[0].output.parent
     if cohort.is_several or request.names != "scan":
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     else:
         check_writable(targets[0].output, overwrite=True)  # whether it may be replaced is decided below
     run = _Run(settings, how, listener)
@@ -145,7 +145,7 @@ def _segment_alone(target: Target, request: SegmentRequest, listener: Listener) 
         loading = pool.submit(load_model, request)
         if request.names != "scan":
             loading.result()
-            target.output.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.output.parent)
         try:
             case = segment_scan(loading.result, target, request, _told(listener, target.name))
         except Exception:

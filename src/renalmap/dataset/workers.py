@@ -7,7 +7,6 @@ and a process that dies fails only its own case.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import signal
@@ -21,7 +20,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from renalmap.errors import CaseError, DiskSpaceError, RenalMapError, as_case_error
+from renalmap.errors import CaseError, DiskSpaceError, RenalMapError, as_case_error, is_full_disk
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -132,7 +131,9 @@ def _case_error(name: str, error: RenalMapError | OSError | MemoryError, hint: s
     """
     if isinstance(error, MemoryError):
         return CaseError("there was not enough memory for this case", where=name, hint=hint)
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if isinstance(error, DiskSpaceError):
+        raise error
+    if isinstance(error, OSError) and is_full_disk(error):
         raise DiskSpaceError(
             "the disk is full",
             where=error.filename,
