@@ -16,7 +16,7 @@ from renalmap import __version__
 from renalmap.api.cohort.cluster import run_on_cluster
 from renalmap.api.cohort.connecting import ClusterRequest, check_request
 from renalmap.api.cohort.scan import CaseReport, load_model, segment_scan
-from renalmap.api.cohort.sidecar import remove_temporary_files
+from renalmap.api.cohort.sidecar import marker_path, remove_temporary_files
 from renalmap.api.cohort.table import check_table, write_table
 from renalmap.api.cohort.targets import RunSettings, TargetState, failed, find_state, segment_target
 from renalmap.api.listener import Listener
@@ -194,6 +194,7 @@ class _Run:
             self.listener.progress("looking for what is done", index, len(targets))
             found = find_state(target, self.settings)
             if found.state == "finished" and found.case is not None and resume:
+                marker_path(target.output).unlink(missing_ok=True)  # of a run killed after the sidecar
                 self.add(found.case)
             elif overwrite or found.state == "absent" or (resume and found.state == "interrupted"):
                 todo.append(target)

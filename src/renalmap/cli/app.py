@@ -10,7 +10,7 @@ import typer
 
 from renalmap import __version__
 from renalmap.cli import data, info, label_maps, measure, model, scans, scoring
-from renalmap.cli.console import show_error
+from renalmap.cli.console import log_to_terminal, show_error
 from renalmap.cli.options import Grouped
 from renalmap.errors import RenalMapError
 
@@ -56,9 +56,7 @@ def _options(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,
 ) -> None:
     del version
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    log_to_terminal(logging.INFO if verbose else logging.WARNING)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from renalmap.errors import CaseError, DiskSpaceError, RenalMapError, as_case_error, is_full_disk
+from renalmap.text import keep_values_private
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -294,6 +295,7 @@ def _serve(pipe: Connection, work: Work[Any, Any], log_level: int) -> None:
         pipe.send((kind, content))
 
     logging.basicConfig(level=log_level, handlers=[_ToParent(send)], force=True)
+    keep_values_private()
     while True:
         try:
             task = pipe.recv()

@@ -22,6 +22,7 @@ from renalmap.errors import (
     as_output_error,
     is_full_disk,
 )
+from renalmap.text import cell_text
 
 logger = logging.getLogger(__name__)
 
@@ -205,11 +206,14 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 
 def csv_text(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """A table as CSV: a line of column names, a line a row; what a row lacks is an empty field."""
+    """A table as CSV: a line of column names, a line a row; what a row lacks is an empty field.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, tuple(columns), restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: cell_text(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 
