@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -62,7 +66,8 @@ def _options(
 def main() -> None:
     """Run the command line; ends the process with the command's exit code."""
     try:
-        app()
+        with _signals_end_in_order():
+            app()
     except RenalMapError as error:
         show_error(str(error))
         sys.exit(error.exit_code)
@@ -70,6 +75,27 @@ def main() -> None:
         logging.getLogger(__name__).info("traceback", exc_info=True)
         show_error(str(error))
         sys.exit(1)
+
+
+@contextmanager
+def _signals_end_in_order() -> Iterator[None]:
+    """Let a signal to end be an exception: processes that were started end too, and temporary files go.
+
+    Those of `nohup` and the like, which are to be ignored, stay ignored.
+    """
+
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    changed = [each for each in known if signal.getsignal(each) is signal.SIG_DFL]
+    for each in changed:
+        signal.signal(each, end)
+    try:
+        yield
+    finally:
+        for each in changed:
+            signal.signal(each, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ class Sidecar(BaseModel):
     """The run that made it, by a random name."""
     source: FileState
     outputs: dict[str, str]
-    report: dict[str, Any]
-    """The scan's report."""
+    report: Any
+    """The scan's report, a `CaseReport`; damaged, it is the report that is lost and not what it is about."""
 
 
 class Marker(BaseModel):

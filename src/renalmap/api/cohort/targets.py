@@ -112,8 +112,8 @@ def find_state(target: Target, settings: RunSettings) -> TargetState:
             reason = difference
         except OSError as error:
             reason = f"it cannot be compared ({error})"
-        except ValidationError:
-            """A report that this version does not read."""
+        except ValidationError:  # only the report is damaged: the outputs are what will be made again
+            return TargetState("interrupted")
     # A marker beside its own run's sidecar was left by a kill after the work was done: whatever the outputs
     # are now, somebody has changed them since.
     if marker is not None and (sidecar is None or sidecar.run != marker.run):
