@@ -13,7 +13,7 @@ from renalmap.bundle import Bundle
 from renalmap.config import load_settings, read_toml
 from renalmap.dataset.store import Store
 from renalmap.errors import ConfigError, as_output_error, is_full_disk
-from renalmap.imaging.files import check_replaceable, make_folder
+from renalmap.imaging.files import check_replaceable, make_folder, remove_left_overs
 from renalmap.recipes import RecipeName, read_recipe
 from renalmap.report import check_charts_available, draw_learning_rates, draw_training_curve
 
@@ -251,6 +251,7 @@ def find_learning_rate(
         report=lambda done, loss: listener.progress(f"loss {loss:.3f}", done, rates.STEPS),
     )
     make_folder(run)
+    remove_left_overs(run)
     found.write(run / "find_lr.csv")
     losses = {"loss": found.losses, "smoothed loss": found.smoothed}
     draw_learning_rates(found.rates, losses, found.suggestion, run / "find_lr.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,7 +15,7 @@ import typer
 
 from renalmap import __version__
 from renalmap.cli import data, info, label_maps, measure, model, scans, scoring
-from renalmap.cli.console import log_to_terminal, show_error
+from renalmap.cli.console import log_thread, log_to_terminal, show_error
 from renalmap.cli.options import Grouped
 from renalmap.errors import RenalMapError
 
@@ -66,7 +67,7 @@ def _options(
 def main() -> None:
     """Run the command line; ends the process with the command's exit code."""
     try:
-        with _signals_end_in_order():
+        with _everything_ends_in_order():
             app()
     except RenalMapError as error:
         show_error(str(error))
@@ -78,10 +79,10 @@ def main() -> None:
 
 
 @contextmanager
-def _signals_end_in_order() -> Iterator[None]:
+def _everything_ends_in_order() -> Iterator[None]:
     """Let a signal to end be an exception: processes that were started end too, and temporary files go.
 
-    Those of `nohup` and the like, which are to be ignored, stay ignored.
+    Signals that are ignored (`nohup`) stay ignored. Threads end without a traceback of their own.
     """
 
     def end(number: int, _: FrameType | None) -> NoReturn:
@@ -91,9 +92,11 @@ def _signals_end_in_order() -> Iterator[None]:
     changed = [each for each in known if signal.getsignal(each) is signal.SIG_DFL]
     for each in changed:
         signal.signal(each, end)
+    hook, threading.excepthook = threading.excepthook, log_thread
     try:
         yield
     finally:
+        threading.excepthook = hook
         for each in changed:
             signal.signal(each, signal.SIG_DFL)
 

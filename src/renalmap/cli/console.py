@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,14 @@ def log_to_terminal(level: int) -> None:
     handler.setFormatter(_Formatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
     keep_values_private()
+
+
+def log_thread(ended: threading.ExceptHookArgs) -> None:
+    """A file that a thread cannot write (TensorBoard's, on a full disk) is reported by whoever gave it the work."""
+    if isinstance(ended.exc_value, OSError):
+        logging.getLogger(__name__).info("a thread ended", exc_info=ended.exc_value)
+    else:
+        threading.__excepthook__(ended)
 
 
 @contextmanager

@@ -211,6 +211,7 @@ class _Records:
         remove_left_overs(run)
         self._run = run
         self._log = Log(run, step)
+        self._open.callback(self._log.close)
 
     def write(
         self, step: int, loss: float, learning_rate: float, result: ValidationResult | None
@@ -226,8 +227,7 @@ class _Records:
         save_checkpoint(self._run / LAST, trainer.averaged, progress, training)
 
     def close(self) -> None:
-        self._log.close()
-        self._open.close()
+        self._open.close()  # the lock even where the log cannot be closed, on a full disk
 
 
 class _NoRecords:

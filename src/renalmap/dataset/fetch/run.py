@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from renalmap.config import sha256_of
 from renalmap.dataset.fetch.content import hash_checked
-from renalmap.dataset.fetch.manifest import Manifest, locked
+from renalmap.dataset.fetch.manifest import MANIFEST_NAME, Manifest, locked
 from renalmap.dataset.fetch.parallel import Item, Result, work_on
 from renalmap.dataset.fetch.sources import DatasetName, RemoteFile
 from renalmap.dataset.fetch.transfer import (
@@ -32,7 +32,7 @@ from renalmap.errors import (
     as_output_error,
     is_full_disk,
 )
-from renalmap.imaging.files import make_folder
+from renalmap.imaging.files import make_folder, remove_left_overs
 from renalmap.progress import Progress
 
 Status = Literal["kept", "fetched", "refetched", "failed", "not tried"]
@@ -103,6 +103,7 @@ def fetch_files(
     """
     make_folder(run.folder)
     with locked(run.folder), make_client(run.patience) as client:
+        remove_left_overs(run.folder, MANIFEST_NAME)
         manifest = Manifest.open(run.folder, run.dataset)
         stop = threading.Event()
         tally = _Tally(progress)
