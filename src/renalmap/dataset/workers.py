@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from types import FrameType
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from renalmap.errors import CaseError, DiskSpaceError, RenalMapError, as_case_error, is_full_disk
@@ -214,12 +215,12 @@ class _Pool(Generic[Item, Result]):
         ours, theirs = context.Pipe()
         level = logging.getLogger().getEffectiveLevel()
         process = context.Process(target=_serve, args=(theirs, self._work, level), daemon=True)
+        worker = _Worker(process, ours)
         with children_deaf_to_ctrl_c():
             process.start()
+            self._workers.append(worker)
         # With the other end open here too, its death would not close the pipe.
         theirs.close()
-        worker = _Worker(process, ours)
-        self._workers.append(worker)
         return worker
 
     def _receive(self, worker: _Worker) -> Outcome[Item, Result] | None:
@@ -273,16 +274,27 @@ class _ToParent(logging.Handler):
 def children_deaf_to_ctrl_c() -> Iterator[None]:
     """Let processes that start meanwhile ignore Ctrl-C, which a terminal sends to them as well.
 
-    Otherwise each ends with a traceback before this process can end them in order.
+    Otherwise each ends with a traceback before this process can end them in order. What the other signals to end do
+    here, they do when the processes have started: one that is half started cannot be ended.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    late: list[tuple[int, FrameType | None]] = []
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ours = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in names}
+    waiting = {number: handler for number, handler in ours.items() if callable(handler)}
+    for number in waiting:
+        signal.signal(number, lambda *call: late.append(call))
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
+        for number, after in waiting.items():
+            signal.signal(number, after)
+        for call in late:
+            waiting[call[0]](*call)
 
 
 def _serve(pipe: Connection, work: Work[Any, Any], log_level: int) -> None:
