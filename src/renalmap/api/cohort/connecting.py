@@ -149,7 +149,7 @@ def slurm_cluster(request: ClusterRequest) -> Any:
 def _secret() -> Any:
     """A key and a certificate of this run's own: who has neither can neither read its messages nor send any.
 
-    They only ever are in memory, but for Slurm's jobs, which read them from files that nobody else may read.
+    Slurm's jobs read them from files that nobody else may read.
     """
     _import("cryptography")
     return _import("distributed").Security.temporary()

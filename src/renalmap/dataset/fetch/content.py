@@ -179,5 +179,6 @@ def nifti_bytes(header: bytes) -> int | None:
         axes, shape = dimensions[0], dimensions[1:]
         if not 1 <= axes <= 7 or min(shape[:axes]) < 1 or bits < 1 or not 0 <= offset < _LARGEST_IMAGE:
             return None  # NaN is in no range
-        return int(offset) + math.prod(shape[:axes]) * bits // 8
+        expected: int = int(offset) + math.prod(shape[:axes]) * bits // 8
+        return expected
     return None
