@@ -10,6 +10,7 @@ from renalmap.errors import MissingDependencyError
 _INSTALLED_BY: Final = {
     "SimpleITK": "SimpleITK",
     "blosc2": "'renalmap[train]'",
+    "cryptography": "'renalmap[cluster]'",
     "dask": "'renalmap[cluster]'",
     "dask_jobqueue": "'renalmap[cluster]'",
     "distributed": "'renalmap[cluster]'",

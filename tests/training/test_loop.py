@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from renalmap.api.listener import Listener
 from renalmap.api.train import STAGES, train_stages
 from renalmap.dataset.store import Store
-from renalmap.errors import DatasetError, FolderInUseError, StoreError
+from renalmap.errors import DatasetError, DiskSpaceError, FolderInUseError, StoreError
 from renalmap.imaging.files import hold_lock
 from renalmap.preprocess import Plan
 from renalmap.training import loop
@@ -95,6 +96,30 @@ def test_killed_while_checkpoints_are_written(
         assert_same_tensors(run / name, whole_run / name)
     assert (run / "log.csv").read_text() == (whole_run / "log.csv").read_text()
     assert not list(run.glob(".*")), "nothing half-written is left"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's
+@pytest.mark.parametrize(("largest_bytes", "at_step"), [(60, 1), (50_000, 2)], ids=["log", "checkpoint"])
+def test_a_disk_that_fills_up_is_one_error(
+    store: Store, tmp_path: Path, largest_bytes: int, at_step: int
+):
+    """From a step on, no file may grow beyond a size: the same error, but for its number, as of a full disk."""
+    resource = pytest.importorskip("resource", reason="needs POSIX")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_up(_what: str, done: int, _total: int) -> None:
+        if done == at_step:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_bytes, before[1]))
+
+    settings = {"segment": _tiny(steps=3)}
+    try:
+        with pytest.raises(DiskSpaceError, match="the disk is full") as caught:
+            train_stages(store.root, settings, tmp_path / "run", listener=Listener(fill_up))  # type: ignore[arg-type]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.exit_code == 2
+    assert str(tmp_path / "run") in str(caught.value)
+    assert not list((tmp_path / "run").glob(".*"))
 
 
 def test_a_row_that_was_cut_short_is_not_taken_for_another_step(

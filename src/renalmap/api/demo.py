@@ -14,6 +14,7 @@ from renalmap.api.request import SegmentRequest
 from renalmap.api.segment import segment
 from renalmap.evaluation import CaseScore, evaluate_case
 from renalmap.imaging import read_label_map, write_volume
+from renalmap.imaging.files import make_folder
 from renalmap.phantom import Lesion, PhantomConfig, make_phantom
 
 DEMO_SEED = 19
@@ -44,7 +45,7 @@ def demo(out: Path, *, seed: int = DEMO_SEED, listener: Listener = Listener()) -
 
     The folder is made if it is missing; files of an earlier demo in it are replaced.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     names = ("scan.nii.gz", "segmentation.nii.gz", "overview.png")
     scan, segmentation, picture = (out / name for name in names)
     phantom = make_phantom(DEMO_PHANTOM, np.random.default_rng(seed))

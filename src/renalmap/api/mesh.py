@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from renalmap.anatomy import SPECK_BELOW_ML, Anatomy
 from renalmap.errors import ConfigError, LabelError
 from renalmap.imaging import DicomChoice, read_label_map, read_volume
-from renalmap.imaging.files import check_writable
+from renalmap.imaging.files import check_writable, make_folder
 from renalmap.report.mesh_files import write_glb, write_stl
 from renalmap.report.structures import find_structures
 from renalmap.report.surfaces import check_meshes_available, make_surface
@@ -103,7 +103,7 @@ def write_meshes(
     """
     check_meshes_available()
     structures = find_structures(anatomy)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     files = {
         one.name: {form: out / f"{prefix}{one.name}.{form}" for form in formats}
         for one in structures.found

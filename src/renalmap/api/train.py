@@ -12,7 +12,8 @@ from renalmap.api.listener import Listener
 from renalmap.bundle import Bundle
 from renalmap.config import load_settings, read_toml
 from renalmap.dataset.store import Store
-from renalmap.errors import BundleError, ConfigError, OutputExistsError
+from renalmap.errors import ConfigError, as_output_error, is_full_disk
+from renalmap.imaging.files import check_replaceable, make_folder, remove_left_overs
 from renalmap.recipes import RecipeName, read_recipe
 from renalmap.report import check_charts_available, draw_learning_rates, draw_training_curve
 
@@ -93,7 +94,7 @@ def train(
     """
     settings = request.settings(out)
     if request.stage is None:
-        check_own_bundle(out / "bundle")
+        check_replaceable(out / "bundle", training("export").is_bundle, "the run's bundle")
     results = train_stages(store, settings, out, request.initial, listener)
     if not all(result.leads for result in results.values()):
         return Trained(results)
@@ -178,7 +179,12 @@ def train_stages(
     results: dict[Stage, TrainResult] = {}
     for stage, folder in folders.items():
         on_step = _telling(settings[stage], listener)
-        result = loop.train(opened, settings[stage], folder, initial=initial, on_step=on_step)
+        try:
+            result = loop.train(opened, settings[stage], folder, initial=initial, on_step=on_step)
+        except OSError as error:  # of the log, TensorBoard's files, the run's folder itself
+            if not is_full_disk(error):
+                raise
+            raise as_output_error(folder, error) from error
         if result.leads:
             draw_training_curve(training("log").read_log(result.log), folder / "training_curve.png")
         results[stage] = result
@@ -197,25 +203,6 @@ def _telling(settings: TrainSettings, listener: Listener) -> OnStep:
         listener.progress(f"{settings.stage}: loss {loss:.3f}  {latest}", step, settings.steps)
 
     return told
-
-
-def check_own_bundle(folder: Path) -> None:
-    """Refuse to put a run's bundle where something else lies.
-
-    Raises:
-        OutputExistsError: the folder exists and is not a bundle.
-    """
-    if not folder.exists():
-        return
-    try:
-        Bundle.open(folder)
-    except BundleError as error:
-        raise OutputExistsError(
-            "the run's bundle would replace something else",
-            where=folder,
-            got="no bundle",
-            hint="Move it away, or give another --out",
-        ) from error
 
 
 def is_leading_process() -> bool:
@@ -246,7 +233,8 @@ def find_learning_rate(
         initial=request.initial,
         on_step=lambda done, loss: listener.progress(f"loss {loss:.3f}", done, rates.STEPS),
     )
-    run.mkdir(parents=True, exist_ok=True)
+    make_folder(run)
+    remove_left_overs(run)
     found.write(run / "find_lr.csv")
     losses = {"loss": found.losses, "smoothed loss": found.smoothed}
     draw_learning_rates(found.rates, losses, found.suggestion, run / "find_lr.png")

@@ -39,7 +39,7 @@ from renalmap.dataset.store import (
 from renalmap.dataset.survey import PLAUSIBLE_HU, CaseSurvey
 from renalmap.dataset.workers import ONE_AT_A_TIME, Step, Task, Workload, run_tasks
 from renalmap.errors import CasesFailedError, DiskSpaceError, InputError, RenalMapError, StoreError
-from renalmap.imaging.files import csv_text, locked_folder, write_text_atomically
+from renalmap.imaging.files import csv_text, locked_folder, make_folder, write_text_atomically
 from renalmap.labels import is_known
 from renalmap.preprocess import InPlaneFit, Plan, SliceStatisticsAccumulator
 from renalmap.preprocess.intensity import clip_hu
@@ -112,7 +112,7 @@ def prepare_measured(
     """
     for case in cases:
         split.part_of(case.patient)
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     with locked_folder(root, _LOCK_NAME, "prepare"):
         began = time.perf_counter()
         _agree_on_settings(root, settings, split)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from renalmap.errors import StoreError
@@ -75,14 +75,10 @@ def save_checkpoint(
             for name, value in state.items():
                 tensors[f"optimizer.{number}.{name}"] = value
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    # Not by `save_file`, whose own temporary file a kill would leave behind under a name that nobody knows.
+    content = save(plain, metadata={"progress": progress.model_dump_json()})
     with replace_atomically(path) as temporary:
-        save_file(plain, temporary, metadata={"progress": progress.model_dump_json()})
-
-
-def remove_unfinished(run: Path) -> None:
-    """Delete the temporary files of checkpoints in whose writing a run was killed."""
-    for path in run.glob(".*.tmp.*.safetensors"):
-        path.unlink(missing_ok=True)
+        temporary.write_bytes(content)
 
 
 def load_checkpoint(path: Path, network: nn.Module, training: TrainingState | None = None) -> RunState:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from renalmap.config import RunRecord
 from renalmap.dataset.store import Store
 from renalmap.errors import StoreError
-from renalmap.imaging.files import locked_folder, write_text_atomically
+from renalmap.imaging.files import locked_folder, make_folder, remove_left_overs, write_text_atomically
 from renalmap.training.batches import Batch, BatchMaker, Draw, stream_ahead
 from renalmap.training.checkpoint import (
     RunState,
@@ -24,7 +24,6 @@ from renalmap.training.checkpoint import (
     TrainingState,
     load_checkpoint,
     load_initial_weights,
-    remove_unfinished,
     save_checkpoint,
 )
 from renalmap.training.devices import check_processes, restore_scaler, save_scaler
@@ -201,12 +200,12 @@ class _Records:
 
     def __init__(self, run: Path, settings: TrainSettings, step: int, stack: ExitStack) -> None:
         # Only after everything else was found in order: a refused run may be corrected in the same folder.
-        run.mkdir(parents=True, exist_ok=True)
+        make_folder(run)
         stack.enter_context(locked_folder(run, None, "train"))
         path = run / SETTINGS
         if not path.is_file():
             write_text_atomically(path, settings.model_dump_json(indent=2) + "\n")
-        remove_unfinished(run)
+        remove_left_overs(run)
         self._run = run
         self.log = stack.enter_context(closing(Log(run, step)))
 
