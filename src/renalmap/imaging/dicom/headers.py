@@ -6,16 +6,18 @@ import logging
 import re
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.errors import TruncatedFileError
+from renalmap.errors import RenalMapError, TruncatedFileError
 from renalmap.imaging.dicom.kinds import CT_CLASSES, why_no_ct_image, why_no_ct_slice
 from renalmap.imaging.dicom_files.archive import check_deflated
-from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom
+from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom, read_tags
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -32,8 +34,9 @@ _TAGS: Final = (
         "SeriesNumber",
         "ProtocolName",
     ),
-    *("Modality", "ImageType", "AcquisitionNumber", "ConvolutionKernel", "ContrastBolusAgent"),
-    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PixelSpacing", "SliceThickness"),
+    *("Modality", "ImageType", "AcquisitionNumber", "InstanceNumber", "ConvolutionKernel"),
+    *("ContrastBolusAgent", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsStored"),
+    *("PixelSpacing", "SliceThickness"),
     *(
         "ImagePositionPatient",
         "ImageOrientationPatient",
@@ -44,7 +47,11 @@ _TAGS: Final = (
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 _SHORTEST_NAME: Final = 3
+_SQUARE: Final = 0.05
+"""How far an orientation may be from unit vectors at a right angle: headers are rounded."""
 _DIRECTORY_CLASS: Final = "1.2.840.10008.1.3.10"
+COPY: Final = "copy of another file"
+NOT_DICOM: Final = "not a DICOM file"
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,9 @@ class FileHeader:
         transfer_syntax_uid: how the pixels are stored.
         rows_columns: pixels along (rows, columns).
         samples_per_pixel: 1, or 3 for colour.
+        bits_stored: how many of a stored pixel's bits are its value; 0 if that is not said.
+        instance_number: InstanceNumber, or None.
+        patient: PatientID and PatientName, to tell patients apart and never to be shown.
     """
 
     file: DicomFile
@@ -84,6 +94,9 @@ class FileHeader:
     transfer_syntax_uid: str
     rows_columns: tuple[int, int]
     samples_per_pixel: int
+    bits_stored: int
+    instance_number: int | None
+    patient: str = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +152,24 @@ class SkippedImage:
     Attributes:
         of: its file's part.
         reason: why, for the user.
+        placed: whether it has a position in the patient nevertheless.
     """
 
     of: FileHeader
+    reason: str
+    placed: bool = False
+
+
+@dataclass(frozen=True)
+class OtherFile:
+    """A file that is not DICOM, or cannot be opened.
+
+    Attributes:
+        file: which.
+        reason: why, for the user.
+    """
+
+    file: DicomFile
     reason: str
 
 
@@ -157,55 +185,104 @@ class Headers:
 
     slices: tuple[SliceHeader, ...]
     skipped: tuple[SkippedImage, ...]
-    others: tuple[DicomFile, ...]
+    others: tuple[OtherFile, ...]
 
 
 def read_headers(files: Iterable[DicomFile]) -> Headers:
     """Read the headers of files of any kind.
 
+    What is merely odd about a usable header is counted in one line of the log.
+
     Raises:
-        TruncatedFileError: a DICOM file is damaged so early that it says nothing about itself.
+        TruncatedFileError: a DICOM file is damaged so early that it says nothing about itself, or its header
+            holds values that cannot be.
         UnsafeArchiveError: a deflated file unpacks to more than a scan can.
     """
     slices: list[SliceHeader] = []
     skipped: list[SkippedImage] = []
-    others: list[DicomFile] = []
+    others: list[OtherFile] = []
     seen: set[tuple[Any, ...]] = set()
+    odd: list[int] = []
     for file in files:
-        dataset = _read_tags(file)
-        if dataset is None:
-            others.append(file)
+        try:
+            with _named_errors(file, odd):
+                contents = _read(file)
+        except OSError as error:
+            others.append(OtherFile(file, error.strerror or "unreadable"))
             continue
-        shared, images = _images(file, dataset)
-        for found in images:
+        if isinstance(contents, OtherFile):
+            others.append(contents)
+            continue
+        for found in contents:
             if isinstance(found, SkippedImage):
                 skipped.append(found)
             elif _is_new(found, seen):
                 slices.append(found)
             else:
-                skipped.append(SkippedImage(shared, "copy of another file"))
+                skipped.append(SkippedImage(found.of, COPY))
+    if any(odd):
+        counts = sum(odd), sum(map(bool, odd))
+        logger.warning("%d values in %d DICOM headers break the standard; read as they are", *counts)
     return Headers(tuple(slices), tuple(skipped), tuple(others))
 
 
-def _images(file: DicomFile, dataset: Dataset) -> tuple[FileHeader, list[SliceHeader | SkippedImage]]:
-    """What a DICOM object holds, slice by slice."""
+def read_owner(path: Path) -> tuple[str, str, str]:
+    """Modality, StudyInstanceUID and patient of a DICOM file on disk, empty where it does not say.
+
+    Raises:
+        TruncatedFileError: its header is damaged.
+        OSError: it cannot be opened.
+    """
+    file, names = DicomFile(path), ("Modality", "StudyInstanceUID", "PatientID", "PatientName")
+    with _named_errors(file, []), file.open() as stream:
+        check_deflated(stream, str(file))
+        dataset = read_tags(stream, stop_before_pixels=True, specific_tags=list(names))
+        modality, study, *patient = (str(dataset.get(name) or "") for name in names)
+    return modality, study, "^".join(patient)
+
+
+@contextmanager
+def _named_errors(file: DicomFile, odd: list[int]) -> Iterator[None]:
+    """The boundary of headers: whatever pydicom raises about a file becomes an error that names it.
+
+    Values are converted within, as pydicom converts them only when asked. Its warnings, which may quote the
+    patient, are counted, one number for each file.
+
+    Raises:
+        OSError: the system's: no permission, a faulty disk.
+    """
+    pydicoms = logging.getLogger("pydicom")
+    was_disabled, pydicoms.disabled = pydicoms.disabled, True
     try:
-        shared = _file_header(file, dataset)
-        reason = why_no_ct_image(dataset)
-        if reason is not None:
-            return shared, [SkippedImage(shared, reason)]
-        return shared, list(_slices(shared, dataset))
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:  # values that are not numbers, missing parts
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            yield
+        odd.append(len(told))
+    except RenalMapError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise TruncatedFileError(
             "the DICOM header is damaged",
             where=str(file),
             got=(str(error).splitlines() or [type(error).__name__])[0],
             hint="Export it again",
         ) from error
+    finally:
+        pydicoms.disabled = was_disabled
+
+
+def _read(file: DicomFile) -> OtherFile | list[SliceHeader | SkippedImage]:
+    """What a file holds, slice by slice, in values of Python's own."""
+    dataset = _read_tags(file)
+    if isinstance(dataset, OtherFile):
+        return dataset
+    shared = _file_header(file, dataset)
+    reason = why_no_ct_image(dataset)
+    if reason is not None:
+        return [SkippedImage(shared, reason, placed=bool(dataset.get("ImagePositionPatient")))]
+    return list(_slices(shared, dataset))
 
 
 def _is_new(header: SliceHeader, seen: set[tuple[Any, ...]]) -> bool:
@@ -218,25 +295,25 @@ def _is_new(header: SliceHeader, seen: set[tuple[Any, ...]]) -> bool:
     return False
 
 
-def _read_tags(file: DicomFile) -> Dataset | None:
-    """A file's tags, or None if it is not a DICOM file."""
-    from pydicom import dcmread  # noqa: PLC0415  (slow import)
-    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
+def _read_tags(file: DicomFile) -> Dataset | OtherFile:
+    """A file's tags, unless it is not a DICOM file."""
+    from pydicom.errors import InvalidDicomError  # noqa: PLC0415  (slow import)
 
-    with file.open() as stream, warnings.catch_warnings():
-        # The user need not know what pydicom finds odd about a usable header.
-        warnings.simplefilter("ignore")
+    with file.open() as stream:
         check_deflated(stream, str(file))
         try:
-            dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
+            dataset = read_tags(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
         except (InvalidDicomError, EOFError):
             if not begins_as_dicom(stream):
                 logger.debug("%s: skipped, no DICOM file", file)
-                return None
+                stream.seek(0)
+                return OtherFile(file, NOT_DICOM if stream.read(1) else "empty")
             raise _cut_short(file) from None
     sop_class = str(dataset.get("SOPClassUID") or "")
     says_nothing = not sop_class and not dataset.get("Modality") and not _is_directory(dataset)
     if not dataset.get("Rows") and (sop_class in CT_CLASSES or says_nothing):
+        if dataset.preamble is None:  # it only began like DICOM
+            return OtherFile(file, NOT_DICOM)
         raise _cut_short(file)
     return dataset
 
@@ -258,6 +335,9 @@ def _slices(shared: FileHeader, dataset: Any) -> Iterator[SliceHeader | SkippedI
     if not frames:
         yield _slice(shared, None, _plain_tags(dataset))
         return
+    said = int(dataset.get("NumberOfFrames") or len(frames))
+    if said != len(frames):
+        raise ValueError(f"NumberOfFrames is {said}, and {len(frames)} frames are described")
     common = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
     top = _plain_tags(dataset)
     for index, frame in enumerate(frames):
@@ -284,7 +364,8 @@ _GROUPS: Final = {
 
 
 def _plain_tags(dataset: Any) -> dict[str, Any]:
-    return {name: dataset.get(name) for name in _PLAIN}
+    lenient = {"AcquisitionNumber": _lenient(dataset, "AcquisitionNumber")}
+    return {name: dataset.get(name) for name in _PLAIN if name not in lenient} | lenient
 
 
 def _group_tags(group: Any) -> dict[str, Any]:
@@ -303,8 +384,12 @@ def _slice(shared: FileHeader, frame: int | None, tags: dict[str, Any]) -> Slice
     reason = why_no_ct_slice(tags, image_type)
     if reason is not None:
         return SkippedImage(shared, reason)
-    thickness = tags["SliceThickness"]
-    row_mm, column_mm = (float(value) for value in tags["PixelSpacing"])
+    row_mm, column_mm = _finite(tags, "PixelSpacing")
+    orientation = np.array(_finite(tags, "ImageOrientationPatient")).reshape(2, 3)
+    if min(row_mm, column_mm) <= 0.0:
+        raise ValueError(f"PixelSpacing is {row_mm:g}, {column_mm:g}")
+    if not np.allclose(orientation @ orientation.T, np.eye(2), atol=_SQUARE):
+        raise ValueError("ImageOrientationPatient is not two unit vectors at a right angle")
     slope, intercept = tags["RescaleSlope"], tags["RescaleIntercept"]
     return SliceHeader(
         of=shared,
@@ -313,9 +398,9 @@ def _slice(shared: FileHeader, frame: int | None, tags: dict[str, Any]) -> Slice
         image_type=image_type,
         kernel="\\".join(str(value) for value in _values(tags["ConvolutionKernel"])),
         spacing_mm=(row_mm, column_mm),
-        thickness_mm=float(thickness) if thickness else None,
-        position_mm=np.array([float(value) for value in tags["ImagePositionPatient"]]),
-        orientation=np.array([float(value) for value in tags["ImageOrientationPatient"]]).reshape(2, 3),
+        thickness_mm=float(tags["SliceThickness"]) if tags["SliceThickness"] else None,
+        position_mm=np.array(_finite(tags, "ImagePositionPatient")),
+        orientation=orientation,
         rescale=None
         if slope is None and intercept is None
         else (1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept)),
@@ -323,9 +408,16 @@ def _slice(shared: FileHeader, frame: int | None, tags: dict[str, Any]) -> Slice
     )
 
 
+def _finite(tags: dict[str, Any], name: str) -> list[float]:
+    values = [float(value) for value in tags[name]]
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} is not finite")
+    return values
+
+
 def _file_header(file: DicomFile, dataset: Any) -> FileHeader:
     def text(name: str) -> str:
-        return str(dataset.get(name) or "")
+        return str(_lenient(dataset, name) or "")
 
     names = _names(dataset)
     return FileHeader(
@@ -335,7 +427,7 @@ def _file_header(file: DicomFile, dataset: Any) -> FileHeader:
         study_uid=text("StudyInstanceUID"),
         series_uid=text("SeriesInstanceUID"),
         frame_of_reference_uid=text("FrameOfReferenceUID"),
-        series_number=_whole(dataset.get("SeriesNumber")),
+        series_number=_whole(_lenient(dataset, "SeriesNumber")),
         study_description=_without(names, text("StudyDescription")),
         description=_without(names, text("SeriesDescription")),
         protocol=_without(names, text("ProtocolName")),
@@ -344,6 +436,9 @@ def _file_header(file: DicomFile, dataset: Any) -> FileHeader:
         transfer_syntax_uid=str(dataset.file_meta.get("TransferSyntaxUID") or ""),
         rows_columns=(int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)),
         samples_per_pixel=int(dataset.get("SamplesPerPixel") or 1),
+        bits_stored=int(dataset.get("BitsStored") or 0),
+        instance_number=_whole(_lenient(dataset, "InstanceNumber")),
+        patient="^".join((text("PatientID"), text("PatientName"))),
     )
 
 
@@ -359,8 +454,19 @@ def _without(names: tuple[str, ...], text: str) -> str:
     return text
 
 
+def _lenient(dataset: Any, name: str) -> Any:
+    """A value that only describes; None if it cannot be read."""
+    try:
+        return dataset.get(name)
+    except Exception:  # noqa: BLE001  (pydicom raises many kinds)
+        return None
+
+
 def _whole(value: Any) -> int | None:
-    return None if value in (None, "") else int(value)
+    try:
+        return int(value)
+    except (ValueError, TypeError):
+        return None
 
 
 def _values(value: Any) -> tuple[Any, ...]:

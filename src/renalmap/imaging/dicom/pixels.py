@@ -46,7 +46,16 @@ def decode_slices(slices: Sequence[SliceHeader]) -> Iterator[tuple[int, NDArray[
                     got=f"pixels of shape {pixels.shape}",
                     expected=f"{expected}",
                 )
-            yield index, pixels
+            yield index, _own_bits(pixels, slices[index].of.bits_stored)
+
+
+def _own_bits(pixels: NDArray[Any], bits_stored: int) -> NDArray[Any]:
+    """Clear what lies above the stored bits, such as an overlay; pydicom does so only without compression."""
+    unused = 8 * pixels.dtype.itemsize - bits_stored
+    if pixels.dtype.kind not in "iu" or not 0 < unused < 8 * pixels.dtype.itemsize:
+        return pixels
+    cleared: NDArray[Any] = (pixels << unused) >> unused
+    return cleared
 
 
 def _decode(file: DicomFile, frames: Sequence[int | None]) -> Iterator[NDArray[Any]]:
