@@ -33,7 +33,9 @@ def info(
     from renalmap.api.info import info as describe_scan
     from renalmap.imaging import DicomChoice
 
-    found = describe_scan(scan, DicomChoice(series, acquisition, resample, allow_missing_slices))
+    found = describe_scan(
+        scan, DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices)
+    )
     if json:
         typer.echo(found.model_dump_json(indent=2))
     elif found.kind == "nifti":

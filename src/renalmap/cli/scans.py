@@ -156,7 +156,7 @@ def segment(
             keep="all" if keep_all else None,
         ),
         save_probabilities=save_probabilities,
-        dicom=DicomChoice(series, acquisition, resample, allow_missing_slices),
+        dicom=DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices),
         assume_hu=assume_hu,
         measure=measure,
         overwrite=overwrite,
@@ -223,7 +223,10 @@ def overview(
     from renalmap.imaging import DicomChoice
 
     draw_overview(
-        scan, segmentation, out, dicom=DicomChoice(series, acquisition, resample, allow_missing_slices)
+        scan,
+        segmentation,
+        out,
+        dicom=DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices),
     )
     typer.echo(f"wrote {out}")
 

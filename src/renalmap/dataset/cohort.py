@@ -19,7 +19,7 @@ from renalmap.errors import (
     RenalMapError,
     as_case_error,
 )
-from renalmap.imaging.dicom.headers import read_owner
+from renalmap.imaging.dicom.reading_headers import read_owner
 from renalmap.imaging.dicom_files.fileset import is_dicom_file
 from renalmap.imaging.nifti import is_nifti_name, scan_name
 

@@ -48,7 +48,7 @@ def read_volume(
     Raises:
         InputError: its child that names the trouble; see `read_nifti_volume` and `read_dicom_volume`.
     """
-    choice = DicomChoice(series, acquisition, resample, allow_missing_slices)
+    choice = DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices)
     if dicom is not None:
         if choice != DicomChoice():
             raise ConfigError("dicom= and its fields say the same thing twice", got=f"{dicom}, {choice}")
@@ -68,7 +68,7 @@ def read_geometry(
     allow_missing_slices: bool = False,
 ) -> Geometry:
     """Read where a scan's or label map's voxels lie, without the voxels; otherwise as `read_volume`."""
-    choice = DicomChoice(series, acquisition, resample, allow_missing_slices)
+    choice = DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices)
     if is_dicom_path(path):
         if path.is_file() and is_dicom_file(path) and is_dicom_seg(path):
             return read_dicom_seg(path).geometry

@@ -20,9 +20,9 @@ from renalmap.imaging.dicom.headers import (
     OtherFile,
     SkippedImage,
     SliceHeader,
-    read_headers,
 )
 from renalmap.imaging.dicom.kinds import Kernel, is_projection, kernel_kind, phase_from_words
+from renalmap.imaging.dicom.reading_headers import read_headers
 from renalmap.imaging.dicom_files.fileset import FileSet, find_files
 from renalmap.imaging.orientation import MAX_OBLIQUE_DEGREES
 
@@ -31,6 +31,8 @@ BESIDE: Final = "beside the others"
 
 _ALIKE: Final = 0.75
 """Slices of one stack lie at least this share of their mean distance apart."""
+_HOLE: Final = 1.5
+"""Where a gap is so many times another, a slice is missing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +229,7 @@ def _has_room_between(part: Sequence[SliceHeader]) -> bool:
     if not len(gaps):
         return False
     thin = thickness_mm is not None and 0.0 < thickness_mm < _ALIKE * gaps.min()
-    return thin or not is_evenly_filled(part)
+    return thin or bool(gaps.max() > _HOLE * gaps.min())
 
 
 def gaps_mm(slices: Sequence[SliceHeader]) -> NDArray[np.float64]:
@@ -237,7 +239,9 @@ def gaps_mm(slices: Sequence[SliceHeader]) -> NDArray[np.float64]:
 
 
 def _no_images(files: FileSet, others: Sequence[OtherFile]) -> NoImagesError:
-    kinds = Counter((Path(each.file.name).suffix or "no suffix", each.reason) for each in others)
+    kinds = Counter(
+        (Path(each.file.name).suffix or "no suffix", each.reason) for each in (*others, *files.aside)
+    )
     listed = [
         f"{count} x {kind}" + (f" ({reason})" if reason != NOT_DICOM else "")
         for (kind, reason), count in sorted(kinds.items())

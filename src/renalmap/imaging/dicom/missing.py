@@ -22,8 +22,9 @@ from renalmap.imaging.dicom.catalogue import (
     series_key,
 )
 from renalmap.imaging.dicom.choice import Chosen, DicomChoice
-from renalmap.imaging.dicom.headers import COPY, OtherFile, SkippedImage, SliceHeader, read_headers
-from renalmap.imaging.dicom.kinds import COLOUR, SCOUT, SCREENSHOT
+from renalmap.imaging.dicom.headers import COPY, OtherFile, SkippedImage, SliceHeader
+from renalmap.imaging.dicom.kinds import COLOUR, CT_CLASSES, SCOUT, SCREENSHOT
+from renalmap.imaging.dicom.reading_headers import read_headers
 from renalmap.imaging.dicom_files.files import DicomFile
 from renalmap.imaging.dicom_files.fileset import NO_FILE, shorten
 
@@ -131,7 +132,8 @@ def _other_files(catalogue: Catalogue, chosen: Chosen) -> Iterator[_Found]:
 
 def _files_of(series: Sequence[Series]) -> Iterator[DicomFile]:
     for each in series:
-        yield from (one.of.file for one in (*each.slices, *each.left_out))
+        yield from (one.of.file for one in each.slices)
+        yield from (one.of.file for one in each.left_out)
 
 
 def _pattern(name: str) -> str:
@@ -159,6 +161,7 @@ def _its_images(chosen: Chosen) -> Iterator[_Found]:
     def looks_like_a_slice(image: SkippedImage) -> bool:
         known = image.reason in {SCOUT, PROJECTION, COLOUR} or image.reason.endswith(BESIDE)
         known = known or (image.reason == SCREENSHOT and "SECONDARY" not in first.image_type)
+        known = known or (image.of.sop_class_uid not in {"", *CT_CLASSES} and not image.placed)
         if known or image.of.rows_columns != first.of.rows_columns or image.of.samples_per_pixel > 1:
             return False
         number = image.of.instance_number
