@@ -165,6 +165,19 @@ def test_a_broken_or_closed_series_fails_by_itself(tmp_path):
     assert str(broken) in str(two.problem)
 
 
+def test_a_folder_whose_slices_are_all_gone_is_named(tmp_path):
+    sound = write_dicom(tmp_path / "a" / "1.dcm", study="1.2").parent
+    gone = touch(tmp_path / "b" / "1.dcm").parent
+    with pytest.raises(NoImagesError, match="the folder holds no scan"):
+        find_cohort([gone])
+    assert found(tmp_path) == ([(None, tmp_path)], False)  # as reading it tells
+    other = write_dicom(tmp_path / "c" / "1.dcm", study="1.3").parent
+    scans = find_cohort([tmp_path]).scans
+    assert [scan.path for scan in scans] == [sound, gone, other]
+    assert [scan.problem is None for scan in scans] == [True, False, True]
+    assert "the folder holds no scan" in str(scans[1].problem)
+
+
 def test_a_linked_series_is_found(tmp_path):
     write_dicom(tmp_path / "store" / "1.dcm")
     (tmp_path / "cohort").mkdir()

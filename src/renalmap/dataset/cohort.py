@@ -20,7 +20,7 @@ from renalmap.errors import (
     as_case_error,
 )
 from renalmap.imaging.dicom.reading_headers import read_owner
-from renalmap.imaging.dicom_files.fileset import is_dicom_file
+from renalmap.imaging.dicom_files.fileset import DICOM_SUFFIXES, is_dicom_file
 from renalmap.imaging.nifti import is_nifti_name, scan_name
 
 logger = logging.getLogger(__name__)
@@ -188,11 +188,40 @@ def _flat_scans(folder: Path) -> list[CohortScan]:
 
 def _dicom_scans(folder: Path) -> list[CohortScan]:
     """A scan for each study with a folder of its own, else for each folder; the folder itself if it is one study."""
+    owners, problems, hollow = _dicom_owners(folder)
+    if not owners and not problems:
+        return []
+    alone = len(set(owners.values())) == 1 and not problems
+    if alone and len(next(iter(owners.values()))) > 1 and not _leads_out(folder, owners):
+        return [CohortScan(folder)]
+    paths = set(problems)
+    for owner in set(owners.values()):
+        own = [series for series, whose in owners.items() if whose == owner]
+        whole = Path(os.path.commonpath(own))
+        others = (*problems, *(series for series, whose in owners.items() if whose != owner))
+        is_own = not any(other.is_relative_to(whole) for other in others) and not _leads_out(whole, own)
+        paths |= {whole} if is_own else set(own)
+    for series in hollow:  # reading a study tells of those within it
+        if not any(series.is_relative_to(path) for path in paths):
+            problems[series] = str(_no_scan(series))
+    return [
+        CohortScan(path, "_".join(path.relative_to(folder).parts), problems.get(path))
+        for path in sorted(paths | set(problems))
+    ]
+
+
+def _dicom_owners(folder: Path) -> tuple[dict[Path, tuple[str, ...]], dict[Path, str], list[Path]]:
+    """Of the folders below: whose study's CT they hold, what is wrong with them, and which only seem to hold DICOM."""
     owners: dict[Path, tuple[str, ...]] = {}
     problems: dict[Path, str] = {}
+    hollow = []
     for series in _dicom_folders(folder, frozenset()):
         try:
-            modality, *owner = read_owner(_first_dicom(series) or series)
+            first = _first_dicom(series)
+            if first is None:
+                hollow.append(series)
+                continue
+            modality, *owner = read_owner(first)
         except (RenalMapError, OSError) as error:
             problems[series] = str(as_case_error(series, error))
             continue
@@ -200,20 +229,7 @@ def _dicom_scans(folder: Path) -> list[CohortScan]:
             owners[series] = tuple(owner) if all(owner) else (str(series),)
         else:
             logger.warning("%s: left out, as its modality is %s, not CT", series, modality)
-    alone = len(set(owners.values())) == 1 and not problems
-    if alone and len(next(iter(owners.values()))) > 1 and not _leads_out(folder, owners):
-        return [CohortScan(folder)]
-    paths = set(problems)
-    for owner_key in set(owners.values()):
-        own = [series for series, key in owners.items() if key == owner_key]
-        whole = Path(os.path.commonpath(own))
-        others = (*problems, *(series for series, key in owners.items() if key != owner_key))
-        is_own = not any(other.is_relative_to(whole) for other in others) and not _leads_out(whole, own)
-        paths |= {whole} if is_own else set(own)
-    return [
-        CohortScan(path, "_".join(path.relative_to(folder).parts), problems.get(path))
-        for path in sorted(paths)
-    ]
+    return owners, problems, hollow
 
 
 def _leads_out(folder: Path, below: Iterable[Path]) -> bool:
@@ -224,15 +240,20 @@ def _leads_out(folder: Path, below: Iterable[Path]) -> bool:
 
 
 def _dicom_folders(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-    """Folders below that hold DICOM files directly, or cannot be listed; no link that leads back up."""
+    """Folders below that directly hold files that are DICOM or called so, or cannot be listed.
+
+    No link is followed that leads back up.
+    """
     above |= {folder.resolve()}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not path.is_dir() or path.resolve() in above:
             continue
         if _holds_dicom(path):
             yield path
-        else:
-            yield from _dicom_folders(path, above)
+            continue
+        if any(each.suffix.lower() in DICOM_SUFFIXES and each.is_file() for each in path.iterdir()):
+            yield path
+        yield from _dicom_folders(path, above)
 
 
 def _holds_dicom(folder: Path) -> bool:

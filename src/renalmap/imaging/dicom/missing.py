@@ -26,11 +26,10 @@ from renalmap.imaging.dicom.headers import COPY, OtherFile, SkippedImage, SliceH
 from renalmap.imaging.dicom.kinds import COLOUR, CT_CLASSES, SCOUT, SCREENSHOT
 from renalmap.imaging.dicom.reading_headers import read_headers
 from renalmap.imaging.dicom_files.files import DicomFile
-from renalmap.imaging.dicom_files.fileset import NO_FILE, shorten
+from renalmap.imaging.dicom_files.fileset import DICOM_SUFFIXES, NO_FILE, shorten
 
 _SAME_BYTES: Final = 256
 """Files of uncompressed slices differ by no more, as only their headers vary."""
-_DICOM_SUFFIXES: Final = {".dcm", ".dicom", ".ima", ".dic"}
 _SAME_GAP: Final = 0.25
 """By this share of a gap the next series may begin too near or too far."""
 _ON_LINE_MM: Final = 1.0
@@ -121,13 +120,15 @@ def _other_files(catalogue: Catalogue, chosen: Chosen) -> Iterator[_Found]:
         alike = any(
             "#" in each and re.match(f"{re.escape(each)}(\\.|$)", _pattern(name)) for each in patterns
         )
+        named_dicom = Path(name).suffix.lower() in DICOM_SUFFIXES
         if any(folder == home or folder.startswith(home + os.sep) for home in homes):
-            suffix = Path(name).suffix.lower()
-            like = alike or suffix in _DICOM_SUFFIXES or _is_of_their_size(other.file, own)
+            like = alike or named_dicom or _is_of_their_size(other.file, own)
         else:  # a folder of its own: of this series unless it counts from the start again
             like = alike and folder not in foreign and not in_folder[folder] & names
         if like:
             yield True, f"file that looks like a slice, {other.reason}", name
+        elif named_dicom:
+            yield False, f"file of another folder, {other.reason}", name
 
 
 def _files_of(series: Sequence[Series]) -> Iterator[DicomFile]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +23,7 @@ from renalmap.imaging.dicom.headers import (
 )
 from renalmap.imaging.dicom.kinds import CT_CLASSES, why_no_ct_image, why_no_ct_slice
 from renalmap.imaging.dicom_files.archive import check_deflated
-from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom, read_tags
+from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom, quiet_pydicom, read_tags
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -122,11 +121,8 @@ def _named_errors(file: DicomFile, odd: list[int]) -> Iterator[None]:
     Raises:
         OSError: the system's: no permission, a faulty disk.
     """
-    pydicoms = logging.getLogger("pydicom")
-    was_disabled, pydicoms.disabled = pydicoms.disabled, True
     try:
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
+        with quiet_pydicom() as told:
             yield
         odd.append(len(told))
     except RenalMapError:
@@ -140,8 +136,6 @@ def _named_errors(file: DicomFile, odd: list[int]) -> Iterator[None]:
             got=(str(error).splitlines() or [type(error).__name__])[0],
             hint="Export it again",
         ) from error
-    finally:
-        pydicoms.disabled = was_disabled
 
 
 def _read(file: DicomFile) -> OtherFile | list[SliceHeader | SkippedImage]:

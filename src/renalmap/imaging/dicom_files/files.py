@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 from renalmap.errors import UnreadableImageError
 from renalmap.imaging.dicom_files.archive import Archive
@@ -16,6 +18,8 @@ from renalmap.imaging.dicom_files.archive import Archive
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+
+_Item = TypeVar("_Item")
 
 _PREAMBLE_BYTES: Final = 128
 _MAGIC: Final = b"DICM"
@@ -75,11 +79,12 @@ class DicomFile:
             UnsafeArchiveError, TruncatedFileError: the archive's member cannot be taken or is damaged.
             UnreadableImageError: its pixels are compressed, and it does not say how.
         """
-        if self.member is None or self.archive is None:
-            with self.path.open("rb") as stream:
-                dataset = read_tags(stream)
-        else:
-            dataset = read_tags(io.BytesIO(self.archive.read(self.member)))
+        with quiet_pydicom():
+            if self.member is None or self.archive is None:
+                with self.path.open("rb") as stream:
+                    dataset = read_tags(stream)
+            else:
+                dataset = read_tags(io.BytesIO(self.archive.read(self.member)))
         if "PixelData" in dataset and dataset["PixelData"].is_undefined_length:
             syntax = dataset.file_meta.TransferSyntaxUID
             if not syntax.is_compressed:
@@ -90,6 +95,31 @@ class DicomFile:
                     hint="Export it again, with its TransferSyntaxUID",
                 )
         return dataset
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect pydicom's warnings, which come in dozens for each file and may quote the patient."""
+    pydicoms = logging.getLogger("pydicom")
+    was_disabled, pydicoms.disabled = pydicoms.disabled, True
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            yield told
+    finally:
+        pydicoms.disabled = was_disabled
+
+
+def quietly(items: Iterable[_Item]) -> Iterator[_Item]:
+    """Go through something of pydicom's without its warnings."""
+    iterator = iter(items)
+    while True:
+        with quiet_pydicom():
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item
 
 
 def read_tags(stream: IO[bytes], **how: Any) -> Dataset:

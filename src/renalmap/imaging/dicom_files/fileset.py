@@ -15,6 +15,8 @@ from renalmap.imaging.dicom_files.archive import ARCHIVE_SUFFIX, Archive
 from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom
 
 DIRECTORY_NAME: Final = "DICOMDIR"
+DICOM_SUFFIXES: Final = {".dcm", ".dicom", ".ima", ".dic"}
+"""A file called so is meant to be DICOM; others may be."""
 
 _NAMED: Final = 5
 
