@@ -141,6 +141,32 @@ def test_segment_and_overview_take_a_series_of_an_archive(cli, study, tmp_path, 
     assert cli("overview", archive, labels, "--out", tmp_path / "view.png").code == 2
 
 
+def test_segment_takes_what_is_there_only_if_it_may(cli, study, tmp_path, make_bundle):
+    (study / "soft" / "soft0.dcm").write_bytes(b"")
+    common = ("segment", study, "--model", make_bundle(), "--overwrite")
+    refused = cli(*common, "--out", tmp_path / "out.nii.gz")
+    assert (refused.code, (tmp_path / "out.nii.gz").exists()) == (2, False)
+    assert "1 x file that looks like a slice, empty: soft0.dcm" in refused.stderr
+    assert "left out although" in said(cli("info", study))
+    for number, anonymous in enumerate(((), ("--anonymize-report",))):
+        pages = tmp_path / f"pages{number}"
+        more = ("--report", pages, "--allow-missing-slices", "--json", *anonymous)
+        ended = cli(*common, "--out", tmp_path / "out.nii.gz", *more)
+        assert ended.code == 0, said(ended)
+        assert "soft0.dcm" in ended.stderr
+        (case,) = json.loads(ended.stdout)["cases"]
+        assert "soft0.dcm" in case["warnings"][0]
+        (page,) = pages.glob("*.html")
+        assert ("soft0.dcm" in page.read_text(encoding="utf-8")) is not bool(anonymous)
+
+
+def test_several_studies_need_a_folder_as_out(cli, study, tmp_path, make_bundle):
+    _write_slice(tmp_path / "study" / "other" / "1.dcm", 0.0, StudyInstanceUID="1.2.3", PatientID="X")
+    ended = cli("segment", study, "--out", tmp_path / "out.nii.gz", "--model", make_bundle())
+    assert (ended.code, (tmp_path / "out.nii.gz").exists()) == (2, False)
+    assert "need a folder as --out" in ended.stderr
+
+
 def test_segment_warns_of_what_the_reader_assumed(cli, study, tmp_path, make_bundle):
     (study / "soft" / "soft2.dcm").unlink()
     common = ("segment", study / "soft", "--out", tmp_path / "out.nii.gz", "--model", make_bundle())

@@ -12,8 +12,8 @@ from renalmap.dataset.cohort import find_cohort
 from renalmap.errors import ConfigError, DatasetError, NoImagesError
 
 
-def write_dicom(path, modality="CT"):
-    """A DICOM file as far as finding one goes: its preamble and its modality."""
+def write_dicom(path, modality="CT", study=None, patient="P1"):
+    """A DICOM file as far as finding one goes: its preamble, its modality, whose it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
@@ -22,6 +22,8 @@ def write_dicom(path, modality="CT"):
     dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     if modality is not None:
         dataset.Modality = modality
+    if study is not None:
+        dataset.StudyInstanceUID, dataset.PatientID = study, patient
     dataset.save_as(path, enforce_file_format=True)
     return path
 
@@ -115,6 +117,65 @@ def test_a_folder_of_dicom_folders(tmp_path, caplog):
     assert [record.getMessage() for record in caplog.records] == [
         f"{tmp_path / 'patient_2' / 'seg'}: left out, as its modality is SEG, not CT"
     ]
+
+
+def test_a_study_in_a_folder_for_each_series_is_one_scan(tmp_path):
+    for name in ("1_scout", "2_portal", "deeper/3_lung"):
+        write_dicom(tmp_path / name / "1.dcm", study="1.2")
+    assert found(tmp_path) == ([(None, tmp_path)], False)
+    write_dicom(tmp_path / "report" / "1.dcm", study="1.2", modality="SR")
+    assert found(tmp_path) == ([(None, tmp_path)], False)
+    series = tmp_path / "2_portal"
+    assert found(tmp_path / "1_scout", series) == ([(None, tmp_path / "1_scout"), (None, series)], True)
+
+
+@pytest.mark.parametrize("other", [{"study": "1.3"}, {"study": "1.2", "patient": "P2"}])
+def test_several_studies_or_patients_are_a_cohort_of_studies(tmp_path, other):
+    for name in ("a/1", "a/2", "a/sub/3"):
+        write_dicom(tmp_path / name / "1.dcm", study="1.2")
+    alone = write_dicom(tmp_path / "b" / "1" / "1.dcm", **other).parent
+    assert found(tmp_path) == ([("a", tmp_path / "a"), ("b_1", alone)], True)
+    # In one folder with another study, a study has no folder of its own.
+    apart = write_dicom(tmp_path / "b" / "2" / "1.dcm", study="1.2").parent
+    assert found(tmp_path)[0] == [
+        *((f"a_{name.replace('/', '_')}", tmp_path / "a" / name) for name in ("1", "2", "sub/3")),
+        ("b_1", alone),
+        ("b_2", apart),
+    ]
+
+
+def test_a_study_of_linked_series_stays_a_cohort(tmp_path):
+    """Reading a folder follows no links in it."""
+    for name in ("1", "2"):
+        write_dicom(tmp_path / "store" / name / "1.dcm", study="1.2")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "1").symlink_to(tmp_path / "store" / "1")
+    assert found(tmp_path / "study") == ([("1", tmp_path / "study" / "1")], True)
+
+
+def test_a_broken_or_closed_series_fails_by_itself(tmp_path):
+    sound = write_dicom(tmp_path / "a" / "1.dcm", study="1.2").parent
+    broken = write_dicom(tmp_path / "b" / "1.dcm", study="1.3")
+    content = broken.read_bytes()
+    broken.write_bytes(content.replace(b"\x08\0\x60\0CS", b"\x08\0\x60\0FD"))
+    assert broken.read_bytes() != content
+    one, two = find_cohort([tmp_path]).scans
+    assert (one.path, one.problem) == (sound, None)
+    assert (two.path, two.name) == (broken.parent, "b")
+    assert str(broken) in str(two.problem)
+
+
+def test_a_folder_whose_slices_are_all_gone_is_named(tmp_path):
+    sound = write_dicom(tmp_path / "a" / "1.dcm", study="1.2").parent
+    gone = touch(tmp_path / "b" / "1.dcm").parent
+    with pytest.raises(NoImagesError, match="the folder holds no scan"):
+        find_cohort([gone])
+    assert found(tmp_path) == ([(None, tmp_path)], False)  # as reading it tells
+    other = write_dicom(tmp_path / "c" / "1.dcm", study="1.3").parent
+    scans = find_cohort([tmp_path]).scans
+    assert [scan.path for scan in scans] == [sound, gone, other]
+    assert [scan.problem is None for scan in scans] == [True, False, True]
+    assert "the folder holds no scan" in str(scans[1].problem)
 
 
 def test_a_linked_series_is_found(tmp_path):

@@ -1,10 +1,22 @@
 from __future__ import annotations
 
+import io
 import logging
 
 import numpy as np
+import pydicom
 import pytest
-from pydicom.uid import BasicTextSRStorage, generate_uid
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import (
+    BasicTextSRStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+    generate_uid,
+)
 
 from renalmap.errors import (
     AffineError,
@@ -12,6 +24,7 @@ from renalmap.errors import (
     AmbiguousSeriesError,
     ColourImageError,
     DimensionError,
+    InputError,
     MissingSliceError,
     MixedSeriesError,
     NoImagesError,
@@ -20,6 +33,7 @@ from renalmap.errors import (
     UnreadableImageError,
 )
 from renalmap.imaging import (
+    DicomChoice,
     LabelMap,
     read_geometry,
     read_label_map,
@@ -27,6 +41,7 @@ from renalmap.imaging import (
     write_label_map,
 )
 from renalmap.imaging.dicom.catalogue import read_catalogue
+from renalmap.imaging.dicom.choice import choose
 
 # Acceptance: series as hospitals send them.
 
@@ -150,6 +165,53 @@ def test_acquisitions_half_a_gap_apart_are_not_interleaved(write_series):
     assert read_volume(folder, acquisition=2).hu[:, 0, 0].tolist() == [1, 3, 5]
 
 
+def acquisitions(write_slice, folder, numbers, gap_mm=5.0, **tags):
+    """Slices from the feet to the head with these AcquisitionNumbers."""
+    for index, number in enumerate(numbers):
+        write_slice(folder / f"{index}.dcm", gap_mm * index, AcquisitionNumber=number,
+                    **{name: value(index) if callable(value) else value for name, value in tags.items()})  # fmt: skip
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("numbers", "tags"),
+    [
+        ([1, 2] * 4, {"InstanceNumber": lambda index: 8 - index}),
+        ([1, 2] * 4, {"SliceThickness": 5}),
+        ([1, 2, 3] * 4, {"SliceThickness": 5}),
+        ([1, 1, None, 1, 1, None, 1], {}),
+        ([None, 3, 3, None, 3, 3, 3, None], {}),
+        ([5, 1, 5, 5, 2, 1, 1, 5], {}),
+    ],
+)
+def test_acquisition_numbers_that_alternate_within_one_stack(tmp_path, write_slice, numbers, tags):
+    folder = acquisitions(write_slice, tmp_path / "series", numbers, **tags)
+    volume = read_volume(folder)
+    assert (volume.hu.shape[0], volume.notes) == (len(numbers), ())
+    chosen = choose(read_catalogue(folder), DicomChoice())
+    assert chosen.why.endswith("acquisitions are one stack")
+
+
+def test_an_acquisition_that_takes_every_other_slice_is_told(tmp_path, write_slice):
+    folder = acquisitions(write_slice, tmp_path / "series", [1, 2] * 4, SliceThickness=5)
+    volume = read_volume(folder, acquisition=1)
+    assert volume.hu.shape[0] == 4
+    (note,) = volume.notes
+    assert "acquisition 1 takes 4 of the 8 slices of series" in note
+    assert "without --acquisition all of them are taken" in note
+
+
+@pytest.mark.parametrize("thickness_mm", [None, 10])
+def test_slices_that_alternate_and_may_be_two_phases_are_asked_about(
+    tmp_path, write_slice, thickness_mm
+):
+    folder = acquisitions(write_slice, tmp_path / "series", [1, 2] * 4, SliceThickness=thickness_mm)
+    with pytest.raises(AmbiguousAcquisitionError, match="several acquisitions whose slices alternate"):
+        read_volume(folder)
+    (note,) = read_volume(folder, acquisition=2).notes
+    assert "alternate with those of others" in note
+
+
 def test_other_files_and_scouts_are_skipped_and_logged(write_series, tmp_path, write_slice, caplog):
     folder = write_series([0.0, 1.0, 2.0])
     (folder / "readme.txt").write_text("not DICOM")
@@ -242,6 +304,121 @@ def test_a_header_with_values_that_are_no_numbers_is_refused(write_series):
     path = folder / "slice001.dcm"
     path.write_bytes(path.read_bytes().replace(b"0.5\\0.75", b"wide\\0.8"))
     with pytest.raises(TruncatedFileError, match=r"slice001\.dcm: the DICOM header is damaged"):
+        read_volume(folder)
+
+
+def test_a_frame_of_reference_for_each_slice_is_told(write_series, write_slice):
+    folder = write_series([0.0, 1.0])
+    for number, path in enumerate(sorted(folder.iterdir())):
+        write_slice(path, float(number), FrameOfReferenceUID=generate_uid())
+    with pytest.raises(MixedSeriesError, match="frame of reference"):
+        read_volume(folder)  # of two slices, two frames may be two scans
+    write_slice(folder / "third.dcm", 2.0, FrameOfReferenceUID=generate_uid())
+    volume = read_volume(folder)
+    assert volume.hu.shape[0] == 3
+    assert "each slice has a frame of reference of its own" in volume.notes[0]
+
+
+@pytest.mark.parametrize("uid", ["SeriesInstanceUID", "StudyInstanceUID"])
+def test_a_series_for_each_slice_is_named_as_such(write_slice, tmp_path, uid):
+    for number in range(40):
+        write_slice(tmp_path / "series" / f"{number}.dcm", float(number), **{uid: generate_uid()})
+    with pytest.raises(
+        NoImagesError, match=r"every slice is in a series of its own.*40 series of one"
+    ) as caught:
+        read_volume(tmp_path / "series")
+    assert len(str(caught.value)) < 600
+
+
+def test_long_lists_are_cut(write_series):
+    for number in range(9):
+        folder = write_series(
+            [0.0, 1.0], f"s{number}", SeriesNumber=number, SeriesInstanceUID=f"1.2.{number}"
+        )
+    with pytest.raises(AmbiguousSeriesError, match="and 4 more"):
+        read_volume(folder)
+
+
+ODD = {
+    "a number that is none": (b"0.5\\0.75", b"wide\\0.8"),
+    "an infinite number": (b"0.5\\0.75", b"0.5\\inf "),
+    "a spacing of zero": (b"0.5\\0.75", b"0.0\\0.75"),
+    "a zero direction": (b"1.0\\0.0\\0.0\\0.0", b"0.0\\0.0\\0.0\\0.0"),
+    "a length that does not fit": (b"\x28\0\x10\0US\2\0\4\0", b"\x28\0\x10\0FD\2\0\4\0"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_whatever_a_header_holds_its_error_names_the_file(write_series, odd):
+    folder = write_series([0.0, 1.0, 2.0])
+    path = folder / "slice001.dcm"
+    content = path.read_bytes()
+    assert odd[0] in content
+    path.write_bytes(content.replace(*odd))
+    with pytest.raises(InputError, match=r"slice001\.dcm"):
+        read_volume(folder)
+
+
+def test_values_that_only_describe_may_be_odd(write_series):
+    folder = write_series([0.0, 1.0, 2.0], SeriesNumber=7, InstanceNumber=42)
+    for path in folder.iterdir():
+        path.write_bytes(
+            path.read_bytes().replace(b"IS\2\0007 ", b"IS\2\0X ").replace(b"IS\2\00042", b"IS\2\000.!")
+        )
+    volume = read_volume(folder)
+    assert volume.hu.shape[0] == 3
+    assert [each.of.series_number for each in read_catalogue(folder).series] == [None]
+
+
+def test_what_pydicom_finds_odd_is_one_line_without_a_name(write_series, caplog, capfd):
+    folder = write_series(
+        [0.0, 1.0, 2.0], SeriesInstanceUID="1.2.3", PatientName="AAAA", PatientID="4711"
+    )
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"1.2.3\0", b"1.02.3").replace(b"4711", b"4\n11"))
+    with caplog.at_level(logging.WARNING):
+        assert read_volume(folder).hu.shape[0] == 3
+    (line,) = caplog.messages
+    assert line.endswith("values in 3 DICOM headers break the standard; read as they are")
+    assert "AAAA" not in capfd.readouterr().err
+
+
+def test_a_file_that_may_not_be_opened_is_named(tmp_path, write_slice):
+    path = write_slice(tmp_path / "scan.dcm", 0.0)
+    path.unlink()
+    path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(NoImagesError, match=r"1 x \.dcm"):
+        read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize("kept", [0, 1])
+def test_files_without_a_preamble_are_read(write_series, syntax, kept):
+    """Without the preamble, and without the file's meta information after it too."""
+    folder = write_series([0.0, 1.0, 2.0])
+    for path in folder.iterdir():
+        dataset, stream = pydicom.dcmread(path), io.BytesIO()
+        if syntax == ExplicitVRBigEndian:
+            dataset.PixelData = dataset.pixel_array.astype(">i2").tobytes()
+        dataset.file_meta.TransferSyntaxUID = syntax
+        pydicom.dcmwrite(stream, Dataset(dataset), implicit_vr=syntax.is_implicit_VR,
+                         little_endian=syntax.is_little_endian)  # fmt: skip
+        meta = io.BytesIO()
+        write_file_meta_info(DicomIO(meta), dataset.file_meta)
+        path.write_bytes(meta.getvalue() * kept + stream.getvalue())
+    assert read_volume(folder).hu[:, 0, 0].tolist() == [0, 1, 2]
+    assert read_catalogue(folder).series[0].of.transfer_syntax_uid == syntax
+
+
+def test_pixels_compressed_in_an_unknown_way_are_said_to_be(write_series):
+    folder = write_series([0.0, 1.0, 2.0])
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.compress(RLELossless)
+        dataset.save_as(path)
+        content = path.read_bytes()
+        path.write_bytes(content[144 + int.from_bytes(content[140:144], "little") :])
+    with pytest.raises(UnreadableImageError, match="compressed, and the file does not say how"):
         read_volume(folder)
 
 

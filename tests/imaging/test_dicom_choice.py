@@ -58,7 +58,7 @@ def reasons(path):
 def test_what_is_no_axial_ct_is_left_out_by_name(add):
     add(1, 2, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], ImageOrientationPatient=CORONAL)
     add(2, 3)
-    add(3, 9, ImageType=["DERIVED", "SECONDARY", "REFORMATTED", "AVERAGE"])
+    add(3, 9, ImageType=["DERIVED", "PRIMARY", "AXIAL", "CT_SOM5 MIP"])
     add(4, 9, ImageOrientationPatient=CORONAL)
     add(5, 9, SOPClassUID=SecondaryCaptureImageStorage)
     add(6, 1, SOPClassUID=SecondaryCaptureImageStorage, SeriesDescription="Dose Report")
@@ -71,7 +71,7 @@ def test_what_is_no_axial_ct_is_left_out_by_name(add):
     assert reasons(path) == {
         1: "scout",
         2: None,
-        3: "reformat",
+        3: "projection",
         4: "coronal, not axial",
         5: "secondary capture",
         6: "dose report",
@@ -81,19 +81,55 @@ def test_what_is_no_axial_ct_is_left_out_by_name(add):
         10: "a single slice",
         11: "oblique",
     }
-    assert taken(path) == (2, "the only axial CT series that is not a scout, report or reformat")
+    assert taken(path) == (2, "the only axial CT series that is not a scout, report or projection")
 
 
 def test_a_study_without_any_axial_ct_names_what_it_holds(add):
     add(1, 2, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
-    path = add(2, 9, ImageType=["DERIVED", "SECONDARY", "REFORMATTED"])
-    found = r"series 2 'Abdomen': reformat.*series 1 'Abdomen': scout"
+    path = add(2, 9, ImageType=["DERIVED", "SECONDARY", "MIN_IP"])
+    found = r"series 2 'Abdomen': projection.*series 1 'Abdomen': scout"
     with pytest.raises(NoImagesError, match=found) as caught:
         read_volume(path)
     assert caught.value.exit_code == 2
     assert read_volume(path, series="2").hu.shape[0] == 9
     with pytest.raises(NoImagesError, match="series 1 has no CT slice"):
         read_volume(path, series="1")
+
+
+@pytest.mark.parametrize(
+    ("image_type", "why_not"),
+    [
+        (["DERIVED", "SECONDARY", "REFORMATTED", "AVERAGE"], None),
+        (["DERIVED", "SECONDARY", "OTHER", "CSA MPR"], None),
+        (["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"], None),
+        (["DERIVED", "SECONDARY", "AXIAL", "CT_SOM7 MIP", "THIN"], "projection"),
+        (["DERIVED", "SECONDARY", "OTHER", "CT_SOM5 VRT"], "projection"),
+        (["DERIVED", "SECONDARY", "VOLUME", "MAX_IP"], "projection"),
+        (["DERIVED", "SECONDARY", "PROJECTION IMAGE"], "projection"),
+    ],
+)
+def test_parallel_axial_slices_are_a_scan_unless_they_are_projections(add, image_type, why_not):
+    path = add(1, 9, ImageType=image_type)
+    assert reasons(path) == {1: why_not}
+    assert read_volume(path, series="1").hu.shape[0] == 9
+
+
+def test_a_coronal_image_in_an_axial_series_is_set_aside_and_named(add, write_series):
+    reformatted = {"SeriesNumber": 1, "ImageType": ["DERIVED", "SECONDARY", "REFORMATTED", "AVERAGE"]}
+    path = add(1, 9, **reformatted)
+    write_series([40.0], "lines", "study/1", ImageOrientationPatient=CORONAL,
+                 SeriesInstanceUID=uid(1), **reformatted)  # fmt: skip
+    volume = read_volume(path)
+    assert volume.hu.shape[0] == 9
+    (note,) = volume.notes
+    assert "left out of the series: 1 x image of it, coronal beside the others: lines000.dcm" in note
+
+
+def test_one_axial_image_does_not_make_a_coronal_series_axial(add, write_series):
+    path = add(1, 9, ImageOrientationPatient=CORONAL)
+    write_series([40.0], "axial", "study/1", SeriesNumber=1, SeriesInstanceUID=uid(1))
+    with pytest.raises(NonAxialSeriesError, match="coronal"):
+        read_volume(path)
 
 
 def test_soft_tissue_comes_before_more_slices(add):

@@ -14,6 +14,7 @@ from tests.imaging.conftest import source_of
 
 from renalmap.errors import (
     DimensionError,
+    MissingSliceError,
     NoImagesError,
     PathMissingError,
     TruncatedFileError,
@@ -101,6 +102,27 @@ def test_what_a_dicomdir_does_not_list_is_left_out_and_counted(medium, write_sli
         write_slice(medium / "extra" / f"{number}.dcm", float(number), SeriesInstanceUID="1.2.3")
     catalogue = read_catalogue(medium)
     assert (len(catalogue.series), catalogue.files.unlisted) == (2, 9)
+
+
+def test_a_slice_of_the_series_that_a_dicomdir_does_not_list_is_missed(medium, write_slice):
+    listed = read_volume(medium)
+    uid = source_of(listed).series_instance_uid
+    write_slice(medium / "extra" / "1.dcm", 3.0, SeriesInstanceUID=uid)
+    with pytest.raises(MissingSliceError, match=r"not listed by the DICOMDIR: 1\.dcm"):
+        read_volume(medium)
+    volume = read_volume(medium, allow_missing_slices=True)
+    assert volume.hu.shape == listed.hu.shape
+    assert "not listed by the DICOMDIR" in volume.notes[0]
+
+
+def test_images_that_are_gone_may_be_allowed(medium):
+    first = next(
+        path for path in sorted(medium.rglob("*")) if path.is_file() and path.name != "DICOMDIR"
+    )
+    first.unlink()
+    volume = read_volume(medium, series="2", allow_missing_slices=True)
+    assert volume.hu.shape[0] == 2
+    assert "image that the DICOMDIR lists, not there" in volume.notes[0]
 
 
 def test_a_dicomdir_in_lower_case_is_found(medium):

@@ -99,6 +99,25 @@ def test_big_endian_slices_are_read(stored):
     check_truth(read_volume(folder))
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_an_overlay_above_the_stored_bits_is_no_value(stored, signed):
+    """JPEG 2000 carries it along; pydicom clears it from uncompressed pixels only."""
+
+    def change(dataset):
+        raw = dataset.pixel_array
+        if signed:
+            raw = (raw - 1024).astype(np.int16)
+            dataset.PixelRepresentation, dataset.RescaleIntercept = 1, 0
+        overlay = np.zeros(raw.shape, np.uint16)
+        overlay[::3] = 0xF000
+        dataset.PixelData = ((raw.view(np.uint16) & 0x0FFF) | overlay).tobytes()
+        dataset.PixelRepresentation = 0  # the codestream is of 16 bits, unsigned
+        dataset.compress(JPEG2000Lossless, generate_instance_uid=False)
+        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, int(signed)
+
+    check_truth(read_volume(stored(change)))
+
+
 @pytest.mark.parametrize("syntax", [JPEGLossless, JPEGLosslessSV1])
 def test_a_compression_without_decoder_is_named(stored, syntax):
     def change(dataset):
@@ -225,6 +244,24 @@ def test_an_enhanced_ct_may_hold_several_acquisitions(tmp_path):
 def test_an_enhanced_ct_with_a_frame_missing_is_refused(tmp_path):
     path = enhanced(tmp_path / "1.dcm", [0.0, 3.0, 6.0, 12.0])
     with pytest.raises(MissingSliceError, match=r"z = 9\.00 mm.*1\.dcm frame 3 and 1\.dcm frame 4"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("said", [2, 4])
+def test_an_enhanced_ct_that_miscounts_its_frames_is_refused(tmp_path, said):
+    path = enhanced(tmp_path / "1.dcm", [0.0, 3.0, 6.0], NumberOfFrames=said)
+    with pytest.raises(
+        TruncatedFileError, match=f"NumberOfFrames is {said}, and 3 frames are described"
+    ):
+        read_volume(path)
+
+
+def test_an_enhanced_ct_whose_last_frame_has_no_position_is_refused(tmp_path):
+    path = enhanced(tmp_path / "1.dcm", [0.0, 3.0, 6.0])
+    dataset = pydicom.dcmread(path)
+    del dataset.PerFrameFunctionalGroupsSequence[-1].PlanePositionSequence
+    dataset.save_as(path)
+    with pytest.raises(MissingSliceError, match="1 x image of it, no ImagePositionPatient"):
         read_volume(path)
 
 

@@ -13,6 +13,7 @@ from renalmap.imaging import DicomChoice, doubt_hounsfield, read_volume
 from renalmap.imaging.dicom.catalogue import Acquisition, Catalogue, Series, read_catalogue
 from renalmap.imaging.dicom.choice import Chosen, choose
 from renalmap.imaging.dicom.headers import SliceHeader
+from renalmap.imaging.dicom.missing import check_nothing_missing, describe_left_out, find_left_out
 from renalmap.imaging.dicom.pixels import has_decoder
 from renalmap.imaging.dicom.stack import build_stack, check_regular
 from renalmap.imaging.dicom_files.fileset import check_complete
@@ -87,6 +88,10 @@ class DicomInfo(_Info):
     """Files that a DICOMDIR does not list."""
     missing_files: list[str]
     """Images that a DICOMDIR lists and that are not there."""
+    unreadable_folders: list[str]
+    """Folders that cannot be listed, with the reason."""
+    left_out: list[str]
+    """What was left out of the series that is meant: a sentence each, the worst first."""
     series_uid: str | None
     """The series that `segment` would take with these options; None if it refuses."""
     acquisition: int | None
@@ -141,14 +146,16 @@ def info(path: Path, dicom: DicomChoice = DicomChoice()) -> DicomInfo | NiftiInf
             doubt=None if doubt is None else doubt.warning(volume.name),
         )
     catalogue = read_catalogue(path)
-    chosen, refusal = _try(catalogue, dicom)
+    chosen, left_out, refusal = _try(catalogue, dicom)
     taken = chosen if refusal is None else None
     return DicomInfo(
         path=str(path),
         studies=_studies(catalogue, None if taken is None else taken.series),
-        other_files=catalogue.others,
+        other_files=len(catalogue.others),
         unlisted_files=catalogue.files.unlisted,
         missing_files=list(catalogue.files.missing),
+        unreadable_folders=list(catalogue.files.unreadable),
+        left_out=left_out,
         series_uid=None if taken is None else taken.series.of.series_uid,
         acquisition=None if taken is None else taken.acquisition,
         why=None if chosen is None else chosen.why,
@@ -157,12 +164,16 @@ def info(path: Path, dicom: DicomChoice = DicomChoice()) -> DicomInfo | NiftiInf
     )
 
 
-def _try(catalogue: Catalogue, choice: DicomChoice) -> tuple[Chosen | None, str | None]:
-    """What would be taken, and what speaks against it."""
-    chosen = None
+def _try(catalogue: Catalogue, choice: DicomChoice) -> tuple[Chosen | None, list[str], str | None]:
+    """What would be taken, what was left out of it, and what speaks against it."""
+    chosen, told = None, list[str]()
     try:
-        check_complete(catalogue.files)
+        if not choice.allow_missing_slices:
+            check_complete(catalogue.files)
         chosen = choose(catalogue, choice)
+        left_out = find_left_out(catalogue, chosen, choice)
+        told = describe_left_out(left_out)
+        check_nothing_missing(left_out, choice, catalogue.where)
         stack = build_stack(chosen.slices, catalogue.where)
         if not choice.resample:
             check_regular(stack)
@@ -174,8 +185,8 @@ def _try(catalogue: Catalogue, choice: DicomChoice) -> tuple[Chosen | None, str 
                     got=_syntax_name(syntax),
                 )
     except InputError as error:
-        return chosen, str(error)
-    return chosen, None
+        return chosen, told, str(error)
+    return chosen, told, None
 
 
 def _studies(catalogue: Catalogue, taken: Series | None) -> list[StudyInfo]:

@@ -89,9 +89,12 @@ def plan_targets(cohort: Cohort, out: Path, request: SegmentRequest) -> list[Tar
     if not cohort.is_several and not out.is_dir() and names == "scan":
         outputs = [out]
     else:
-        if out.exists() and not out.is_dir():
+        named_as_file = is_nifti_name(out) or out.name.lower().endswith(DICOM_SUFFIX)
+        if (out.exists() or named_as_file) and not out.is_dir():
             raise ConfigError(
-                "several scans, or KiTS's names, need a folder as --out", where=out, got="a file"
+                "several scans, or KiTS's names, need a folder as --out",
+                where=out,
+                got="a file" if out.exists() else f"{len(scans)} scans and the name of a file",
             )
         files = [_output_name(*pair, names, form) for pair in zip(scans, own, strict=True)]
         repeated = sorted({name for name in files if files.count(name) > 1})

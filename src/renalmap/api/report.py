@@ -49,12 +49,25 @@ def report(
         labels=label_map,
         measurements=measure_anatomy(anatomy),
         names=None if anonymize else Names(short_name(scan), scan, segmentation),
-        cautions=(*doubts_of(volume), *(() if no_contrast is None else (no_contrast,))),
+        cautions=(
+            *doubts_of(volume, anonymize=anonymize),
+            *(() if no_contrast is None else (no_contrast,)),
+        ),
     )
     write_text_atomically(out, report_page(contents))
 
 
-def doubts_of(volume: Volume) -> tuple[str, ...]:
-    """Doubt about the scan's units, without the scan's name."""
+def doubts_of(volume: Volume, *, anonymize: bool) -> tuple[str, ...]:
+    """Doubt about the scan's units, and what its reader had to assume or to leave out.
+
+    Args:
+        volume: the scan.
+        anonymize: without names: of what the reader says, which names files, only that there is something.
+    """
     doubt = doubt_hounsfield(volume)
-    return () if doubt is None else (doubt.warning("this scan"),)
+    notes = volume.notes
+    if anonymize and notes:
+        notes = (
+            f"Reading the scan raised {len(notes)} warnings, which name files: see the program's output.",
+        )
+    return (*(() if doubt is None else (doubt.warning("this scan"),)), *notes)

@@ -187,7 +187,7 @@ class Result:
             measurements=self.measurements,
             names=names,
             quality=self.quality,
-            cautions=doubts_of(self.volume),
+            cautions=doubts_of(self.volume, anonymize=names is None),
             bundle_sha256=self.bundle_sha256,
         )
         write_text_atomically(path, report_page(contents))

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from renalmap.cli.console import output, show_json, show_warning
-from renalmap.cli.options import Acquisition, Json, Resample, Scan, Series
+from renalmap.cli.options import Acquisition, AllowMissingSlices, Json, Resample, Scan, Series
 from renalmap.cli.tables import table
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def info(
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,
+    allow_missing_slices: AllowMissingSlices = False,
     json: Json = False,
 ) -> None:
     """Show what a scan contains and which series segment would take.
@@ -31,7 +32,9 @@ def info(
     from renalmap.api.info import info as describe_scan
     from renalmap.imaging import DicomChoice
 
-    found = describe_scan(scan, DicomChoice(series, acquisition, resample))
+    found = describe_scan(
+        scan, DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices)
+    )
     if json:
         show_json(found)
     elif found.kind == "nifti":
@@ -58,8 +61,9 @@ def _show_dicom(found: DicomInfo) -> None:
         output.print(Text(f"segment would take series {_title(taken)}: {found.why}", style="bold"))
     else:
         output.print(Text("segment would refuse: ", style="bold") + Text(found.refusal), soft_wrap=True)
-    if found.doubt is not None:
-        show_warning(found.doubt)
+    for told in (found.doubt, *found.left_out):
+        if told is not None:
+            show_warning(told)
 
 
 def _study_table(study: StudyInfo, number: int) -> Table:

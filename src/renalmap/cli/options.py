@@ -51,6 +51,12 @@ Acquisition = Annotated[
 Resample = Annotated[
     bool, dicom_option("--resample", help="Correct a tilted gantry or uneven slice spacing.")
 ]
+AllowMissingSlices = Annotated[
+    bool,
+    dicom_option(
+        "--allow-missing-slices", help="Take a series although slices of it seem to be unreadable."
+    ),
+]
 
 Device = Annotated[Literal["cpu", "cuda"], speed_option(help="Where to run.")]
 Engine = Annotated[

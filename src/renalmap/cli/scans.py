@@ -13,6 +13,7 @@ from renalmap.cli.measurements import measurement_tables
 from renalmap.cli.options import (
     SCAN_HELP,
     Acquisition,
+    AllowMissingSlices,
     AnonymizeReport,
     Device,
     Engine,
@@ -51,6 +52,7 @@ def segment(
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,
+    allow_missing_slices: AllowMissingSlices = False,
     assume_hu: Annotated[
         bool, input_option("--assume-hu", help="The values are HU: do not warn.")
     ] = False,
@@ -154,7 +156,7 @@ def segment(
             keep="all" if keep_all else None,
         ),
         save_probabilities=save_probabilities,
-        dicom=DicomChoice(series, acquisition, resample),
+        dicom=DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices),
         assume_hu=assume_hu,
         measure=measure,
         overwrite=overwrite,
@@ -214,12 +216,18 @@ def overview(
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,
+    allow_missing_slices: AllowMissingSlices = False,
 ) -> None:
     """Draw three views of a scan with outlines and volumes."""
     from renalmap.api.overview import overview as draw_overview
     from renalmap.imaging import DicomChoice
 
-    draw_overview(scan, segmentation, out, dicom=DicomChoice(series, acquisition, resample))
+    draw_overview(
+        scan,
+        segmentation,
+        out,
+        dicom=DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices),
+    )
     say(f"wrote {out}")
 
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from renalmap.dataset.layouts import KITS_IMAGE, KITS_MASKS, kits_folder, nifti_files
-from renalmap.errors import ConfigError, DatasetError, NoImagesError
-from renalmap.imaging.dicom_files.fileset import is_dicom_file
+from renalmap.errors import (
+    ConfigError,
+    DatasetError,
+    NoImagesError,
+    RenalMapError,
+    as_case_error,
+)
+from renalmap.imaging.dicom.reading_headers import read_owner
+from renalmap.imaging.dicom_files.fileset import DICOM_SUFFIXES, is_dicom_file
 from renalmap.imaging.nifti import is_nifti_name, scan_name
 
 logger = logging.getLogger(__name__)
@@ -67,9 +76,10 @@ def find_cohort(paths: Sequence[Path]) -> Cohort:
 
     A path is one scan if it is a file, or a folder with DICOM slices directly in it. Any other folder is a
     folder of scans if it has KiTS's layout (`case_XXXXX/imaging.nii.gz`), nnU-Net's (`imagesTr`,
-    `imagesTs`), NIfTI files directly in it, or folders of DICOM slices anywhere below; a scan of the last kind is
-    named after its path (`patient/series` is `patient_series`). A path that does not exist remains a scan, so
-    that reading reports it.
+    `imagesTs`), NIfTI files directly in it, or folders of DICOM slices anywhere below. Of the last kind, the folders
+    of one patient's study are one scan, from which reading chooses a series; it is named after its path
+    (`patient/study` is `patient_study`). If all are of one study, the folder is one scan. A path that does not exist
+    remains a scan, so that reading reports it.
 
     Args:
         paths: files and folders.
@@ -87,6 +97,9 @@ def find_cohort(paths: Sequence[Path]) -> Cohort:
             scans.append(CohortScan(path))
             continue
         found = _scans_in(path)
+        if found and found[0].path == path:  # one study in several folders
+            scans += found
+            continue
         if found:
             folders.append(path)
             scans += found
@@ -174,42 +187,85 @@ def _flat_scans(folder: Path) -> list[CohortScan]:
 
 
 def _dicom_scans(folder: Path) -> list[CohortScan]:
-    scans = []
+    """A scan for each study with a folder of its own, else for each folder; the folder itself if it is one study."""
+    owners, problems, hollow = _dicom_owners(folder)
+    if not owners and not problems:
+        return []
+    alone = len(set(owners.values())) == 1 and not problems
+    if alone and len(next(iter(owners.values()))) > 1 and not _leads_out(folder, owners):
+        return [CohortScan(folder)]
+    paths = set(problems)
+    for owner in set(owners.values()):
+        own = [series for series, whose in owners.items() if whose == owner]
+        whole = Path(os.path.commonpath(own))
+        others = (*problems, *(series for series, whose in owners.items() if whose != owner))
+        is_own = not any(other.is_relative_to(whole) for other in others) and not _leads_out(whole, own)
+        paths |= {whole} if is_own else set(own)
+    for series in hollow:  # reading a study tells of those within it
+        if not any(series.is_relative_to(path) for path in paths):
+            problems[series] = str(_no_scan(series))
+    return [
+        CohortScan(path, "_".join(path.relative_to(folder).parts), problems.get(path))
+        for path in sorted(paths | set(problems))
+    ]
+
+
+def _dicom_owners(folder: Path) -> tuple[dict[Path, tuple[str, ...]], dict[Path, str], list[Path]]:
+    """Of the folders below: whose study's CT they hold, what is wrong with them, and which only seem to hold DICOM."""
+    owners: dict[Path, tuple[str, ...]] = {}
+    problems: dict[Path, str] = {}
+    hollow = []
     for series in _dicom_folders(folder, frozenset()):
-        modality = _modality(series)
+        try:
+            first = _first_dicom(series)
+            if first is None:
+                hollow.append(series)
+                continue
+            modality, *owner = read_owner(first)
+        except (RenalMapError, OSError) as error:
+            problems[series] = str(as_case_error(series, error))
+            continue
         if modality in {"", "CT"}:
-            scans.append(CohortScan(series, "_".join(series.relative_to(folder).parts)))
+            owners[series] = tuple(owner) if all(owner) else (str(series),)
         else:
             logger.warning("%s: left out, as its modality is %s, not CT", series, modality)
-    return scans
+    return owners, problems, hollow
+
+
+def _leads_out(folder: Path, below: Iterable[Path]) -> bool:
+    """Whether some folders are reached through links, which reading the whole would not follow."""
+    return any(
+        each.is_symlink() for path in below for each in (path, *path.parents) if folder in each.parents
+    )
 
 
 def _dicom_folders(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-    """Folders below that hold DICOM files directly; a link that leads back up is not followed."""
+    """Folders below that directly hold files that are DICOM or called so, or cannot be listed.
+
+    No link is followed that leads back up.
+    """
     above |= {folder.resolve()}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not path.is_dir() or path.resolve() in above:
             continue
         if _holds_dicom(path):
             yield path
-        else:
-            yield from _dicom_folders(path, above)
+            continue
+        if any(each.suffix.lower() in DICOM_SUFFIXES and each.is_file() for each in path.iterdir()):
+            yield path
+        yield from _dicom_folders(path, above)
 
 
 def _holds_dicom(folder: Path) -> bool:
-    return _first_dicom(folder) is not None
+    try:
+        return _first_dicom(folder) is not None
+    except OSError:  # reading says why it cannot be listed
+        return True
 
 
 def _first_dicom(folder: Path) -> Path | None:
-    files = (path for path in sorted(folder.iterdir()) if path.is_file() and not is_nifti_name(path))
-    return next((path for path in files if is_dicom_file(path)), None)
-
-
-def _modality(folder: Path) -> str:
-    """The modality that the folder's first DICOM file states; empty if it states none."""
-    from pydicom import dcmread  # noqa: PLC0415  (slow import)
-
-    first = _first_dicom(folder)
-    if first is None:
-        return ""
-    return str(dcmread(first, stop_before_pixels=True, specific_tags=["Modality"]).get("Modality") or "")
+    for path in sorted(folder.iterdir()):
+        with suppress(OSError):
+            if path.is_file() and not is_nifti_name(path) and is_dicom_file(path):
+                return path
+    return None

@@ -28,6 +28,7 @@ def read_volume(
     series: str | None = None,
     acquisition: int | None = None,
     resample: bool = False,
+    allow_missing_slices: bool = False,
 ) -> Volume:
     """Read a CT scan and canonicalise it.
 
@@ -38,6 +39,7 @@ def read_volume(
         series: which DICOM series to take, by SeriesInstanceUID or SeriesNumber; None: see `choose`.
         acquisition: which AcquisitionNumber to take of a DICOM series that holds several.
         resample: correct a tilted gantry or a varying slice distance instead of refusing it.
+        allow_missing_slices: read a DICOM series although files were left out that look like slices of it.
 
     Returns:
         The scan, axes (z, y, x); int16 if every voxel is a whole number that int16 holds, else float32.
@@ -46,7 +48,7 @@ def read_volume(
     Raises:
         InputError: its child that names the trouble; see `read_nifti_volume` and `read_dicom_volume`.
     """
-    choice = DicomChoice(series, acquisition, resample)
+    choice = DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices)
     if dicom is not None:
         if choice != DicomChoice():
             raise ConfigError("dicom= and its fields say the same thing twice", got=f"{dicom}, {choice}")
@@ -63,9 +65,10 @@ def read_geometry(
     series: str | None = None,
     acquisition: int | None = None,
     resample: bool = False,
+    allow_missing_slices: bool = False,
 ) -> Geometry:
     """Read where a scan's or label map's voxels lie, without the voxels; otherwise as `read_volume`."""
-    choice = DicomChoice(series, acquisition, resample)
+    choice = DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices)
     if is_dicom_path(path):
         if path.is_file() and is_dicom_file(path) and is_dicom_seg(path):
             return read_dicom_seg(path).geometry

@@ -11,19 +11,28 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from renalmap.errors import NoImagesError
-from renalmap.imaging.dicom.headers import FileHeader, SkippedImage, SliceHeader, read_headers
-from renalmap.imaging.dicom.kinds import (
-    Kernel,
-    is_reformat,
-    kernel_kind,
-    phase_from_words,
+from renalmap.imaging.dicom.headers import (
+    NOT_DICOM,
+    FileHeader,
+    OtherFile,
+    SkippedImage,
+    SliceHeader,
 )
+from renalmap.imaging.dicom.kinds import Kernel, is_projection, kernel_kind, phase_from_words
+from renalmap.imaging.dicom.reading_headers import read_headers
 from renalmap.imaging.dicom_files.fileset import FileSet, find_files
 from renalmap.imaging.orientation import MAX_OBLIQUE_DEGREES
 
-REFORMAT: Final = "reformat"
+PROJECTION: Final = "projection"
+BESIDE: Final = "beside the others"
+
+_ALIKE: Final = 0.75
+"""Slices of one stack lie at least this share of their mean distance apart."""
+_HOLE: Final = 1.5
+"""Where a gap is so many times another, a slice is missing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +78,17 @@ class Series:
     Attributes:
         of: the part of its first file.
         acquisitions: by AcquisitionNumber in the order of the files; empty if no slice is left.
-        skipped: how many of its images were left out, by reason.
+        left_out: its other images; of slices in several directions, those of the fewer.
     """
 
     of: FileHeader
     acquisitions: tuple[Acquisition, ...]
-    skipped: dict[str, int]
+    left_out: tuple[SkippedImage, ...]
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """How many of its images were left out, by reason."""
+        return dict(Counter(each.reason for each in self.left_out))
 
     @cached_property
     def slices(self) -> tuple[SliceHeader, ...]:
@@ -99,17 +113,15 @@ class Series:
     @property
     def orientation(self) -> str | None:
         """`axial`, `coronal` or `sagittal`, by the nearest; None without slices."""
-        if not self.slices:
-            return None
-        return ("sagittal", "coronal", "axial")[int(np.abs(self.slices[0].normal).argmax())]
+        return _view(self.slices[0]) if self.slices else None
 
     @cached_property
     def why_not(self) -> str | None:
         """Why it is not segmented unless requested with `--series`; None if it may be."""
         if not self.slices:
             return ", ".join(f"{reason}" for reason in self.skipped) or "no image"
-        if any(is_reformat(each.image_type) for each in self.slices):
-            return REFORMAT
+        if is_projection(self.slices[0].image_type):
+            return PROJECTION
         if self.orientation != "axial" or off_axial_degrees(self.slices[0]) > MAX_OBLIQUE_DEGREES:
             return f"{self.orientation}, not axial" if self.orientation != "axial" else "oblique"
         if len(self.slices) == 1:
@@ -118,8 +130,20 @@ class Series:
 
     @property
     def is_one_volume(self) -> bool:
-        """Whether its acquisitions, if there are several, cover different parts of the body."""
-        return len(self.acquisitions) < 2 or not _overlap(self.acquisitions)
+        """Whether its acquisitions, if there are several, are one stack.
+
+        They are if they cover different parts of the body, and if they only number the slices of one stack.
+        """
+        if len(self.acquisitions) < 2 or not _overlap(self.acquisitions):
+            return True
+        return self.interleaves and are_one_stack([each.slices for each in self.acquisitions])
+
+    @cached_property
+    def interleaves(self) -> bool:
+        """Whether slices of its acquisitions alternate, no two at one place."""
+        return (
+            len(self.acquisitions) > 1 and _overlap(self.acquisitions) and is_evenly_filled(self.slices)
+        )
 
     @property
     def flag(self) -> str:
@@ -146,12 +170,12 @@ class Catalogue:
     Attributes:
         files: which files it stands for.
         series: in the order of the files.
-        others: how many files are not DICOM.
+        others: files that are not DICOM.
     """
 
     files: FileSet
     series: tuple[Series, ...]
-    others: int
+    others: tuple[OtherFile, ...]
 
     @property
     def where(self) -> Path:
@@ -169,9 +193,8 @@ def read_catalogue(path: Path) -> Catalogue:
     files = find_files(path)
     headers = read_headers(files.files)
     if not headers.slices and not headers.skipped:
-        raise _no_images(files)
-    series = _group(headers.slices, headers.skipped)
-    return Catalogue(files, series, len(headers.others))
+        raise _no_images(files, headers.others)
+    return Catalogue(files, _group(headers.slices, headers.skipped), headers.others)
 
 
 def off_axial_degrees(header: SliceHeader) -> float:
@@ -179,12 +202,54 @@ def off_axial_degrees(header: SliceHeader) -> float:
     return float(np.degrees(np.arccos(min(1.0, abs(float(header.normal[2]))))))
 
 
-def _no_images(files: FileSet) -> NoImagesError:
-    kinds = Counter(Path(file.name).suffix or "no suffix" for file in files.files)
+def _view(header: SliceHeader) -> str:
+    return ("sagittal", "coronal", "axial")[int(np.abs(header.normal).argmax())]
+
+
+def is_evenly_filled(slices: Sequence[SliceHeader]) -> bool:
+    """Whether slices, taken together, lie about equally far apart, no two of them at one place."""
+    gaps = gaps_mm(slices)
+    return len(gaps) > 0 and bool(gaps.min() >= _ALIKE * gaps.mean() > 0.0)
+
+
+def are_one_stack(parts: Sequence[Sequence[SliceHeader]]) -> bool:
+    """Whether parts that interleave evenly are one stack, and not phases half a gap apart.
+
+    They are if InstanceNumbers count through all of them from one end to the other, if a part by itself has holes,
+    or if a part's slices are thinner than the distance between them.
+    """
+    every = sorted((each for part in parts for each in part), key=lambda each: each.height_mm)
+    numbers = [each.of.instance_number if each.frame is None else each.frame for each in every]
+    steps = {(a < b) - (a > b) if a is not None and b is not None else 0 for a, b in pairwise(numbers)}
+    return steps in ({1}, {-1}) or any(_has_room_between(part) for part in parts)
+
+
+def _has_room_between(part: Sequence[SliceHeader]) -> bool:
+    gaps, thickness_mm = gaps_mm(part), part[0].thickness_mm
+    if not len(gaps):
+        return False
+    thin = thickness_mm is not None and 0.0 < thickness_mm < _ALIKE * gaps.min()
+    return thin or bool(gaps.max() > _HOLE * gaps.min())
+
+
+def gaps_mm(slices: Sequence[SliceHeader]) -> NDArray[np.float64]:
+    """Distances from slice to slice along the first one's normal."""
+    normal = slices[0].normal
+    return np.diff(np.sort([float(each.position_mm @ normal) for each in slices]))
+
+
+def _no_images(files: FileSet, others: Sequence[OtherFile]) -> NoImagesError:
+    kinds = Counter(
+        (Path(each.file.name).suffix or "no suffix", each.reason) for each in (*others, *files.aside)
+    )
+    listed = [
+        f"{count} x {kind}" + (f" ({reason})" if reason != NOT_DICOM else "")
+        for (kind, reason), count in sorted(kinds.items())
+    ]
     return NoImagesError(
         "there is no DICOM slice",
         where=files.where,
-        got=", ".join(f"{count} x {kind}" for kind, count in sorted(kinds.items())) or "no file",
+        got=", ".join([*listed, *files.unreadable]) or "no file",
         expected="DICOM slices with a position in the patient",
         hint="Give the folder or the .zip that holds the slices, or a NIfTI file",
     )
@@ -193,22 +258,54 @@ def _no_images(files: FileSet) -> NoImagesError:
 def _group(slices: Sequence[SliceHeader], skipped: Sequence[SkippedImage]) -> tuple[Series, ...]:
     firsts: dict[tuple[str, str], FileHeader] = {}
     members: dict[tuple[str, str], list[SliceHeader]] = {}
-    reasons: dict[tuple[str, str], Counter[str]] = {}
+    left_out: dict[tuple[str, str], list[SkippedImage]] = {}
     every: tuple[SliceHeader | SkippedImage, ...] = (*slices, *skipped)
     for each in every:
-        key = _key(each.of)
+        key = series_key(each.of)
         firsts.setdefault(key, each.of)
         if isinstance(each, SliceHeader):
             members.setdefault(key, []).append(each)
         else:
-            reasons.setdefault(key, Counter())[each.reason] += 1
-    return tuple(
-        Series(first, _acquisitions(members.get(key, ())), dict(reasons.get(key, {})))
-        for key, first in firsts.items()
-    )
+            left_out.setdefault(key, []).append(each)
+    made = []
+    for key, first in firsts.items():
+        body, aside = _main_body(members.get(key, ()))
+        made.append(Series(first, _acquisitions(body), (*left_out.get(key, ()), *aside)))
+    return tuple(made)
 
 
-def _key(header: FileHeader) -> tuple[str, str]:
+def _main_body(slices: Sequence[SliceHeader]) -> tuple[Sequence[SliceHeader], list[SkippedImage]]:
+    """Of slices in several directions, or some of them projections: the most, and the others as left out.
+
+    GE keeps a coronal overview with burnt-in lines in each axial series.
+    """
+    groups: list[list[SliceHeader]] = []
+    for each in slices:
+        for group in groups:
+            if _are_alike(group[0], each):
+                group.append(each)
+                break
+        else:
+            groups.append([each])
+    groups.sort(key=len, reverse=True)
+    if len(groups) < 2 or len(groups[0]) == len(groups[1]):
+        return slices, []
+    aside = [
+        SkippedImage(
+            each.of, PROJECTION if is_projection(each.image_type) else f"{_view(each)} {BESIDE}"
+        )
+        for group in groups[1:]
+        for each in group
+    ]
+    return groups[0], aside
+
+
+def _are_alike(one: SliceHeader, other: SliceHeader) -> bool:
+    parallel = abs(float(one.normal @ other.normal)) > np.cos(np.radians(MAX_OBLIQUE_DEGREES))
+    return parallel and is_projection(one.image_type) == is_projection(other.image_type)
+
+
+def series_key(header: FileHeader) -> tuple[str, str]:
     """What distinguishes series; if the UID was stripped, the folder."""
     return header.study_uid, header.series_uid or f"in {header.file.folder}"
 

@@ -15,15 +15,17 @@ from renalmap.errors import (
     NoImagesError,
     UnreadableImageError,
 )
-from renalmap.imaging.dicom.catalogue import REFORMAT, Catalogue, Series
+from renalmap.imaging.dicom.catalogue import PROJECTION, Catalogue, Series
 from renalmap.imaging.dicom.headers import SliceHeader
 from renalmap.imaging.dicom.kinds import COLOUR, MULTI_FRAME
+from renalmap.imaging.dicom_files.fileset import shorten
 
 logger = logging.getLogger(__name__)
 
 _KERNEL_RANK: Final = {"soft tissue": 2, "unknown": 1, "sharp": 0}
 _NEARLY: Final = 0.9
 """A series with this share of the chosen one's slices, and its kind of kernel, is worth a warning."""
+_SEVERAL: Final = 3
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,13 @@ class DicomChoice:
         series: a SeriesInstanceUID, or a SeriesNumber; None leaves it to the rules.
         acquisition: an AcquisitionNumber; None if there is but one.
         resample: correct a tilted gantry or uneven slice spacing instead of refusing it.
+        allow_missing_slices: read a series although files were left out that look like slices of it.
     """
 
     series: str | None = None
     acquisition: int | None = None
     resample: bool = False
+    allow_missing_slices: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +67,11 @@ class Chosen:
 def choose(catalogue: Catalogue, choice: DicomChoice) -> Chosen:
     """Find the one volume to segment.
 
-    Among axial CT series that are not scouts or reformats: originals before derived ones, then
+    Among axial CT series that are not scouts or projections: originals before derived ones, then
     soft-tissue kernels before unknown ones before sharp ones, then most slices. Series of several
     studies, and series equal in all of this, have to be chosen by hand. Several acquisitions are one
     volume if the parts of the body that they cover do not overlap (some scanners count up with each
-    turn of the tube); otherwise one must be named.
+    turn of the tube), or if they number the slices of one stack; otherwise one must be named.
 
     Raises:
         NoImagesError: no series can be segmented.
@@ -78,8 +82,16 @@ def choose(catalogue: Catalogue, choice: DicomChoice) -> Chosen:
     acquisition, slices = _choose_acquisition(series, choice, catalogue)
     if acquisition is not None:
         why = f"{why}; acquisition {acquisition}, as requested"
+        if series.interleaves:
+            doubt = (
+                f"acquisition {acquisition} takes {len(slices)} of the {len(series.slices)} slices of {series}, "
+                "which may be one stack: without --acquisition all of them are taken"
+                if series.is_one_volume
+                else f"the slices of acquisition {acquisition} alternate with those of others of {series}"
+            )
     elif len(series.acquisitions) > 1:
-        why = f"{why}; its {len(series.acquisitions)} acquisitions follow one another"
+        how = "are one stack" if series.interleaves else "follow one another"
+        why = f"{why}; its {len(series.acquisitions)} acquisitions {how}"
     return Chosen(series, acquisition, slices, why, doubt)
 
 
@@ -90,7 +102,7 @@ def _choose_series(catalogue: Catalogue, choice: DicomChoice) -> tuple[Series, s
     if not candidates:
         # The stack's own checks explain best what is wrong with the only slices there are.
         candidates = [each for each in catalogue.series if each.slices]
-        candidates = [each for each in candidates if each.why_not != REFORMAT][:1] * (
+        candidates = [each for each in candidates if each.why_not != PROJECTION][:1] * (
             len(candidates) == 1
         )
     if not candidates:
@@ -101,7 +113,7 @@ def _choose_series(catalogue: Catalogue, choice: DicomChoice) -> tuple[Series, s
         candidates = having or candidates
     if len(candidates) == 1:
         return candidates[0], _why_only(catalogue), None
-    if len({each.of.study_uid for each in candidates}) > 1:
+    if len({(each.of.study_uid, each.of.patient) for each in candidates}) > 1:
         raise _ambiguous(catalogue, "series of several studies", candidates)
     ranked = sorted(candidates, key=_rank, reverse=True)
     best, second = ranked[:2]
@@ -130,12 +142,21 @@ def _nothing(catalogue: Catalogue) -> InputError:
             expected="an enhanced CT, or one file per slice",
             hint="Export the CT itself, not a capture of it",
         )
+    alone = [each for each in catalogue.series if len(each.slices) == 1]
+    if len(alone) >= _SEVERAL and len(alone) > len(catalogue.series) / 2:
+        return NoImagesError(
+            "every slice is in a series of its own",
+            where=catalogue.where,
+            got=f"{len(alone)} series of one slice",
+            expected="one StudyInstanceUID and SeriesInstanceUID for all slices of a scan",
+            hint="Whatever anonymised it gave each slice its own: export it again with consistent UIDs",
+        )
     return NoImagesError(
         "no series can be segmented",
         where=catalogue.where,
-        got="; ".join(str(each) for each in catalogue.series),
-        expected="an axial CT series that is not a scout, report or reformat",
-        hint="A reformat can be requested with --series",
+        got=shorten([str(each) for each in catalogue.series], "; "),
+        expected="an axial CT series that is not a scout, report or projection",
+        hint="A projection can be requested with --series",
     )
 
 
@@ -165,7 +186,7 @@ def _named_series(catalogue: Catalogue, name: str) -> Series:
         raise NoImagesError(
             f"series {name} has no CT slice",
             where=catalogue.where,
-            got="; ".join(str(each) for each in found),
+            got=shorten([str(each) for each in found], "; "),
             expected="an axial CT series",
         )
     if len(with_slices) > 1:
@@ -187,7 +208,7 @@ def _ambiguous(
     return AmbiguousSeriesError(
         f"there are {what}" if not what.startswith("no ") else f"there is {what}",
         where=catalogue.where,
-        got="; ".join(listed),
+        got=shorten(listed, "; "),
         expected="one that stands out",
         hint="Choose one with --series; renalmap info shows them all",
     )
@@ -196,7 +217,7 @@ def _ambiguous(
 def _why_only(catalogue: Catalogue) -> str:
     if len(catalogue.series) == 1:
         return "the only series"
-    return "the only axial CT series that is not a scout, report or reformat"
+    return "the only axial CT series that is not a scout, report or projection"
 
 
 def _why_best(best: Series, ranked: Sequence[Series]) -> str:
@@ -236,10 +257,11 @@ def _choose_acquisition(
         return None, series.slices
     flag = "" if choice.series is None and len(catalogue.series) == 1 else f"{series.flag} "
     raise AmbiguousAcquisitionError(
-        "the series holds several acquisitions of the same part of the body"
+        "the series holds several acquisitions"
+        + (" whose slices alternate" if series.interleaves else " of the same part of the body")
         if number is None
         else f"there is no acquisition {number}",
         where=catalogue.where,
-        got="; ".join(str(each) for each in series.acquisitions),
+        got=shorten([str(each) for each in series.acquisitions], "; "),
         hint=f"Choose one with {flag}--acquisition NUMBER",
     )

@@ -1,50 +1,17 @@
-"""What DICOM files say about their slices, apart from pixels: single-frame and enhanced multi-frame CT."""
+"""What DICOM files say about their slices, apart from pixels."""
 
 from __future__ import annotations
 
-import logging
-import re
-import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.errors import TruncatedFileError
-from renalmap.imaging.dicom.kinds import CT_CLASSES, why_no_ct_image, why_no_ct_slice
-from renalmap.imaging.dicom_files.archive import check_deflated
-from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom
+from renalmap.imaging.dicom_files.files import DicomFile
 
-if TYPE_CHECKING:
-    from pydicom import Dataset
-
-logger = logging.getLogger(__name__)
-
-_TAGS: Final = (
-    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
-    *(
-        "PatientName",
-        "PatientID",
-        "StudyDescription",
-        "SeriesDescription",
-        "SeriesNumber",
-        "ProtocolName",
-    ),
-    *("Modality", "ImageType", "AcquisitionNumber", "ConvolutionKernel", "ContrastBolusAgent"),
-    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PixelSpacing", "SliceThickness"),
-    *(
-        "ImagePositionPatient",
-        "ImageOrientationPatient",
-        "RescaleSlope",
-        "RescaleIntercept",
-        "RescaleType",
-    ),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-)
-_SHORTEST_NAME: Final = 3
-_DIRECTORY_CLASS: Final = "1.2.840.10008.1.3.10"
+COPY: Final = "copy of another file"
+NOT_DICOM: Final = "not a DICOM file"
 
 
 @dataclass(frozen=True)
@@ -67,6 +34,9 @@ class FileHeader:
         transfer_syntax_uid: how the pixels are stored.
         rows_columns: pixels along (rows, columns).
         samples_per_pixel: 1, or 3 for colour.
+        bits_stored: how many of a stored pixel's bits are its value; 0 if that is not said.
+        instance_number: InstanceNumber, or None.
+        patient: PatientID and PatientName, to tell patients apart and never to be shown.
     """
 
     file: DicomFile
@@ -84,6 +54,9 @@ class FileHeader:
     transfer_syntax_uid: str
     rows_columns: tuple[int, int]
     samples_per_pixel: int
+    bits_stored: int
+    instance_number: int | None
+    patient: str = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +112,24 @@ class SkippedImage:
     Attributes:
         of: its file's part.
         reason: why, for the user.
+        placed: whether it has a position in the patient nevertheless.
     """
 
     of: FileHeader
+    reason: str
+    placed: bool = False
+
+
+@dataclass(frozen=True)
+class OtherFile:
+    """A file that is not DICOM, or cannot be opened.
+
+    Attributes:
+        file: which.
+        reason: why, for the user.
+    """
+
+    file: DicomFile
     reason: str
 
 
@@ -157,214 +145,4 @@ class Headers:
 
     slices: tuple[SliceHeader, ...]
     skipped: tuple[SkippedImage, ...]
-    others: tuple[DicomFile, ...]
-
-
-def read_headers(files: Iterable[DicomFile]) -> Headers:
-    """Read the headers of files of any kind.
-
-    Raises:
-        TruncatedFileError: a DICOM file is damaged so early that it says nothing about itself.
-        UnsafeArchiveError: a deflated file unpacks to more than a scan can.
-    """
-    slices: list[SliceHeader] = []
-    skipped: list[SkippedImage] = []
-    others: list[DicomFile] = []
-    seen: set[tuple[Any, ...]] = set()
-    for file in files:
-        dataset = _read_tags(file)
-        if dataset is None:
-            others.append(file)
-            continue
-        shared, images = _images(file, dataset)
-        for found in images:
-            if isinstance(found, SkippedImage):
-                skipped.append(found)
-            elif _is_new(found, seen):
-                slices.append(found)
-            else:
-                skipped.append(SkippedImage(shared, "copy of another file"))
-    return Headers(tuple(slices), tuple(skipped), tuple(others))
-
-
-def _images(file: DicomFile, dataset: Dataset) -> tuple[FileHeader, list[SliceHeader | SkippedImage]]:
-    """What a DICOM object holds, slice by slice."""
-    try:
-        shared = _file_header(file, dataset)
-        reason = why_no_ct_image(dataset)
-        if reason is not None:
-            return shared, [SkippedImage(shared, reason)]
-        return shared, list(_slices(shared, dataset))
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:  # values that are not numbers, missing parts
-        raise TruncatedFileError(
-            "the DICOM header is damaged",
-            where=str(file),
-            got=(str(error).splitlines() or [type(error).__name__])[0],
-            hint="Export it again",
-        ) from error
-
-
-def _is_new(header: SliceHeader, seen: set[tuple[Any, ...]]) -> bool:
-    """Whether no file before was the same object; by its place too, as some anonymise all UIDs to one."""
-    uid = header.of.sop_instance_uid
-    key = (uid, header.frame, header.acquisition, *header.position_mm.tolist())
-    if not uid or key not in seen:
-        seen.add(key)
-        return True
-    return False
-
-
-def _read_tags(file: DicomFile) -> Dataset | None:
-    """A file's tags, or None if it is not a DICOM file."""
-    from pydicom import dcmread  # noqa: PLC0415  (slow import)
-    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
-
-    with file.open() as stream, warnings.catch_warnings():
-        # The user need not know what pydicom finds odd about a usable header.
-        warnings.simplefilter("ignore")
-        check_deflated(stream, str(file))
-        try:
-            dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
-        except (InvalidDicomError, EOFError):
-            if not begins_as_dicom(stream):
-                logger.debug("%s: skipped, no DICOM file", file)
-                return None
-            raise _cut_short(file) from None
-    sop_class = str(dataset.get("SOPClassUID") or "")
-    says_nothing = not sop_class and not dataset.get("Modality") and not _is_directory(dataset)
-    if not dataset.get("Rows") and (sop_class in CT_CLASSES or says_nothing):
-        raise _cut_short(file)
-    return dataset
-
-
-def _is_directory(dataset: Dataset) -> bool:
-    """Whether this is a DICOMDIR, under whatever name."""
-    return str(dataset.file_meta.get("MediaStorageSOPClassUID") or "") == _DIRECTORY_CLASS
-
-
-def _cut_short(file: DicomFile) -> TruncatedFileError:
-    return TruncatedFileError(
-        "the file ends within its DICOM header", where=str(file), hint="Copy or export it again"
-    )
-
-
-def _slices(shared: FileHeader, dataset: Any) -> Iterator[SliceHeader | SkippedImage]:
-    """The file's slices: one, or as many as it has frames."""
-    frames = dataset.get("PerFrameFunctionalGroupsSequence")
-    if not frames:
-        yield _slice(shared, None, _plain_tags(dataset))
-        return
-    common = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
-    top = _plain_tags(dataset)
-    for index, frame in enumerate(frames):
-        yield _slice(shared, index + 1, {**top, **_group_tags(common), **_group_tags(frame)})
-
-
-_PLAIN: Final = (
-    *("AcquisitionNumber", "ImageType", "ConvolutionKernel", "PixelSpacing", "SliceThickness"),
-    *("ImagePositionPatient", "ImageOrientationPatient"),
-    *("RescaleSlope", "RescaleIntercept", "RescaleType"),
-)
-_GROUPS: Final = {
-    "FrameContentSequence": {"FrameAcquisitionNumber": "AcquisitionNumber"},
-    "CTImageFrameTypeSequence": {"FrameType": "ImageType"},
-    "CTReconstructionSequence": {"ConvolutionKernel": "ConvolutionKernel"},
-    "PixelMeasuresSequence": {"PixelSpacing": "PixelSpacing", "SliceThickness": "SliceThickness"},
-    "PlanePositionSequence": {"ImagePositionPatient": "ImagePositionPatient"},
-    "PlaneOrientationSequence": {"ImageOrientationPatient": "ImageOrientationPatient"},
-    "PixelValueTransformationSequence": {
-        each: each for each in ("RescaleSlope", "RescaleIntercept", "RescaleType")
-    },
-}
-"""DICOM PS3.3 C.7.6.16.2 and C.8.15.3: where an enhanced CT keeps what a plain one has at the top."""
-
-
-def _plain_tags(dataset: Any) -> dict[str, Any]:
-    return {name: dataset.get(name) for name in _PLAIN}
-
-
-def _group_tags(group: Any) -> dict[str, Any]:
-    """A functional group's values under the names that they have in a plain CT."""
-    found: dict[str, Any] = {}
-    for sequence, names in _GROUPS.items():
-        items = None if group is None else group.get(sequence)
-        if items:
-            values = {plain: items[0].get(name) for name, plain in names.items()}
-            found |= {name: value for name, value in values.items() if value is not None}
-    return found
-
-
-def _slice(shared: FileHeader, frame: int | None, tags: dict[str, Any]) -> SliceHeader | SkippedImage:
-    image_type = tuple(str(value).upper() for value in _values(tags["ImageType"]))
-    reason = why_no_ct_slice(tags, image_type)
-    if reason is not None:
-        return SkippedImage(shared, reason)
-    thickness = tags["SliceThickness"]
-    row_mm, column_mm = (float(value) for value in tags["PixelSpacing"])
-    slope, intercept = tags["RescaleSlope"], tags["RescaleIntercept"]
-    return SliceHeader(
-        of=shared,
-        frame=frame,
-        acquisition=_whole(tags["AcquisitionNumber"]),
-        image_type=image_type,
-        kernel="\\".join(str(value) for value in _values(tags["ConvolutionKernel"])),
-        spacing_mm=(row_mm, column_mm),
-        thickness_mm=float(thickness) if thickness else None,
-        position_mm=np.array([float(value) for value in tags["ImagePositionPatient"]]),
-        orientation=np.array([float(value) for value in tags["ImageOrientationPatient"]]).reshape(2, 3),
-        rescale=None
-        if slope is None and intercept is None
-        else (1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept)),
-        rescale_type=str(tags["RescaleType"] or ""),
-    )
-
-
-def _file_header(file: DicomFile, dataset: Any) -> FileHeader:
-    def text(name: str) -> str:
-        return str(dataset.get(name) or "")
-
-    names = _names(dataset)
-    return FileHeader(
-        file=file,
-        sop_class_uid=text("SOPClassUID"),
-        sop_instance_uid=text("SOPInstanceUID"),
-        study_uid=text("StudyInstanceUID"),
-        series_uid=text("SeriesInstanceUID"),
-        frame_of_reference_uid=text("FrameOfReferenceUID"),
-        series_number=_whole(dataset.get("SeriesNumber")),
-        study_description=_without(names, text("StudyDescription")),
-        description=_without(names, text("SeriesDescription")),
-        protocol=_without(names, text("ProtocolName")),
-        modality=text("Modality").upper(),
-        contrast_agent=bool(text("ContrastBolusAgent").strip()),
-        transfer_syntax_uid=str(dataset.file_meta.get("TransferSyntaxUID") or ""),
-        rows_columns=(int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)),
-        samples_per_pixel=int(dataset.get("SamplesPerPixel") or 1),
-    )
-
-
-def _names(dataset: Any) -> tuple[str, ...]:
-    """The patient's names and number, as they may have been typed into descriptions."""
-    typed = f"{dataset.get('PatientName') or ''}^{dataset.get('PatientID') or ''}"
-    return tuple(part for part in re.split(r"[\^=\s,]+", typed) if len(part) >= _SHORTEST_NAME)
-
-
-def _without(names: tuple[str, ...], text: str) -> str:
-    for name in names:
-        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "***", text, flags=re.IGNORECASE)
-    return text
-
-
-def _whole(value: Any) -> int | None:
-    return None if value in (None, "") else int(value)
-
-
-def _values(value: Any) -> tuple[Any, ...]:
-    """A tag's values, however many it has."""
-    if value is None or value == "":
-        return ()
-    return (value,) if isinstance(value, str) else tuple(value)
+    others: tuple[OtherFile, ...]

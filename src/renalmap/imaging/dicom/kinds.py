@@ -17,10 +17,11 @@ _REPORT_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.88."
 _DOSE_REPORT_CLASS: Final = "1.2.840.10008.5.1.4.1.1.88.67"
 _SECONDARY_CAPTURE_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.7"
 _SCOUTS: Final = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"}
-_REFORMATS: Final = {
-    *("REFORMATTED", "MPR", "CPR", "CSA MPR", "MIP", "MINIP", "MIN_IP", "MAX_IP", "AVERAGE", "AVG"),
-    *("PROJECTION IMAGE", "RESAMPLED", "VOLUME_RENDERED", "VOLUME RENDERING", "VRT", "CSA 3D EDITOR"),
-}
+_PROJECTION: Final = re.compile(
+    r"MIP|\bM(AX|IN|N) ?IP\b|PROJECTION|RENDER|\b(VRT|VR|SSD|CPR)\b|3D EDITOR"
+)
+SCOUT: Final = "scout"
+SCREENSHOT: Final = "no position in the patient (a screenshot)"
 MULTI_FRAME: Final = "multi-frame, without a position for each frame"
 COLOUR: Final = "in colour"
 
@@ -56,16 +57,20 @@ def why_no_ct_slice(tags: dict[str, Any], image_type: tuple[str, ...]) -> str | 
         image_type: ImageType's or FrameType's values, upper case.
     """
     if _SCOUTS & set(image_type):
-        return "scout"
+        return SCOUT
     lengths = (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2))
-    if any(len(tags[name] or ()) != length for name, length in lengths):
-        return "no position in the patient (a screenshot)"
-    return None
+    lacking = [name for name, length in lengths if len(tags[name] or ()) != length]
+    if lacking and "SECONDARY" in image_type:
+        return SCREENSHOT
+    return f"no {', '.join(lacking)}" if lacking else None
 
 
-def is_reformat(image_type: tuple[str, ...]) -> bool:
-    """Whether a slice was computed from other slices: reformatted, projected or rendered."""
-    return bool(_REFORMATS & set(image_type))
+def is_projection(image_type: tuple[str, ...]) -> bool:
+    """Whether a slice's values are not those of one place: maximum intensities, renderings, curved planes.
+
+    Manufacturers prefix such words (CT_SOM5 MIP). Reformats and averages are still HU.
+    """
+    return any(_PROJECTION.search(value.replace("_", " ")) for value in image_type)
 
 
 _SOFT_WORDS: Final = re.compile(r"SOFT|STANDARD|STND|SMOOTH|BODY|ABDOMEN|DETAIL|^[ABC]$|WEICH")

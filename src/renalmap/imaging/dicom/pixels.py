@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from renalmap.errors import DimensionError, TruncatedFileError, UnreadableImageError
 from renalmap.imaging.dicom.headers import SliceHeader
-from renalmap.imaging.dicom_files.files import DicomFile
+from renalmap.imaging.dicom_files.files import DicomFile, quietly
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -46,7 +46,16 @@ def decode_slices(slices: Sequence[SliceHeader]) -> Iterator[tuple[int, NDArray[
                     got=f"pixels of shape {pixels.shape}",
                     expected=f"{expected}",
                 )
-            yield index, pixels
+            yield index, _own_bits(pixels, slices[index].of.bits_stored)
+
+
+def _own_bits(pixels: NDArray[Any], bits_stored: int) -> NDArray[Any]:
+    """Clear what lies above the stored bits, such as an overlay; pydicom does so only without compression."""
+    unused = 8 * pixels.dtype.itemsize - bits_stored
+    if pixels.dtype.kind not in "iu" or not 0 < unused < 8 * pixels.dtype.itemsize:
+        return pixels
+    cleared: NDArray[Any] = (pixels << unused) >> unused
+    return cleared
 
 
 def _decode(file: DicomFile, frames: Sequence[int | None]) -> Iterator[NDArray[Any]]:
@@ -58,10 +67,10 @@ def _decode(file: DicomFile, frames: Sequence[int | None]) -> Iterator[NDArray[A
         _check_ends(dataset)
         # Decoders hold the interpreter's lock: a pool of threads was measured to gain nothing.
         if frames == [None]:
-            yield pixel_array(dataset)
+            yield from quietly(pixel_array(each) for each in (dataset,))
         else:
             wanted = [0 if frame is None else frame - 1 for frame in frames]
-            yield from iter_pixels(dataset, indices=wanted)
+            yield from quietly(iter_pixels(dataset, indices=wanted))
     except (ValueError, RuntimeError, EOFError, AttributeError, NotImplementedError) as error:
         raise _undecodable(file, dataset, error) from error
 

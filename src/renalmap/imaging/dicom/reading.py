@@ -11,6 +11,12 @@ import numpy as np
 
 from renalmap.imaging.dicom.catalogue import read_catalogue
 from renalmap.imaging.dicom.choice import Chosen, DicomChoice, choose
+from renalmap.imaging.dicom.missing import (
+    LeftOut,
+    check_nothing_missing,
+    describe_left_out,
+    find_left_out,
+)
 from renalmap.imaging.dicom.pixels import decode_slices
 from renalmap.imaging.dicom.resampling import read_resampled, resampled_geometry
 from renalmap.imaging.dicom.stack import Stack, build_stack, check_regular
@@ -33,6 +39,7 @@ class _Plan:
     chosen: Chosen
     stack: Stack
     geometry: Geometry
+    left_out: tuple[LeftOut, ...]
     resampled: bool = False
 
 
@@ -63,9 +70,10 @@ def read_dicom_volume(path: Path, choice: DicomChoice) -> Volume:
         MixedSeriesError: slices of several sizes or places.
         NonAxialSeriesError: the slices are sagittal, coronal or oblique.
         GantryTiltError, MissingSliceError, UnevenSlicesError: see `check_regular`.
+        MissingSliceError: files were left out that look like slices of the series.
         DimensionError: there is one slice only.
         ColourImageError: pixels in colour.
-        PathMissingError: a DICOMDIR lists images that are not there.
+        PathMissingError: a DICOMDIR lists images that are not there, or a folder cannot be read.
         UnsafeArchiveError: an archive or a DICOMDIR leads elsewhere.
         TruncatedFileError, UnreadableImageError: a slice's pixels cannot be decoded.
     """
@@ -77,17 +85,20 @@ def read_dicom_volume(path: Path, choice: DicomChoice) -> Volume:
 
 def _plan(path: Path, choice: DicomChoice) -> _Plan:
     catalogue = read_catalogue(path)
-    check_complete(catalogue.files)
+    if not choice.allow_missing_slices:
+        check_complete(catalogue.files)
     chosen = choose(catalogue, choice)
     logger.info("%s: taking %s: %s", path, chosen.series, chosen.why)
-    left_out = len(catalogue.files.files) - len({each.of.file for each in chosen.slices})
-    if left_out:
-        logger.info("%s: skipped %d files that are not slices of it", path, left_out)
+    skipped = len(catalogue.files.files) - len({each.of.file for each in chosen.slices})
+    if skipped:
+        logger.info("%s: skipped %d files that are not slices of it", path, skipped)
     stack = build_stack(chosen.slices, path)
+    left_out = find_left_out(catalogue, chosen, choice)
+    check_nothing_missing(left_out, choice, path)
     if choice.resample and not stack.is_regular:
-        return _Plan(chosen, stack, resampled_geometry(stack), resampled=True)
+        return _Plan(chosen, stack, resampled_geometry(stack), left_out, resampled=True)
     check_regular(stack)
-    return _Plan(chosen, stack, _geometry(stack))
+    return _Plan(chosen, stack, _geometry(stack), left_out)
 
 
 def _read(plan: _Plan) -> HuArray:
@@ -130,9 +141,13 @@ def _notes(plan: _Plan, path: Path) -> tuple[str, ...]:
             f"{path}: resampled from {len(slices)} slices to {plan.geometry.shape[0]} "
             f"({plan.stack.describe_irregularity()}); the labels are on the resampled grid"
         )
+    if plan.stack.has_frame_for_each:
+        notes.append(
+            f"{path}: each slice has a frame of reference of its own; by their positions they form one stack"
+        )
     if plan.chosen.doubt is not None:
         notes.append(f"{path}: {plan.chosen.doubt}")
-    return tuple(notes)
+    return (*notes, *(f"{path}: {each}" for each in describe_left_out(plan.left_out)))
 
 
 def _source(plan: _Plan) -> DicomSource:

@@ -33,6 +33,7 @@ _SAME_PLACE_MM: Final = 1e-3
 _SAME_ANGLE: Final = 1e-3
 _OFF_LINE_MM: Final = 0.5
 _SHOWN: Final = 4
+_SEVERAL: Final = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,11 @@ class Stack:
         along = float(way @ self.up)
         across = float(np.linalg.norm(way - along * self.up))
         return float(np.degrees(np.arctan2(across, along)))
+
+    @property
+    def has_frame_for_each(self) -> bool:
+        """Whether each slice has a frame of reference of its own, as some anonymise."""
+        return _has_frame_for_each(self.slices)
 
     @property
     def is_tilted(self) -> bool:
@@ -218,14 +224,19 @@ def check_regular(stack: Stack) -> None:
         )
 
 
+def _has_frame_for_each(slices: Sequence[SliceHeader]) -> bool:
+    frames = {each.of.frame_of_reference_uid for each in slices}
+    return len(frames) == len(slices) >= _SEVERAL
+
+
 def _check_one_kind(slices: Sequence[SliceHeader], where: Path) -> None:
-    first = slices[0]
+    first, own_frames = slices[0], _has_frame_for_each(slices)
     for each in slices[1:]:
         for name, ours, theirs in (
             ("size", first.of.rows_columns, each.of.rows_columns),
             ("frame of reference", first.of.frame_of_reference_uid, each.of.frame_of_reference_uid),
         ):
-            if ours != theirs:
+            if ours != theirs and not (own_frames and name == "frame of reference"):
                 raise _mixed(where, f"{name} {ours} in {first.name}, {theirs} in {each.name}")
         if not np.allclose(first.orientation, each.orientation, rtol=0.0, atol=_SAME_ANGLE):
             raise _mixed(where, f"{first.name} and {each.name} lie at an angle")

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import logging
+import re
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
+from renalmap.errors import UnreadableImageError
 from renalmap.imaging.dicom_files.archive import Archive
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 
+_Item = TypeVar("_Item")
+
 _PREAMBLE_BYTES: Final = 128
 _MAGIC: Final = b"DICM"
+_BARE: Final = re.compile(rb"[\x02\x08]\0.\0([A-Z]{2}|.[\0-\3]\0\0)|\0[\x02\x08]\0.[A-Z]{2}", re.DOTALL)
+"""A first element of group 2 or 8: little-endian with or without its kind of value, or big-endian."""
 
 
 def begins_as_dicom(stream: IO[bytes]) -> bool:
-    """Whether a seekable file begins as DICOM PS3.10, section 7.1, says."""
+    """Whether a seekable file begins as DICOM PS3.10, section 7.1, says, or as a dataset without its preamble."""
     stream.seek(0)
-    return stream.read(_PREAMBLE_BYTES + len(_MAGIC))[_PREAMBLE_BYTES:] == _MAGIC
+    head = stream.read(_PREAMBLE_BYTES + len(_MAGIC))
+    return head[_PREAMBLE_BYTES:] == _MAGIC or _BARE.match(head) is not None
 
 
 @dataclass(frozen=True)
@@ -68,9 +77,70 @@ class DicomFile:
         Raises:
             InvalidDicomError: pydicom's, if it is not a DICOM file.
             UnsafeArchiveError, TruncatedFileError: the archive's member cannot be taken or is damaged.
+            UnreadableImageError: its pixels are compressed, and it does not say how.
         """
-        from pydicom import dcmread  # noqa: PLC0415  (slow import)
+        with quiet_pydicom():
+            if self.member is None or self.archive is None:
+                with self.path.open("rb") as stream:
+                    dataset = read_tags(stream)
+            else:
+                dataset = read_tags(io.BytesIO(self.archive.read(self.member)))
+        if "PixelData" in dataset and dataset["PixelData"].is_undefined_length:
+            syntax = dataset.file_meta.TransferSyntaxUID
+            if not syntax.is_compressed:
+                raise UnreadableImageError(
+                    "the pixels are compressed, and the file does not say how",
+                    where=str(self),
+                    got=f"the transfer syntax {syntax.name}",
+                    hint="Export it again, with its TransferSyntaxUID",
+                )
+        return dataset
 
-        if self.member is None or self.archive is None:
-            return dcmread(self.path)
-        return dcmread(io.BytesIO(self.archive.read(self.member)))
+
+@contextmanager
+def quiet_pydicom() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect pydicom's warnings, which come in dozens for each file and may quote the patient."""
+    pydicoms = logging.getLogger("pydicom")
+    was_disabled, pydicoms.disabled = pydicoms.disabled, True
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            yield told
+    finally:
+        pydicoms.disabled = was_disabled
+
+
+def quietly(items: Iterable[_Item]) -> Iterator[_Item]:
+    """Go through something of pydicom's without its warnings."""
+    iterator = iter(items)
+    while True:
+        with quiet_pydicom():
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item
+
+
+def read_tags(stream: IO[bytes], **how: Any) -> Dataset:
+    """Read a DICOM stream with pydicom, even if it lacks the preamble or a TransferSyntaxUID.
+
+    Args:
+        stream: seekable.
+        how: pydicom's own arguments.
+
+    Raises:
+        InvalidDicomError: it does not begin as DICOM; anything else that pydicom raises on damaged files.
+    """
+    from pydicom import dcmread  # noqa: PLC0415  (slow import)
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian  # noqa: PLC0415
+
+    bare = begins_as_dicom(stream)
+    stream.seek(0)
+    dataset = dcmread(stream, force=bare, **how)
+    if not dataset.file_meta.get("TransferSyntaxUID"):
+        # Found by pydicom from how the first element is written.
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    return dataset

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -14,8 +15,31 @@ from renalmap.imaging.dicom_files.archive import ARCHIVE_SUFFIX, Archive
 from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom
 
 DIRECTORY_NAME: Final = "DICOMDIR"
+DICOM_SUFFIXES: Final = {".dcm", ".dicom", ".ima", ".dic"}
+"""A file called so is meant to be DICOM; others may be."""
 
-_NAMED: Final = 3
+_NAMED: Final = 5
+
+HIDDEN: Final = "hidden"
+LINKED: Final = "behind a link to a folder"
+UNLISTED: Final = "not listed by the DICOMDIR"
+NO_FILE: Final = "not a file that can be opened"
+
+_MOST_BEYOND: Final = 1000
+"""Of a hidden folder or behind a link so many files are compared with the scan: it may be a whole disk."""
+
+
+@dataclass(frozen=True)
+class FileAside:
+    """A file that is not read as part of a scan.
+
+    Attributes:
+        file: which.
+        reason: `HIDDEN`, `LINKED`, `UNLISTED` or `NO_FILE`.
+    """
+
+    file: DicomFile
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -25,16 +49,23 @@ class FileSet:
     Attributes:
         where: the path, for messages.
         files: sorted by name; none is opened yet.
-        unlisted: how many files lie beside a DICOMDIR that does not list them; they are not read.
+        aside: files beside them that are not read.
         missing: what a DICOMDIR lists as an image and is not there.
+        unreadable: folders whose contents cannot be listed, with the reason.
         single: whether the path was a single DICOM file.
     """
 
     where: Path
     files: tuple[DicomFile, ...]
-    unlisted: int = 0
+    aside: tuple[FileAside, ...] = ()
     missing: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
     single: bool = False
+
+    @property
+    def unlisted(self) -> int:
+        """How many files lie beside a DICOMDIR that does not list them."""
+        return sum(each.reason == UNLISTED for each in self.aside)
 
 
 def is_archive_name(path: Path) -> bool:
@@ -67,33 +98,59 @@ def find_files(path: Path) -> FileSet:
         TruncatedFileError: an archive or a DICOMDIR is damaged.
     """
     if path.is_dir():
-        return _as_listed(path, {_relative(file, path): DicomFile(file) for file in _walk(path)})
+        return _below(path, path)
     if is_archive_name(path):
         archive = Archive(path)
-        return _as_listed(
-            path, {PurePosixPath(name): DicomFile(path, name, archive) for name in archive.members}
-        )
+        members = {PurePosixPath(name): DicomFile(path, name, archive) for name in archive.members}
+        return _as_listed(FileSet(path, ()), members)
     if is_directory_name(path.name):
-        root = path.absolute().parent
-        files = {
-            _relative(file, root): DicomFile(path.parent / _relative(file, root)) for file in _walk(root)
-        }
-        return _as_listed(path, files)
+        return _below(path, path.absolute().parent)
     return FileSet(path, (DicomFile(path),), single=True)
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
+def _below(where: Path, root: Path) -> FileSet:
+    """The files of a folder and all below, those that are not read apart."""
+    unreadable: list[str] = []
+    files: dict[PurePosixPath, DicomFile] = {}
+    aside: list[FileAside] = []
+    for path, reason in _walk(root, unreadable):
+        name = PurePosixPath(path.relative_to(root).as_posix())
+        file = DicomFile(path if where == root else where.parent / name)
+        if reason is None:
+            files[name] = file
+        else:
+            aside.append(FileAside(file, reason))
+    return _as_listed(FileSet(where, (), tuple(aside), unreadable=tuple(unreadable)), files)
+
+
+def _walk(root: Path, unreadable: list[str]) -> Iterator[tuple[Path, str | None]]:
+    """Every file with the reason why it is not read, None where it is."""
+
+    def note(error: OSError) -> None:
+        unreadable.append(f"{error.filename}: {error.strerror}")
+
+    for folder, folders, names in os.walk(root, onerror=note):
+        for path in (Path(folder) / name for name in sorted(names)):
+            if not path.name.startswith("._") and path.name != ".DS_Store":  # macOS's own
+                yield path, _why_not_read(path)
+        for path in (Path(folder) / name for name in sorted(folders)):
+            if path.is_symlink() or path.name.startswith("."):
+                reason = LINKED if path.is_symlink() else HIDDEN
+                beyond = (Path(below) / name for below, _, found in os.walk(path) for name in found)
+                yield from (
+                    (file, reason) for file in islice(filter(os.path.isfile, beyond), _MOST_BEYOND)
+                )
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(folder) / name for name in sorted(names) if not name.startswith("."))
 
 
-def _relative(file: Path, root: Path) -> PurePosixPath:
-    return PurePosixPath(file.relative_to(root).as_posix())
+def _why_not_read(path: Path) -> str | None:
+    if not os.path.isfile(path):  # noqa: PTH113  (Path's raises where permission is lacking)
+        return NO_FILE  # or a link to nothing, a pipe, a device
+    return HIDDEN if path.name.startswith(".") else None
 
 
-def _as_listed(where: Path, files: dict[PurePosixPath, DicomFile]) -> FileSet:
-    """Below each DICOMDIR, keep what it lists."""
+def _as_listed(found: FileSet, files: dict[PurePosixPath, DicomFile]) -> FileSet:
+    """Of some files, below each DICOMDIR keep what it lists."""
     directories = {name: file for name, file in files.items() if is_directory_name(name.name)}
     kept = {name: file for name, file in files.items() if name not in directories}
     unlisted: set[PurePosixPath] = set()
@@ -104,14 +161,18 @@ def _as_listed(where: Path, files: dict[PurePosixPath, DicomFile]) -> FileSet:
         listed = set()
         for entry, is_image in read_directory(file):
             # Media written by ISO 9660 have upper-case names, which some systems mount in lower case.
-            found = by_upper.get(str(below / entry).upper())
-            if found is not None:
-                listed.add(found)
+            there = by_upper.get(str(below / entry).upper())
+            if there is not None:
+                listed.add(there)
             elif is_image:
                 missing.append(str(below / entry))
         unlisted |= {name for name in kept if name.is_relative_to(below) and name not in listed}
-    chosen = tuple(file for name, file in sorted(kept.items()) if name not in unlisted)
-    return FileSet(where, chosen, len(unlisted), tuple(missing))
+    return replace(
+        found,
+        files=tuple(file for name, file in sorted(kept.items()) if name not in unlisted),
+        aside=(*found.aside, *(FileAside(kept[name], UNLISTED) for name in sorted(unlisted))),
+        missing=tuple(missing),
+    )
 
 
 def read_directory(file: DicomFile) -> Sequence[tuple[PurePosixPath, bool]]:
@@ -159,17 +220,25 @@ def read_directory(file: DicomFile) -> Sequence[tuple[PurePosixPath, bool]]:
 
 
 def check_complete(files: FileSet) -> None:
-    """Refuse a medium of which a part is gone.
+    """Refuse a path of which a part is gone or closed.
 
     Raises:
-        PathMissingError: a DICOMDIR lists images that are not there.
+        PathMissingError: a DICOMDIR lists images that are not there, or a folder cannot be read.
     """
-    if files.missing:
-        shown = ", ".join(files.missing[:_NAMED])
-        more = f" and {len(files.missing) - _NAMED} more" if len(files.missing) > _NAMED else ""
-        raise PathMissingError(
-            "the DICOMDIR lists images that are not there",
-            where=files.where,
-            got=f"{shown}{more} missing",
-            hint="Copy the whole medium, or give the folder of one series",
-        )
+    for missing, what, hint in (
+        (files.missing, "the DICOMDIR lists images that are not there", "Copy the whole medium"),
+        (files.unreadable, "a folder cannot be read, and may hold slices", "Make it readable"),
+    ):
+        if missing:
+            raise PathMissingError(
+                what,
+                where=files.where,
+                got=shorten(missing),
+                hint=f"{hint}, or give the folder of one series; --allow-missing-slices takes what is there",
+            )
+
+
+def shorten(names: Sequence[str], between: str = ", ") -> str:
+    """A list for a message, however long."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return between.join(names[:_NAMED]) + more
