@@ -186,7 +186,7 @@ class Export(Train):
     def make_inputs(self) -> None:
         super().make_inputs()
         for stage in ("localize", "segment"):
-            request = TrainRequest(stage, flags=self.settings | {"steps": 2})  # type: ignore[arg-type]
+            request = TrainRequest(stage, flags=self.settings | {"steps": 2})
             train(self.inputs / "store", self.inputs / stage, request)
 
     def run(self, out: Path) -> None:
