@@ -100,8 +100,8 @@ def test_a_progress_bar_shows_brackets_as_they_are():
     with console.progress_bar() as bar:
         bar.show(f"reading {EVIL}", 1, 2)
         (task,) = bar._progress.tasks
-        texts = [column for column in bar._progress.columns if isinstance(column, TextColumn)]
-        cells = [column(task) for column in texts]
+        columns = [each for each in bar._progress.columns if isinstance(each, TextColumn)]
+        cells = [column(task) for column in columns]
     assert str(cells[0]) == str(Text(f"reading {EVIL}"))
 
 
