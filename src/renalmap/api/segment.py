@@ -126,6 +126,7 @@ def segment_cohort(
         make_folder(folder)
     else:
         check_writable(targets[0].output, overwrite=True)  # whether it may be replaced is decided below
+    request.beside.make_folders()
     run = _Run(settings, how, listener)
     with locked_folder(folder, None, "segment"):
         for target, scan in zip(targets, cohort.scans, strict=True):
