@@ -47,9 +47,9 @@ def make_graph(path: Path, members: int) -> None:
     """Export an ensemble of networks at random weights."""
     from renalmap.networks.enet import ENet  # noqa: PLC0415 -- workers do without torch
     from renalmap.preprocess import Plan  # noqa: PLC0415
-    from renalmap.training.export import export_ensemble  # noqa: PLC0415
+    from renalmap.training.export import export_onnx  # noqa: PLC0415
 
-    export_ensemble([ENet(1, 3).eval() for _ in range(members)], Plan(), path)
+    export_onnx([ENet(1, 3).eval() for _ in range(members)], Plan(), path)
 
 
 def main(

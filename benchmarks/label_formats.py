@@ -17,9 +17,16 @@ from typing import Final
 
 from rich.console import Console
 
+from renalmap import __version__
 from renalmap.anatomy import Anatomy
-from renalmap.api.dicom_seg import dicom_source_of, name_structures, save_dicom_seg
+from renalmap.api.dicom_seg import dicom_source_of, name_structures
 from renalmap.imaging import LabelMap, read_label_map, read_volume, write_label_map
+from renalmap.imaging.dicom_seg.writing import (
+    SegAlgorithm,
+    SegmentationType,
+    build_dicom_seg,
+    write_dicom_seg,
+)
 
 _ROUNDS: Final = 5
 _NO_BUNDLE: Final = "0" * 64
@@ -30,11 +37,15 @@ def measure(series: Path, labels: Path, folder: Path) -> None:
     volume = read_volume(series)
     label_map = LabelMap(read_label_map(labels).labels, volume.geometry)
     structures, source = name_structures(Anatomy.of(label_map, volume)), dicom_source_of(volume, series)
-    save = partial(save_dicom_seg, structures, source, bundle_sha256=_NO_BUNDLE, overwrite=True)
+
+    def save(path: Path, kind: SegmentationType) -> None:
+        dataset = build_dicom_seg(structures, source, SegAlgorithm(__version__, _NO_BUNDLE), kind)
+        write_dicom_seg(dataset, path, overwrite=True)
+
     writers: dict[str, Callable[..., None]] = {
         "labels.nii.gz": partial(write_label_map, label_map, overwrite=True),
-        "binary.dcm": partial(save, segmentation_type="binary"),
-        "labelmap.dcm": partial(save, segmentation_type="labelmap"),
+        "binary.dcm": partial(save, kind="binary"),
+        "labelmap.dcm": partial(save, kind="labelmap"),
     }
     write_s: dict[str, list[float]] = {name: [] for name in writers}
     read_s: dict[str, list[float]] = {name: [] for name in writers}

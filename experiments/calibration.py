@@ -1,4 +1,4 @@
-"""What confidences are worth: fitted on held-out patients, judged on patients of other folds.
+"""What confidences are worth: fitted on held-out patients, judged on held-out patients that were not fitted on.
 
 python -m experiments.calibration       # writes experiments/calibration.json and prints reliability tables
 """
@@ -38,6 +38,8 @@ OUT = HERE / "calibration.json"
 
 What = Literal["kidney", "tumour"]
 FIVE_BINS = 5
+GROUPS = 5
+"""Of patients: each is judged by a fit of the others."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,30 +49,31 @@ class Outcome:
     Attributes:
         what: which.
         patient: whose.
-        fold: of the patient.
         raw: the raw score of its confidence.
         observed: a kidney's Dice on its side; whether a tumour overlaps a labelled one.
     """
 
     what: What
     patient: str
-    fold: int
     raw: float
     observed: float
 
 
 def outcomes(material: Material, arm: str, rules: Option) -> Iterator[Outcome]:
-    """All kidneys and tumours that the folds' models called on their held-out patients."""
+    """All kidneys and tumours that the folds' models called on their held-out patients, of folds that were scored."""
     recipe = load_recipe(arm, material.shapes())
     for fold in range(material.cohort.folds):
         part = material.part(fold)
-        cascade = Cascade(rules.bundle(Bundle.open(bundle_folder(material, recipe, part))))
+        folder = bundle_folder(material, recipe, part)
+        if not folder.is_dir():
+            continue
+        cascade = Cascade(rules.bundle(Bundle.open(folder)))
         for one in held_out(material, store_of(material, recipe.plan, part), fold):
             if one.case_id not in UNENHANCED:
-                yield from _called(cascade, one, fold)
+                yield from _called(cascade, one)
 
 
-def _called(cascade: Cascade, one: HeldOut, fold: int) -> Iterator[Outcome]:
+def _called(cascade: Cascade, one: HeldOut) -> Iterator[Outcome]:
     volume, reference = one.volume, one.reference
     found = cascade.segment(volume, SegmentOptions(threads=1))
     called = Anatomy.of(found.label_map, volume, body=found.body)
@@ -80,11 +83,11 @@ def _called(cascade: Cascade, one: HeldOut, fold: int) -> Iterator[Outcome]:
     true = {kidney.side: truth.with_lesions(kidney) for kidney in reversed(truth.kidneys)}
     for kidney, judged in zip(called.kidneys, report.kidneys, strict=True):
         dice = _dice(called.with_lesions(kidney), true.get(kidney.side), reference.shape)
-        yield Outcome("kidney", one.patient, fold, judged.raw_score, dice)
+        yield Outcome("kidney", one.patient, judged.raw_score, dice)
     for lesion, tumour in zip(called.tumours, report.tumours, strict=True):
         box, inside = lesion.voxels.box, lesion.voxels.inside
         real = (reference[box.slices] == TUMOUR)[inside].any()
-        yield Outcome("tumour", one.patient, fold, tumour.raw_score, float(real))
+        yield Outcome("tumour", one.patient, tumour.raw_score, float(real))
 
 
 def _dice(called: list[Voxels], true: list[Voxels] | None, shape: tuple[int, ...]) -> float:
@@ -102,13 +105,15 @@ def _mask(parts: list[Voxels], shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def cross_fitted(found: list[Outcome]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Each outcome's confidence by the calibration of the other folds, and what was observed."""
+    """Each outcome's confidence by the calibration of other patients, and what was observed."""
     claimed = np.empty(len(found))
     observed = np.array([one.observed for one in found])
     raw = np.array([one.raw for one in found])
-    folds = np.array([one.fold for one in found])
-    for fold in np.unique(folds):
-        own = folds == fold
+    _, patients = np.unique([one.patient for one in found], return_inverse=True)
+    for group in range(GROUPS):
+        own = patients % GROUPS == group
+        if not own.any():
+            continue
         curve = fit_calibration(raw[~own], observed[~own])
         claimed[own] = [curve(score) for score in raw[own]]
     return claimed, observed
@@ -118,7 +123,7 @@ def _fit(what: What, found: list[Outcome], console: Console) -> CalibrationCurve
     """Show what confidences are worth, and fit them on all.
 
     Returns:
-        None where fits of the other folds are farther off than the raw scores.
+        None where fits of other patients are farther off than the raw scores.
     """
     claimed, observed = cross_fitted(found)
     raw = np.array([one.raw for one in found])
@@ -131,11 +136,11 @@ def _fit(what: What, found: list[Outcome], console: Console) -> CalibrationCurve
         table.add_row(limits, str(row.n), f"{row.mean_confidence:.3f}", f"{row.observed:.3f}")
     console.print(table)
     errors = {}
-    for name, scores in (("raw", raw), ("calibrated, other folds", claimed)):
+    for name, scores in (("raw", raw), ("calibrated, other patients", claimed)):
         errors[name] = expected_calibration_error(scores, observed, bins=FIVE_BINS)
         brier = brier_score(scores, observed)
         console.print(f"{name}: calibration error {errors[name]:.3f}, Brier {brier:.3f}")
-    helps = errors["calibrated, other folds"] < errors["raw"]
+    helps = errors["calibrated, other patients"] < errors["raw"]
     return fit_calibration(raw, observed) if helps else None
 
 
@@ -144,7 +149,7 @@ def main(
     work: Annotated[Path, typer.Option(help="Where `crossval run` was.")] = WORK,
     data: Annotated[Path, typer.Option(help="The data's folder.")] = DATA,
 ) -> None:
-    """Fit on all held-out patients, and show what fits of the other folds are worth."""
+    """Fit on all held-out patients, and show what fits of other patients are worth."""
     material = load_material(work, data)
     found = list(outcomes(material, arm, Option(title="the bundle's rules", rules=True)))
     curves = {
@@ -155,7 +160,7 @@ def main(
         kidney=curves["kidney"],
         tumour=curves["tumour"],
         patients=len({one.patient for one in found}),
-        source="held-out patients of a cross-validation (docs/results.md): single slices and whole scans",
+        source="held-out patients (docs/results.md): whole scans, slabs and single slices",
     )
     write_text_atomically(OUT, calibration.model_dump_json(indent=2) + "\n")
 

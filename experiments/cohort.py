@@ -11,6 +11,7 @@ import logging
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +36,8 @@ HERE = Path(__file__).parent
 DATA = Path("../shared/data")
 
 Part = str
-"""Who is trained on: `fold0` (all but the patients of fold 0), `all`, or `phantoms` alone."""
+"""Who is trained on: `fold0` (all but the patients of fold 0) or `all`."""
 ALL: Part = "all"
-PHANTOMS: Part = "phantoms"
 
 SLAB_PIXELS = slice(95, 415)
 """Rows and columns of the official slice that a slab holds."""
@@ -46,6 +46,9 @@ SINUS_SIGMA_PX = 1.0
 SINUS_BELOW_HU = 40.0
 """Fat, urine and cysts are darker than this; medulla, even before the contrast agent reaches it, is not."""
 SINUS_BELOW_PARENCHYMA_HU = 50.0
+VESSELS_SIGMA_PX = 3.0
+VESSELS_AMONG = 0.25
+"""A pixel with this share of sinus about it, by a Gaussian, is a vessel in it."""
 
 logger = logging.getLogger(__name__)
 
@@ -123,26 +126,25 @@ class Material:
         for case in self.slice_cases():
             counts[case.patient] += len(case.slice_files)
         for path in sorted((self.data / self.cohort.slabs).glob("case_*.npz")):
-            with np.load(path, allow_pickle=False) as slab:
-                counts[path.stem] += int(slab["z"].size)
+            (z,) = read_slab(path, "z")
+            counts[path.stem] += z.size
         return dict(counts)
 
     def slab_spacing_mm(self, case_id: str) -> tuple[float, float, float]:
         """Spacing (z, y, x) of a slab's slices: along z the median of the gaps between them."""
-        path = self.data / self.cohort.slabs / f"{case_id.removeprefix('slab_')}.npz"
-        with np.load(path, allow_pickle=False) as slab:
-            z_mm, y_mm, x_mm = (float(each) for each in slab["spacing_mm"])
-            gap = float(np.median(np.diff(slab["z"]))) if slab["z"].size > 1 else 1.0
-        return z_mm * gap, y_mm, x_mm
+        spacing_mm, z = read_slab(self._slab(case_id), "spacing_mm", "z")
+        z_mm, y_mm, x_mm = (float(each) for each in spacing_mm)
+        return z_mm * float(np.median(np.diff(z)) if z.size > 1 else 1.0), y_mm, x_mm
 
     def slab_labels(self, case_id: str) -> NDArray[np.uint8]:
         """A slab's official labels, nothing left open but what lies beyond it: axes (z, y, x), 512 x 512."""
-        path = self.data / self.cohort.slabs / f"{case_id.removeprefix('slab_')}.npz"
-        with np.load(path, allow_pickle=False) as slab:
-            official = slab["label"]
+        (official,) = read_slab(self._slab(case_id), "label")
         labels = np.full((len(official), 512, 512), UNKNOWN, np.uint8)
         labels[:, SLAB_PIXELS, SLAB_PIXELS] = official
         return labels
+
+    def _slab(self, case_id: str) -> Path:
+        return self.data / self.cohort.slabs / f"{case_id.removeprefix('slab_')}.npz"
 
     def folds(self) -> dict[str, int]:
         """Every real patient's fold.
@@ -182,7 +184,7 @@ class Material:
         cases = self._cases()
         real = self.folds()
         everybody = tuple(sorted({case.patient for case in cases}))
-        held_out = tuple(sorted(p for p, fold in real.items() if part in (self.part(fold), PHANTOMS)))
+        held_out = tuple(sorted(p for p, fold in real.items() if part == self.part(fold)))
         train = tuple(patient for patient in everybody if patient not in held_out)
         split = Split(seed=self.cohort.seed, train=train, validation=held_out, test=())
         whole = Split(seed=self.cohort.seed, train=everybody, validation=(), test=())
@@ -246,6 +248,12 @@ class Material:
         return root
 
 
+def read_slab(path: Path, *names: str) -> list[NDArray[Any]]:
+    """Some of a slab's arrays, by their names."""
+    with np.load(path, allow_pickle=False) as slab:
+        return [slab[name] for name in names]
+
+
 def write_slabs(source: Path, root: Path) -> None:
     """KiTS19 slabs as a data set of single slices (`index.csv`), on the official slices' 512 x 512 pixels.
 
@@ -282,7 +290,7 @@ def write_slabs(source: Path, root: Path) -> None:
 def disputed_kidney(
     hu: NDArray[np.floating], labels: NDArray[np.uint8], parenchyma_hu: float
 ) -> NDArray[np.bool_]:
-    """Where KiTS19's labels say kidney and the masks of whole scans here would say sinus: fat and fluid.
+    """Where KiTS19's labels say kidney and the masks of whole scans here would say sinus: fat, fluid, and vessels in them.
 
     KiTS19's annotators drew around the kidney; its sinus is labelled with it, a straight line across the hilum. The
     masks of whole scans, CURVAS and AMOS22 leave it out. Cysts are as dark and are marked here, too: both conventions
@@ -295,8 +303,10 @@ def disputed_kidney(
     """
     smooth = gaussian_blur(hu.astype(np.float32), SINUS_SIGMA_PX)
     dark: NDArray[np.bool_] = smooth < min(SINUS_BELOW_HU, parenchyma_hu - SINUS_BELOW_PARENCHYMA_HU)
-    dark &= labels == KIDNEY
-    return dark
+    kidney = labels == KIDNEY
+    vessels = gaussian_blur((dark & kidney).astype(np.float32), VESSELS_SIGMA_PX) > VESSELS_AMONG
+    disputed: NDArray[np.bool_] = kidney & (dark | vessels)
+    return disputed
 
 
 def load_material(work: Path, data: Path = DATA) -> Material:

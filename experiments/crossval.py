@@ -26,7 +26,7 @@ import typer
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
-from experiments.cohort import DATA, HERE, PHANTOMS, Material, Part, load_material
+from experiments.cohort import DATA, HERE, Material, Part, load_material
 from experiments.scoring import FoldScores, arms_rows, arms_table, score_bundle
 from renalmap.bundle import Bundle
 from renalmap.config import lay_over, parse_settings, read_toml
@@ -42,6 +42,7 @@ WORK = Path("runs/crossval")
 ROOT_ARM = "base"
 JUDGED_ARM = "base"
 """The arm whose folds give the bundle's figures, rules and calibration."""
+FIRST_FOLD: Part = "fold0"
 CHECKPOINT = "last.safetensors"
 RESULTS = HERE / "results"
 
@@ -63,8 +64,8 @@ class Arm(BaseModel):
     parent: str = ROOT_ARM
     recipe: RecipeName | None = None
     """The root's: what of the package lies below everything."""
-    start: str | None = None
-    """The arm, trained on phantoms alone, whose networks this one starts from; by default the parent's."""
+    continues: str | None = None
+    """The arm whose networks of fold 0 this one starts from. It has seen the other folds' patients: it is never scored."""
     plan: dict[str, Any] = {}
     localize: dict[str, Any] = {}
     segment: dict[str, Any] = {}
@@ -79,7 +80,7 @@ class Recipe:
     plan: Plan
     localize: TrainSettings
     segment: TrainSettings
-    start: Recipe | None = None
+    continues: Recipe | None = None
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -99,12 +100,11 @@ def load_recipe(name: str, shapes: Path) -> Recipe:
     """
     arm = _read_arm(name)
     merged = _tables_of(arm)
-    start, ancestor, last = arm.start, arm, name
+    ancestor, last = arm, name
     while last != ROOT_ARM:
         last = ancestor.parent
         ancestor = _read_arm(last)
         merged = lay_over(_tables_of(ancestor), merged)
-        start = ancestor.start if start is None else start
     where = HERE / "arms" / f"{name}.toml"
     for stage in get_args(Stage):
         merged[stage] |= {"stage": stage}
@@ -117,7 +117,7 @@ def load_recipe(name: str, shapes: Path) -> Recipe:
         plan=parse_settings(Plan, merged["plan"], where=where),
         localize=parse_settings(TrainSettings, merged["localize"], where=where),
         segment=parse_settings(TrainSettings, merged["segment"], where=where),
-        start=load_recipe(start, shapes) if start and start != name else None,
+        continues=load_recipe(arm.continues, shapes) if arm.continues else None,
     )
 
 
@@ -142,8 +142,8 @@ def run_folder(work: Path, recipe: Recipe, stage: Stage, part: Part) -> Path:
     # Without defaults, so that a setting that is new to the package does not rename what was trained.
     text = recipe.plan.model_dump_json(include=set(TRAINING_FIELDS - unseen), exclude_defaults=True)
     text += recipe.settings(stage).model_dump_json(exclude_defaults=True)
-    if recipe.start is not None:
-        text += run_folder(work, recipe.start, stage, PHANTOMS).name
+    if recipe.continues is not None:
+        text += run_folder(work, recipe.continues, stage, FIRST_FOLD).name
     return work / "runs" / f"{stage}-{_digest(text)}-{part}"
 
 
@@ -159,9 +159,9 @@ def train(material: Material, recipe: Recipe, stage: Stage, parts: Sequence[Part
         folder.mkdir(parents=True, exist_ok=True)
         write_text_atomically(folder / "config.json", settings.model_dump_json(exclude_unset=True))
         arguments += [str(store_of(material, recipe.plan, part).root), str(folder)]
-    if recipe.start is not None:
-        start = run_folder(material.work, recipe.start, stage, PHANTOMS)
-        arguments += ["--initial", str(start / CHECKPOINT)]
+    if recipe.continues is not None:
+        before = run_folder(material.work, recipe.continues, stage, FIRST_FOLD)
+        arguments += ["--initial", str(before / CHECKPOINT)]
     logger.info("%s: training %s on %s", recipe.name, stage, ", ".join(waiting))
     threads = str(settings.threads or os.cpu_count())
     with (next(iter(waiting.values())) / "output.txt").open("a", encoding="utf-8") as output:
@@ -175,9 +175,9 @@ def train(material: Material, recipe: Recipe, stage: Stage, parts: Sequence[Part
 
 
 def train_all(material: Material, recipes: Sequence[Recipe], parts: Sequence[Part], jobs: int) -> None:
-    """Train all stages of arms on parts, several processes at once: first what others start from."""
-    starts = [recipe.start for recipe in recipes if recipe.start is not None]
-    for wanted, on in ((starts, (PHANTOMS,)), (recipes, parts)):
+    """Train all stages of arms on parts, several processes at once: first what others continue."""
+    before = [recipe.continues for recipe in recipes if recipe.continues is not None]
+    for wanted, on in ((before, (FIRST_FOLD,)), (recipes, parts)):
         tasks = {
             run_folder(material.work, recipe, stage, on[0]): (recipe, stage)
             for recipe in wanted
@@ -240,18 +240,22 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, help="Folds in work at once, each a process.")] = 2,
     folds: Annotated[list[int] | None, typer.Option("--fold", help="Only these folds.")] = None,
 ) -> None:
-    """Train and score arms fold by fold, and write `experiments/results/ARM.json`."""
+    """Train and score arms fold by fold, and write them to `experiments/results/ARM.json`."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     material = load_material(work, data)
     recipes = [load_recipe(name, material.shapes()) for name in arms]
+    for recipe in recipes:
+        if recipe.continues is not None:
+            raise typer.BadParameter(
+                f"{recipe.name} continues networks that have seen all patients but fold 0's"
+            )
     wanted = folds or list(range(material.cohort.folds))
     train_all(material, recipes, [material.part(fold) for fold in wanted], jobs)
     with ThreadPoolExecutor(jobs) as pool:
         for recipe in recipes:
             scores = list(pool.map(lambda fold, arm=recipe: score(material, arm, fold), wanted))
-            if folds is None:
-                _write_result(recipe, scores)
+            _write_result(recipe, scores)
     Console().print(arms_table(_read_results()))
 
 
@@ -269,9 +273,15 @@ def markdown_table(results: Mapping[str, Sequence[FoldScores]]) -> str:
 
 
 def _write_result(recipe: Recipe, scores: Sequence[FoldScores]) -> None:
+    """Other folds, scored before, stay."""
     RESULTS.mkdir(exist_ok=True)
-    text = json.dumps({"folds": [fold.model_dump(mode="json") for fold in scores]}, indent=1)
-    write_text_atomically(RESULTS / f"{recipe.name}.json", text + "\n")
+    path = RESULTS / f"{recipe.name}.json"
+    known = _read_folds(path) if path.is_file() else []
+    folds = {fold.fold: fold for fold in (*known, *scores)}
+    text = json.dumps(
+        {"folds": [folds[fold].model_dump(mode="json") for fold in sorted(folds)]}, indent=1
+    )
+    write_text_atomically(path, text + "\n")
 
 
 def _read_results() -> dict[str, list[FoldScores]]:
@@ -280,9 +290,13 @@ def _read_results() -> dict[str, list[FoldScores]]:
         path = RESULTS / f"{arm.stem}.json"
         if not path.is_file():
             continue
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found[_read_arm(arm.stem).title] = [FoldScores.model_validate(fold) for fold in content["folds"]]
+        found[_read_arm(arm.stem).title] = _read_folds(path)
     return found
+
+
+def _read_folds(path: Path) -> list[FoldScores]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return [FoldScores.model_validate(fold) for fold in content["folds"]]
 
 
 def _digest(text: str) -> str:

@@ -60,6 +60,8 @@ class Fault:
         etag: sent in place of the file's own; empty for none.
         headers: in addition.
         tells_length: whether there is a Content-Length.
+        reason: the words after the status.
+        endless: the body is sent again and again until the client hangs up.
     """
 
     status: int = 200
@@ -71,6 +73,8 @@ class Fault:
     etag: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     tells_length: bool = True
+    reason: str | None = None
+    endless: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,9 +130,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         self._note()
-        body = self.mirror.files.get(self.path)
-        if body is None:
-            self._status(404, {})
+        body, fault = self.mirror.files.get(self.path), self.mirror.always.get(self.path, Fault())
+        if body is None or fault.status >= 300:
+            self._status(404 if body is None else fault.status, fault.headers, reason=fault.reason)
         else:
             self._status(200, {"Content-Length": str(len(body))}, empty=False)
 
@@ -141,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         fault = pending.pop(0) if pending else self.mirror.always.get(self.path, Fault())
         body = fault.body if fault.body is not None else self.mirror.files.get(self.path)
         if body is None or fault.status >= 300:
-            self._status(404 if body is None else fault.status, fault.headers)
+            self._status(404 if body is None else fault.status, fault.headers, reason=fault.reason)
             return
         etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"' if fault.etag is None else fault.etag
         self._send(body, etag, fault)
@@ -157,8 +161,10 @@ class _Handler(BaseHTTPRequestHandler):
             )
         )
 
-    def _status(self, status: int, headers: Mapping[str, str], *, empty: bool = True) -> None:
-        self.send_response(status)
+    def _status(
+        self, status: int, headers: Mapping[str, str], *, empty: bool = True, reason: str | None = None
+    ) -> None:
+        self.send_response(status, reason)
         for name, value in headers.items():
             self.send_header(name, value)
         if empty:
@@ -193,6 +199,8 @@ class _Handler(BaseHTTPRequestHandler):
             for place in range(len(body) if fault.drips else 0):
                 self.wfile.write(body[place : place + 1])
                 self.mirror.released.wait(0.02)
+            while fault.endless and not self.mirror.released.is_set():
+                self.wfile.write(body)
             self.wfile.write(body[: fault.cut_at if fault.cut_at is not None else fault.stall_at])
             self.wfile.flush()
             if fault.stall_at is not None:

@@ -44,6 +44,7 @@ failed while the others went on (exit code 1).
 
 from __future__ import annotations
 
+import errno
 import logging
 from pathlib import Path
 
@@ -236,6 +237,20 @@ class CasesFailedError(CaseError):
     """
 
     failures: tuple[RenalMapError, ...] = ()
+
+
+def is_full_disk(error: OSError) -> bool:
+    """Whether a file could not be written because there is no room, or no more is allowed."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def as_output_error(path: Path | str, error: OSError) -> InputError:
+    """Why an output cannot be written, by the name that the user knows and not by a temporary one."""
+    if is_full_disk(error):
+        hint = "Free some space; what is finished is kept, and the same command continues"
+        return DiskSpaceError("the disk is full", where=path, got=error.strerror, hint=hint)
+    reason = error.strerror or str(error)
+    return InputError("the output cannot be written", where=path, got=reason, hint="Give another place")
 
 
 def as_case_error(where: Path | str, error: Exception) -> RenalMapError:

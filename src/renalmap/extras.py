@@ -10,12 +10,15 @@ from renalmap.errors import MissingDependencyError
 _INSTALLED_BY: Final = {
     "SimpleITK": "SimpleITK",
     "blosc2": "'renalmap[train]'",
+    "cryptography": "'renalmap[cluster]'",
     "dask": "'renalmap[cluster]'",
     "dask_jobqueue": "'renalmap[cluster]'",
     "distributed": "'renalmap[cluster]'",
     "highdicom": "highdicom",
     "httpx": "'renalmap[fetch]'",
     "matplotlib": "'renalmap[charts]'",
+    "onnxruntime": "onnxruntime",
+    "openvino": "'renalmap[openvino]'",
     "pyarrow": "'renalmap[cluster]'",
     "renalmap": "'renalmap[train]'",  # its part that sees torch
     "skimage": "'renalmap[mesh]'",

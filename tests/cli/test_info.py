@@ -177,3 +177,17 @@ def test_segment_warns_of_what_the_reader_assumed(cli, study, tmp_path, make_bun
     assert resampled.code == 0, said(resampled)
     assert "resampled from 3 slices to 4" in said(resampled)
     assert read_geometry(tmp_path / "out.nii.gz").shape == (4, 32, 32)
+
+
+@pytest.mark.filterwarnings("ignore:Found unknown escape sequence")
+def test_what_a_header_says_steers_no_terminal(cli, tmp_path):
+    pixels = np.full((32, 32), 40, np.int16)
+    evil = "[/b][i]\x1b]0;x\x07"
+    tags = dict.fromkeys(("StudyDescription", "SeriesDescription", "ConvolutionKernel"), evil)
+    for index in range(3):
+        _write_slice(tmp_path / "scan" / f"{index}.dcm", 5.0 * index, pixels, **tags)
+    result = cli("info", tmp_path / "scan")
+    assert result.code == 0, said(result)
+    assert "[/b][i]" in result.stdout
+    assert "\x1b" not in said(result)
+    assert "\x07" not in said(result)

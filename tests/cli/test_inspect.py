@@ -3,9 +3,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from tests.processes import PATIENCE_S, wait_until
 
 from renalmap.dataset.workers import _Pool
 
@@ -90,3 +93,22 @@ def test_single_slices_are_refused(cli, tmp_path):
     finished = cli("inspect", tmp_path)
     assert finished.code == 2
     assert "single slices" in finished.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX's signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_to_end_ends_the_processes_that_were_started(masks, name):
+    psutil = pytest.importorskip("psutil", reason="needs the extra cluster")
+    command = [sys.executable, "-m", "renalmap.cli", "inspect", str(masks), "--jobs", "2"]
+
+    def started():
+        children = psutil.Process(process.pid).children()
+        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        workers = wait_until(started, "the start of another process")
+        process.send_signal(getattr(signal, name))
+        _, stderr = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 128 + getattr(signal, name)
+    assert stderr == b""
+    assert not any(worker.is_running() for worker in workers)

@@ -31,7 +31,7 @@ def job_script(tmp_path, *pairs, **configured):
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "DASK_CONFIG": str(tmp_path)},
+        env={**os.environ, "DASK_CONFIG": str(tmp_path), "HOME": str(tmp_path)},
     )
     return finished.stdout.strip().splitlines()
 
@@ -57,7 +57,11 @@ def test_slurms_job_script(tmp_path):
         assert expected in lines
     worker = lines[-1].split()
     assert worker[:3] == [sys.executable, "-m", "distributed.cli.dask_worker"]
-    assert worker[3].startswith("tcp://")
+    assert worker[3].startswith("tls://")
+    for option in ("--tls-ca-file", "--tls-cert", "--tls-key"):  # this run's own, in files of the user's
+        assert worker[worker.index(option) + 1].startswith("~/.dask-jobqueue.worker.")
+    assert "--no-dashboard" in worker
+    assert not list(tmp_path.glob(".dask-jobqueue*")), "they go with the run"
     assert worker[worker.index("--nthreads") + 1] == "8"  # one process, one scan at a time, on all cores
     assert "--nworkers" not in worker
 
@@ -99,7 +103,7 @@ def test_requests_that_contradict_themselves(request_, message):
         check_request(request_)
 
 
-@pytest.mark.parametrize("package", ["distributed", "dask_jobqueue"])
+@pytest.mark.parametrize("package", ["cryptography", "distributed", "dask_jobqueue"])
 def test_a_package_that_is_not_installed(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'renalmap\[cluster\]'"):

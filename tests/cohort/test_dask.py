@@ -16,7 +16,7 @@ import pytest
 from tests.processes import DaskProcesses, finish, read_json, segment, start_segment, wait_until
 
 from renalmap.api.cohort.cluster import run_on_cluster
-from renalmap.api.cohort.connecting import ClusterRequest
+from renalmap.api.cohort.connecting import ClusterRequest, connected
 from renalmap.api.cohort.scan import CaseReport
 from renalmap.api.cohort.targets import RunSettings
 from renalmap.api.outputs import Target
@@ -121,6 +121,47 @@ def test_a_scan_that_kills_its_workers_is_given_up_and_the_others_go_on(tmp_path
     assert len(killed) == 2
     assert f"{cohort / 'bad.nii.gz'}: the worker died each time it processed the scan" in ended.stderr
     assert names(out) == ["good_seg.nii.gz", "good_seg.sidecar.json"]
+
+
+def test_the_only_worker_dies_once(tmp_path, phantom):
+    """Its successor has another address, for which Dask does not wait."""
+    cohort, out = copies(phantom, tmp_path / "cohort", *"ab"), tmp_path / "out"
+    process = start_segment(
+        *(cohort, "--out", out, "--cluster", "local", "--workers", 1, "--threads", 1, "--json")
+    )
+    victim = wait_until(lambda: marker(out, "a"), "the start of scan a")
+    os.kill(victim["pid"], signal.SIGKILL)
+    ended = finish(process)
+    assert ended.code == 0, ended.stderr
+    assert {name: case["attempts"] for name, case in cases_of(ended).items()} == {"a": 2, "b": 1}
+    assert names(out) == [f"{n}_seg.{end}" for n in "ab" for end in ("nii.gz", "sidecar.json")]
+
+
+def test_the_only_worker_dies_and_none_comes(tmp_path, phantom, dask):
+    cohort, out = copies(phantom, tmp_path / "cohort", *"ab"), tmp_path / "out"
+    dask.start_workers(1)
+    process = start_segment(
+        *(cohort, "--out", out, "--cluster", dask.address, "--threads", 1, "--cluster-timeout", 2)
+    )
+    victim = wait_until(lambda: marker(out, "a"), "the start of scan a")
+    os.kill(victim["pid"], signal.SIGKILL)
+    ended = finish(process)
+    assert ended.code == 2
+    assert "error: the scheduler has no workers (got none for 2 s)" in ended.stderr
+
+
+def test_a_local_cluster_lets_nobody_in(tmp_path, cohort, model):
+    """Another user's process on this machine, with Dask's own client."""
+    pytest.importorskip("cryptography", reason="needs the extra cluster")
+    from distributed import Client
+
+    with connected(ClusterRequest("local", workers=1), 1, 1) as client:
+        address = client.scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        assert client.submit(int, "5").result() == 5
+        for stranger in (address, address.replace("tls", "tcp")):
+            with pytest.raises((OSError, TypeError, ValueError)):
+                Client(stranger, timeout=2)
 
 
 def test_ctrl_c_ends_a_local_cluster_and_leaves_what_is_finished(tmp_path, phantom):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from renalmap.errors import GeometryMismatchError, LabelError, MissingDependencyError
-from renalmap.evaluation import KITS_TOLERANCE_MM, score_kits23, scores_to_csv, summarise
+from renalmap.evaluation import score_kits23, scores_to_csv, summarise
+from renalmap.evaluation.surface import KITS_TOLERANCE_MM
 
 CLASSES = {"kidney_and_masses": {1, 2, 3}, "masses": {2, 3}, "tumour": {2}}
 SPACING_MM = (2.5, 0.8, 0.7)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from renalmap.errors import MissingDependencyError
-from renalmap.evaluation import hd95_mm, surface_dice, surface_distances
+from renalmap.evaluation.surface import surface_distances
 
 SPACING_MM = (2.5, 0.8, 0.7)
 
@@ -29,23 +29,23 @@ def sphere(radius_mm: float) -> np.ndarray:
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_cube_shifted_by_two_voxels_is_that_many_mm_away(axis):
     shifted = np.roll(cube(), 2, axis=axis)
-    assert hd95_mm(shifted, cube(), SPACING_MM) == pytest.approx(2 * SPACING_MM[axis])
+    assert surface_distances(shifted, cube(), SPACING_MM).hd_mm() == pytest.approx(2 * SPACING_MM[axis])
 
 
 def test_identical_masks_are_at_no_distance():
-    assert hd95_mm(cube(), cube(), SPACING_MM) == 0.0
-    assert surface_dice(cube(), cube(), SPACING_MM, tolerance_mm=0.0) == 1.0
+    assert surface_distances(cube(), cube(), SPACING_MM).hd_mm() == 0.0
+    assert surface_distances(cube(), cube(), SPACING_MM).dice(0.0) == 1.0
 
 
 def test_concentric_spheres_differ_by_their_radii():
-    gap = hd95_mm(sphere(20.0), sphere(15.0), SPACING_MM)
+    gap = surface_distances(sphere(20.0), sphere(15.0), SPACING_MM).hd_mm()
     assert gap == pytest.approx(5.0, abs=1.3)
 
 
 def test_surface_dice_turns_at_the_tolerance():
     shifted = np.roll(cube(), 2, axis=2)
-    assert surface_dice(shifted, cube(), SPACING_MM, tolerance_mm=1.41) == 1.0
-    assert surface_dice(shifted, cube(), SPACING_MM, tolerance_mm=1.39) < 0.95
+    assert surface_distances(shifted, cube(), SPACING_MM).dice(1.41) == 1.0
+    assert surface_distances(shifted, cube(), SPACING_MM).dice(1.39) < 0.95
 
 
 def test_surface_metrics_are_symmetric():
@@ -62,16 +62,16 @@ def test_a_single_voxel_and_a_mask_at_the_border_have_surfaces():
     voxel[0, 0, 0] = True
     far = np.zeros_like(voxel)
     far[2, 0, 0] = True
-    assert hd95_mm(voxel, far, SPACING_MM) == pytest.approx(5.0)
+    assert surface_distances(voxel, far, SPACING_MM).hd_mm() == pytest.approx(5.0)
 
 
 def test_empty_masks():
     empty = np.zeros_like(cube())
-    assert isnan(hd95_mm(empty, empty, SPACING_MM))
-    assert isnan(surface_dice(empty, empty, SPACING_MM, tolerance_mm=1.0))
+    assert isnan(surface_distances(empty, empty, SPACING_MM).hd_mm())
+    assert isnan(surface_distances(empty, empty, SPACING_MM).dice(1.0))
     for pair in ((empty, cube()), (cube(), empty)):
-        assert hd95_mm(*pair, SPACING_MM) == inf
-        assert surface_dice(*pair, SPACING_MM, tolerance_mm=1.0) == 0.0
+        assert surface_distances(*pair, SPACING_MM).hd_mm() == inf
+        assert surface_distances(*pair, SPACING_MM).dice(1.0) == 0.0
 
 
 def test_masks_of_different_shapes_are_refused():
@@ -83,4 +83,4 @@ def test_a_missing_package_names_the_extra(monkeypatch):
     # None in sys.modules is how Python itself marks a module that cannot be imported.
     monkeypatch.setitem(sys.modules, "surface_distance", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'renalmap\[evaluation\]'"):
-        hd95_mm(cube(), cube(), SPACING_MM)
+        surface_distances(cube(), cube(), SPACING_MM).hd_mm()

@@ -11,6 +11,7 @@ from tests.strategies import seeds
 from renalmap.imaging.connected import find_box
 from renalmap.inference.components import Component
 from renalmap.inference.nearness import comes_within, continues_along_z
+from renalmap.inference.placement import Placement
 
 SPACING_MM = (5.0, 0.8, 1.5)
 
@@ -19,7 +20,7 @@ def component(mask):
     """All of a mask as if it were connected."""
     box = find_box(mask)
     assert box is not None
-    return Component(box, mask[box.slices], 1.0, 1.0, is_cut=False, centre_zyx=(0.0, 0.0, 0.0))
+    return Component(box, mask[box.slices], Placement.whole(mask.shape, SPACING_MM))
 
 
 def voxel(*place, shape=(12, 40, 30)):

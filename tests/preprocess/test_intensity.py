@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 from renalmap.errors import StoreError
-from renalmap.imaging.volume import Box
 from renalmap.preprocess import Normalisation, Plan, SliceStatistics, SliceStatisticsAccumulator
 from renalmap.preprocess.intensity import clip_hu, volume_mean_deviation_hu
 
@@ -99,16 +98,6 @@ def test_volume_zscore_without_the_scans_moments_is_an_error():
         Normalisation.from_plan(plan, statistics_of(random_slices()))
     with pytest.raises(ValueError, match="without slices"):
         volume_mean_deviation_hu([], plan)
-
-
-@pytest.mark.parametrize("kind", ["slice_statistics", "global_zscore"])
-def test_normalising_a_crop_is_cropping_the_normalised(kind: str):
-    slices = random_slices()
-    plan = PLAN.model_copy(update={"normalisation": kind})
-    normalisation = Normalisation.from_plan(plan, statistics_of(slices))
-    box = Box((5, 20), (37, 52))
-    cropped = normalisation.at(box)(slices[0][box.slices])
-    np.testing.assert_array_equal(cropped, normalisation(slices[0])[box.slices])
 
 
 @pytest.mark.parametrize("kind", ["slice_statistics", "global_zscore", "volume_zscore"])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import nan
 
 import numpy as np
 import pytest
 
+from renalmap.dataset.store import CaseEntry
 from renalmap.errors import MissingDependencyError
 from renalmap.evaluation import CaseScore, evaluate_case
 from renalmap.report import (
@@ -22,21 +23,29 @@ from renalmap.report.palette import ALARM_COLOUR, TUMOUR_COLOUR
 DEEP_BLUE = "#0072B2"
 
 
-@dataclass(frozen=True)
-class Row:
-    case_id: str
-    min_hu: float
-    p01_hu: float
-    p50_hu: float
-    p99_hu: float
-    max_hu: float
-    outlier: bool
-
-
-def rows(count: int, outlier: int | None) -> list[Row]:
-    usual = [Row(f"case_{n:05d}", -1024, -1000, -300, 400, 1800, False) for n in range(count)]
+def rows(count: int, outlier: int | None) -> list[CaseEntry]:
+    usual = [
+        CaseEntry(
+            case_id=f"case_{n:05d}",
+            patient=f"case_{n:05d}",
+            shape=(512, 512),
+            spacing_mm=None,
+            z_indices=(0,),
+            kidney_pixels=(0,),
+            tumour_pixels=(0,),
+            min_hu=-1024,
+            p01_hu=-1000,
+            p50_hu=-300,
+            p99_hu=400,
+            max_hu=1800,
+            outlier=False,
+            volume_mean_deviation_hu=(0.0, 1.0),
+        )
+        for n in range(count)
+    ]
     if outlier is not None:
-        usual[outlier] = replace(usual[outlier], min_hu=-6986, max_hu=18326, outlier=True)
+        strange = {"min_hu": -6986, "max_hu": 18326, "outlier": True}
+        usual[outlier] = usual[outlier].model_copy(update=strange)
     return usual
 
 

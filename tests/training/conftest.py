@@ -16,7 +16,7 @@ from renalmap.dataset.split import Split
 from renalmap.dataset.store import Store, StoreSettings
 from renalmap.networks.enet import ENet
 from renalmap.preprocess import Plan
-from renalmap.training.checkpoint import Progress, save_checkpoint
+from renalmap.training.checkpoint import RunState, save_checkpoint
 from renalmap.training.export import export_onnx
 from renalmap.training.settings import AugmentSettings, TrainSettings
 
@@ -95,11 +95,11 @@ def _make_stage(root: Path, classes: int, edge: int) -> Stage:
         for _ in range(10):
             network(torch.randn(4, 1, edge, edge))
     network.eval()
-    progress = Progress(step=10, best_score=None, in_channels=1, out_channels=classes, plan=PLAN)
+    progress = RunState(step=10, best_score=None, in_channels=1, out_channels=classes, plan=PLAN)
     checkpoint = root / f"{classes}_classes.safetensors"
     save_checkpoint(checkpoint, network, progress)
     graph = root / f"{classes}_classes.onnx"
-    export_onnx(network, PLAN, graph)
+    export_onnx([network], PLAN, graph)
     return Stage(network, checkpoint, graph)
 
 

@@ -31,8 +31,28 @@ def test_the_average_follows_the_trained_weights_as_the_formula_says(store: Stor
         average = decay * average + (1 - decay) * weights(trainer.network)
     torch.testing.assert_close(weights(trainer.averaged), average)
     assert not torch.equal(weights(trainer.averaged), weights(trainer.network))
-    for averaged, trained in zip(trainer.averaged.buffers(), trainer.network.buffers(), strict=True):
-        assert torch.equal(averaged, trained)
+
+
+def test_batch_norm_of_the_average_knows_the_moments_of_its_own_inputs(
+    store: Store, tiny: TrainSettings
+):
+    settings = tiny.model_copy(update={"weight_averaging": 0.5, "statistics_steps": 3})
+    maker = BatchMaker(store, settings)
+    trainer = Trainer(settings, maker, ALONE)
+    for step in range(3):
+        trainer.step(step, maker.make(step), 1e-2)
+    trained = [buffer.clone() for buffer in trainer.network.buffers()]
+    trainer.settle()
+    images = [maker.make(settings.steps + number).images for number in range(3)]
+    first = trainer.averaged.initial
+    joined = [
+        torch.cat([first.convolution(image), torch.nn.functional.max_pool2d(image, 2)], dim=1)
+        for image in images
+    ]
+    mean = torch.stack([each.mean(dim=(0, 2, 3)) for each in joined]).mean(dim=0)
+    torch.testing.assert_close(first.norm_act[0].running_mean, mean)
+    assert first.norm_act[0].momentum == 0.1
+    assert all(map(torch.equal, trained, trainer.network.buffers())), "the run goes on as it would have"
 
 
 def test_without_averaging_there_is_one_network(store: Store, tiny: TrainSettings):
@@ -41,7 +61,7 @@ def test_without_averaging_there_is_one_network(store: Store, tiny: TrainSetting
 
 
 def test_an_interrupted_run_ends_with_the_same_bits(store: Store, tiny: TrainSettings, tmp_path: Path):
-    settings = tiny.model_copy(update={"weight_averaging": 0.9})
+    settings = tiny.model_copy(update={"weight_averaging": 0.9, "statistics_steps": 2})
     whole = train(store, settings, tmp_path / "whole")
 
     class InterruptedRunError(Exception):
@@ -52,7 +72,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(store: Store, tiny: TrainSet
             raise InterruptedRunError
 
     with pytest.raises(InterruptedRunError):
-        train(store, settings, tmp_path / "parts", report=stop)
+        train(store, settings, tmp_path / "parts", on_step=stop)
     resumed = train(store, settings, tmp_path / "parts")
     assert whole.last.read_bytes() == resumed.last.read_bytes()
 
@@ -60,7 +80,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(store: Store, tiny: TrainSet
 def test_the_checkpoint_gives_the_average_to_export_and_the_trained_to_the_run(
     store: Store, tiny: TrainSettings, tmp_path: Path
 ):
-    settings = tiny.model_copy(update={"weight_averaging": 0.9})
+    settings = tiny.model_copy(update={"weight_averaging": 0.9, "statistics_steps": 2})
     train(store, settings, tmp_path / "run")
     exported, _ = load_network(tmp_path / "run" / LAST)
     trainer = Trainer(settings, BatchMaker(store, settings), ALONE)

@@ -11,7 +11,7 @@ from renalmap.errors import StoreError
 from renalmap.networks.enet import ENet
 from renalmap.preprocess import Plan
 from renalmap.training.checkpoint import (
-    Progress,
+    RunState,
     TrainingState,
     load_checkpoint,
     load_initial_weights,
@@ -20,9 +20,9 @@ from renalmap.training.checkpoint import (
 )
 
 
-def progress(classes: int = 2) -> Progress:
+def progress(classes: int = 2) -> RunState:
     plan = Plan(grid_size=64, crop_size=32)
-    return Progress(step=7, best_score=0.25, in_channels=1, out_channels=classes, plan=plan)
+    return RunState(step=7, best_score=0.25, in_channels=1, out_channels=classes, plan=plan)
 
 
 def trained(classes: int = 2, seed: int = 0) -> tuple[ENet, torch.optim.Adam]:

@@ -63,10 +63,16 @@ def bundle(store: Store, localizer, members, tmp_path_factory: pytest.TempPathFa
     out = tmp_path_factory.mktemp("models") / "bundle"
     arguments = ["renalmap", "export", store.root, "--out", out, "--localizer", localizer.checkpoint]
     arguments += [part for run in members[1] for part in ("--segmenter", run)]
+    export_really = export.export_onnx
+
+    def copy_localizer(networks, plan: Plan, path: Path) -> None:
+        if len(networks) == 1:
+            shutil.copy(localizer.graph, path)
+        else:
+            export_really(networks, plan, path)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            export, "export_onnx", lambda _network, _plan, path: shutil.copy(localizer.graph, path)
-        )
+        patch.setattr(export, "export_onnx", copy_localizer)
         patch.setattr(sys, "argv", [str(argument) for argument in arguments])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -115,12 +121,10 @@ def test_ensembles_are_the_mean_in_both_forms(classes: int):
 def test_a_graph_without_one_of_its_networks_makes_no_bundle(
     store: Store, localizer, segmenter, members, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(
-        export, "export_onnx", lambda _network, _plan, path: shutil.copy(localizer.graph, path)
-    )
-    monkeypatch.setattr(
-        export, "export_ensemble", lambda _networks, _plan, path: shutil.copy(segmenter.graph, path)
-    )
+    def copy_one(networks, _plan: Plan, path: Path) -> None:
+        shutil.copy((localizer if len(networks) == 1 else segmenter).graph, path)
+
+    monkeypatch.setattr(export, "export_onnx", copy_one)
     checkpoints = [run / "best.safetensors" for run in members[1]]
     with pytest.raises(ExportMismatchError, match=r"segmenter\.onnx.*of pixels differ"):
         export_bundle(store, localizer.checkpoint, checkpoints, tmp_path / "bundle", BundleExtras(""))

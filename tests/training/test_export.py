@@ -44,9 +44,10 @@ def exported(segmenter, localizer, monkeypatch):
     graphs = {3: segmenter.graph, 2: localizer.graph}
     export_really = export.export_onnx
 
-    def copy_graph(network, plan: Plan, path: Path) -> None:
+    def copy_graph(networks, plan: Plan, path: Path) -> None:
+        (network,) = networks
         if plan.localizer_reduction > 1 and network.out_channels == 2:
-            export_really(network, plan, path)
+            export_really(networks, plan, path)
             return
         path.write_bytes(graphs[network.out_channels].read_bytes())
 
@@ -192,7 +193,7 @@ def test_a_reduced_localizer_takes_and_gives_slices_at_full_size(
 ):
     plan = Plan.model_validate(store.plan.model_dump() | {"localizer_reduction": 2})
     path = tmp_path / "reduced.onnx"
-    export_onnx(localizer.network, plan, path)
+    export_onnx([localizer.network], plan, path)
     assert_graph_gives(path, on_grid(localizer.network, plan, "localize"), classes=1)
     batch = images(3, 64)
     got = OnnxRuntimeSession(path).run(batch)

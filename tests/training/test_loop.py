@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from renalmap.api.listener import Listener
 from renalmap.api.train import STAGES, train_stages
 from renalmap.dataset.store import Store
-from renalmap.errors import DatasetError, FolderInUseError, StoreError
+from renalmap.errors import DatasetError, DiskSpaceError, FolderInUseError, StoreError
 from renalmap.imaging.files import hold_lock
 from renalmap.preprocess import Plan
 from renalmap.training import loop
@@ -63,9 +64,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 ):
     run = tmp_path / "run"
     with pytest.raises(Stop):
-        train(store, _tiny(), run, report=stop_after(interrupted_after))
+        train(store, _tiny(), run, on_step=stop_after(interrupted_after))
     steps: list[int] = []
-    train(store, _tiny(), run, report=lambda done, *_: steps.append(done))
+    train(store, _tiny(), run, on_step=lambda done, *_: steps.append(done))
     assert steps == [4, 5, 6], "it went on from the checkpoint"
     for name in ("last.safetensors", "best.safetensors"):
         assert_same_tensors(run / name, whole_run / name)
@@ -97,13 +98,37 @@ def test_killed_while_checkpoints_are_written(
     assert not list(run.glob(".*")), "nothing half-written is left"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's
+@pytest.mark.parametrize(("largest_bytes", "at_step"), [(60, 1), (50_000, 2)], ids=["log", "checkpoint"])
+def test_a_disk_that_fills_up_is_one_error(
+    store: Store, tmp_path: Path, largest_bytes: int, at_step: int
+):
+    """From a step on, no file may grow beyond a size: the same error, but for its number, as of a full disk."""
+    resource = pytest.importorskip("resource", reason="needs POSIX")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_up(_what: str, done: int, _total: int) -> None:
+        if done == at_step:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_bytes, before[1]))
+
+    settings = {"segment": _tiny(steps=3)}
+    try:
+        with pytest.raises(DiskSpaceError, match="the disk is full") as caught:
+            train_stages(store.root, settings, tmp_path / "run", listener=Listener(fill_up))  # type: ignore[arg-type]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.exit_code == 2
+    assert str(tmp_path / "run") in str(caught.value)
+    assert not list((tmp_path / "run").glob(".*"))
+
+
 def test_a_row_that_was_cut_short_is_not_taken_for_another_step(
     store: Store, whole_run: Path, tmp_path: Path
 ):
     """Of row 10 only its first digit was written: it is not step 1's."""
     run = tmp_path / "run"
     with pytest.raises(Stop):
-        train(store, _tiny(), run, report=stop_after(3))
+        train(store, _tiny(), run, on_step=stop_after(3))
     with (run / "log.csv").open("a", encoding="utf-8") as log:
         log.write("1")
     train(store, _tiny(), run)
@@ -113,7 +138,7 @@ def test_a_row_that_was_cut_short_is_not_taken_for_another_step(
 def test_losses_are_logged_to_the_bit(store: Store, tmp_path: Path):
     told: list[float] = []
     result = train(
-        store, _tiny(steps=3), tmp_path / "run", report=lambda _done, loss, _result: told.append(loss)
+        store, _tiny(steps=3), tmp_path / "run", on_step=lambda _done, loss, _result: told.append(loss)
     )
     written = [np.float32(row["loss"]) for row in read_log(result.log)]
     assert written == [np.float32(loss) for loss in told]
@@ -160,7 +185,7 @@ def test_best_score_is_the_best_of_the_log(store: Store, whole_run: Path):
 
 def test_a_finished_run_trains_no_further(store: Store, whole_run: Path):
     before = (whole_run / "last.safetensors").read_bytes()
-    train(store, _tiny(), whole_run, report=stop_after(1))
+    train(store, _tiny(), whole_run, on_step=stop_after(1))
     assert (whole_run / "last.safetensors").read_bytes() == before
     assert len(read_log(whole_run / "log.csv")) == 6
 
@@ -205,7 +230,7 @@ def test_a_run_may_start_from_the_other_stages_weights(store: Store, tmp_path: P
             _tiny(steps=1),
             tmp_path / f"segmenter{number}",
             initial=initial,
-            report=lambda _done, loss, _result: losses.append(loss),
+            on_step=lambda _done, loss, _result: losses.append(loss),
         )
     assert losses[0] != losses[1]
 
@@ -265,7 +290,7 @@ def test_patience_is_kept_over_an_interruption(store: Store, scores: dict[int, f
     scores.update({1: 0.3, 2: 0.2, 3: 0.1})
     wanted = _tiny(steps=30, validate_every=1, patience=2)
     with pytest.raises(Stop):
-        train(store, wanted, tmp_path / "run", report=stop_after(2))
+        train(store, wanted, tmp_path / "run", on_step=stop_after(2))
     assert load_network(tmp_path / "run" / "last.safetensors")[1].stale == 1
     assert train(store, wanted, tmp_path / "run").steps == 3
 

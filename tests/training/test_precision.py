@@ -60,7 +60,7 @@ def test_16_bits_resume_with_their_scaler(store: Store, tmp_path: Path, interrup
             raise Stop
 
     with pytest.raises(Stop):
-        train(store, wanted, run, report=stop)
+        train(store, wanted, run, on_step=stop)
     train(store, wanted, run)
     progress = load_network(run / "last.safetensors")[1]
     assert progress == load_network(whole / "last.safetensors")[1]

@@ -64,11 +64,7 @@ def find_lesions(
 ) -> tuple[list[Lesion], list[Speck]]:
     """Lesions, tumours before cysts and largest first; and what is too small to be one.
 
-    Args:
-        label_map: on the scan's canonical grid.
-        components: of kidney, tumour and cyst together.
-        kidneys: made of them.
-        midline: what tells left from right.
+    The components are those of kidney, tumour and cyst together, of which the kidneys were made.
     """
     geometry = label_map.geometry
     found: list[Lesion] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 from renalmap.api.mesh import MeshReport, write_meshes
 from renalmap.api.result import Result
 from renalmap.errors import ConfigError
+from renalmap.imaging.files import make_folder
 from renalmap.report.html import Names
 from renalmap.report.surfaces import check_meshes_available
 
@@ -62,21 +63,15 @@ class Beside:
         return replace(self, report=report, mesh=mesh)
 
     def make_folders(self) -> None:
-        """Make the folders that are wanted, where they are missing."""
+        """Make the folders that are wanted, where they are missing; what cannot be written is refused."""
         for folder in (self.report, self.mesh):
             if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
+                make_folder(folder)
 
     def write(
         self, result: Result, names: Names, stem: str, *, overwrite: bool
     ) -> tuple[Path | None, MeshReport | None]:
-        """Write what was requested, into folders that exist.
-
-        Args:
-            result: the scan and its labels.
-            names: what the report calls them, unless it is anonymous.
-            stem: from `stem`.
-            overwrite: replace files that exist.
+        """Write what was requested, into folders that exist; `stem` gives the files' prefix.
 
         Returns:
             The report's path and what surfaces were written; None for what was not requested.

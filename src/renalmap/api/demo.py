@@ -14,6 +14,7 @@ from renalmap.api.request import SegmentRequest
 from renalmap.api.segment import segment
 from renalmap.evaluation import CaseScore, evaluate_case
 from renalmap.imaging import read_label_map, write_volume
+from renalmap.imaging.files import make_folder
 from renalmap.phantom import Lesion, PhantomConfig, make_phantom
 
 DEMO_SEED = 19
@@ -30,13 +31,7 @@ DEMO_PHANTOM = PhantomConfig(
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demonstration made.
-
-    Attributes:
-        scan, segmentation, overview: the files.
-        report: of the segmentation.
-        score: against the phantom's truth.
-    """
+    """The files that the demonstration made, what `segment` says, and the score against the phantom's truth."""
 
     scan: Path
     segmentation: Path
@@ -46,21 +41,16 @@ class DemoResult:
 
 
 def demo(out: Path, *, seed: int = DEMO_SEED, listener: Listener = Listener()) -> DemoResult:
-    """Make a phantom, segment it, score it, draw it; files of an earlier demo are replaced.
+    """Make a phantom, segment it, score it, draw it.
 
-    Args:
-        out: a folder, made if it is missing.
-        seed: of the phantom.
-        listener: who is told what happens.
+    The folder is made if it is missing; files of an earlier demo in it are replaced.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    scan, segmentation, picture = (
-        out / name for name in ("scan.nii.gz", "segmentation.nii.gz", "overview.png")
-    )
+    make_folder(out)
+    names = ("scan.nii.gz", "segmentation.nii.gz", "overview.png")
+    scan, segmentation, picture = (out / name for name in names)
     phantom = make_phantom(DEMO_PHANTOM, np.random.default_rng(seed))
     write_volume(phantom.scan, scan, overwrite=True)
-    request = SegmentRequest(overwrite=True)
-    report = segment([scan], segmentation, request, listener=listener).cases[0]
+    done = segment([scan], segmentation, SegmentRequest(overwrite=True), listener=listener)
     overview(scan, segmentation, picture)
     score = evaluate_case(read_label_map(segmentation), phantom.labels, surface=False, case="phantom")
-    return DemoResult(scan, segmentation, picture, report, score)
+    return DemoResult(scan, segmentation, picture, done.cases[0], score)

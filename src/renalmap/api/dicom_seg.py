@@ -1,4 +1,4 @@
-"""Segmentations as DICOM SEG: which kidney is which, and writing the file."""
+"""Segmentations as DICOM SEG: which kidney is which, and to which series it refers."""
 
 from __future__ import annotations
 
@@ -7,18 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from renalmap import __version__
 from renalmap.anatomy import Anatomy, Lesion, Speck, SpeckKind, Voxels
 from renalmap.errors import InputError
 from renalmap.imaging import LabelMap, Volume
 from renalmap.imaging.dicom_seg.codes import STRUCTURES
 from renalmap.imaging.dicom_seg.sources import check_source
-from renalmap.imaging.dicom_seg.writing import (
-    SegAlgorithm,
-    SegmentationType,
-    build_dicom_seg,
-    write_dicom_seg,
-)
 from renalmap.imaging.nifti import is_nifti_name
 from renalmap.labels import LABEL_NAMES, Side
 
@@ -51,37 +44,10 @@ def check_can_be_dicom_seg(scan: Path) -> None:
         raise _no_dicom(scan)
 
 
-def save_dicom_seg(
-    structures: LabelMap,
-    source: DicomSource,
-    out: Path,
-    bundle_sha256: str,
-    *,
-    segmentation_type: SegmentationType = "binary",
-    overwrite: bool = False,
-) -> None:
-    """Write structures as a DICOM SEG of the series they were found on; as `build_dicom_seg`.
-
-    Args:
-        structures: from `name_structures`.
-        source: the series.
-        out: the file.
-        bundle_sha256: the model's hash.
-        segmentation_type: `binary` or `labelmap`.
-        overwrite: replace an existing file.
-    """
-    algorithm = SegAlgorithm(__version__, bundle_sha256)
-    dataset = build_dicom_seg(structures, source, algorithm, segmentation_type)
-    write_dicom_seg(dataset, out, overwrite=overwrite)
-
-
 def name_structures(anatomy: Anatomy) -> LabelMap:
     """Separate the voxels of the left kidney from the right's, and those of their lesions.
 
     A structure of unknown side goes to that of most of its voxels, because a segment must have one.
-
-    Args:
-        anatomy: of kidney, tumour and cyst.
 
     Returns:
         Numbers of `STRUCTURES` in place of labels; all 0 where the label map is.

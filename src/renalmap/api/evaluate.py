@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -74,13 +73,7 @@ def evaluate(
     scoring: Scoring = Scoring(),
     progress: Progress = lambda *_: None,
 ) -> list[Score]:
-    """Score label maps against their references, in 3D.
-
-    Args:
-        predictions: a label map or a folder of them, as `find_pairs` takes them.
-        reference: likewise.
-        scoring: by which rules, and what to write.
-        progress: called after every case.
+    """Score label maps against their references, in 3D; each a file or a folder, as `find_pairs` takes them.
 
     Returns:
         A `CaseScore` for each prediction, or by KiTS23's rules a `Kits23Score`, in the order of their names.
@@ -96,12 +89,11 @@ def evaluate(
 
 def score_pairs(pairs: Sequence[Pair], scoring: Scoring, progress: Progress) -> list[Score]:
     """Score pairs whose scoring was checked; one score per pair, in their order."""
-    score = partial(
-        score_kits23 if scoring.protocol == "kits23" else evaluate_case, surface=scoring.surface
-    )
+    score = score_kits23 if scoring.protocol == "kits23" else evaluate_case
     scores: list[Score] = []
     for done, (case, predicted, expected) in enumerate(pairs, start=1):
-        scores.append(score(read_mask(predicted), read_mask(expected), case=case))
+        masks = read_mask(predicted), read_mask(expected)
+        scores.append(score(*masks, surface=scoring.surface, case=case))
         progress(f"scored {case}", done, len(pairs))
     if scoring.csv is not None and scores:
         write_text_atomically(scoring.csv, scores_to_csv(scores))
@@ -115,7 +107,8 @@ def find_pairs(predictions: Path, reference: Path) -> list[Pair]:
 
     Args:
         predictions: a NIfTI file or DICOM SEG, or a folder of `<case>_seg.nii.gz`, `<case>_seg.dcm`,
-            `<case>.nii.gz` or KiTS's `prediction_XXXXX.nii.gz`. Beside `<case>_seg.nii.gz`, `<case>.nii.gz` is taken to be the scan.
+            `<case>.nii.gz` or KiTS's `prediction_XXXXX.nii.gz`. Beside `<case>_seg.nii.gz`, `<case>.nii.gz` is
+            taken to be the scan.
         reference: a NIfTI file, or a folder of `<case>.nii.gz`, `<case>_seg.nii.gz` or
             `<case>_kidney.nii.gz`, or one in the layout of KiTS19, KiTS21, KiTS23 or nnU-Net. References
             without a prediction are left out.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,7 @@ from renalmap.dataset.layouts import Case, Dataset, Edition, LayoutName, read_da
 from renalmap.dataset.workers import Step, Task, Workload, run_tasks
 from renalmap.errors import DatasetError
 from renalmap.imaging.files import check_writable, write_text_atomically
-from renalmap.inspection import (
-    CaseInspection,
-    Finding,
-    Severity,
-    inspect_case,
-    inspect_dataset,
-    worst,
-)
+from renalmap.inspection import CaseInspection, Finding, Severity, inspect_case, inspect_dataset, worst
 from renalmap.progress import Progress
 from renalmap.report.inspection import inspection_page
 from renalmap.report.thumbnail import draw_thumbnail
@@ -53,19 +46,15 @@ class InspectionReport(BaseModel):
         return worst([*self.findings, *(finding for case in self.cases for finding in case.findings)])
 
 
-@dataclass(frozen=True)
-class _CaseWork:
-    """What another process needs to inspect a case."""
-
-    case: Case
-    record: Mapping[str, Any] | None
-    edition: Edition | None
-    picture: bool
+_CaseWork = tuple[Case, Mapping[str, Any] | None]
+"""A case, and what the data set's table says about it."""
 
 
-def _inspect_case(work: _CaseWork, _: Step) -> tuple[CaseInspection, str | None]:
-    found, volume, mask = inspect_case(work.case, work.record, work.edition)
-    return found, draw_thumbnail(volume, mask) if work.picture else None
+def _inspect_case(
+    edition: Edition | None, work: _CaseWork, _: Step, *, picture: bool
+) -> tuple[CaseInspection, str | None]:
+    found, volume, mask = inspect_case(*work, edition)
+    return found, draw_thumbnail(volume, mask) if picture else None
 
 
 def inspect(
@@ -122,20 +111,16 @@ def inspect(
 def _inspect_all(
     dataset: Dataset, jobs: int, progress: Progress, *, pictures: bool
 ) -> Iterator[tuple[CaseInspection, str | None]]:
-    tasks = [
-        Task(
-            case.case_id,
-            _CaseWork(case, dataset.records.get(case.case_id), dataset.edition, pictures),
-        )
-        for case in dataset.cases
-    ]
-    with closing(run_tasks(tasks, _inspect_case, Workload(jobs), hint="Lower --jobs")) as outcomes:
+    records = dataset.records
+    tasks = [Task(case.case_id, (case, records.get(case.case_id))) for case in dataset.cases]
+    work = partial(_inspect_case, dataset.edition, picture=pictures)
+    with closing(run_tasks(tasks, work, Workload(jobs), hint="Lower --jobs")) as outcomes:
         for done, outcome in enumerate(outcomes, start=1):
             name = outcome.task.name
             progress(f"inspected {name}", done, len(tasks))
             if outcome.result is not None:
                 yield outcome.result
             else:
-                found = CaseInspection.of(outcome.task.item.case)
+                found = CaseInspection.of(outcome.task.item[0])
                 found.add("not_inspected", "error", str(outcome.error).removeprefix(f"{name}: "))
                 yield found, None

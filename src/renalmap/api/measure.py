@@ -127,10 +127,8 @@ def _measure(case: Case, scan: Path | None, dicom: DicomChoice, *, alone: bool) 
         _check_not_empty(label_map)
         volume = None if scan is None else read_volume(scan, dicom)
         measurements = measure_label_map(label_map, volume).model_copy(update={"name": case.case_id})
-    except (
-        Exception
-    ) as error:  # whatever is wrong with one label map, the others still have to be measured
-        if alone:
+    except Exception as error:
+        if alone:  # whatever is wrong with one of several, the others still have to be measured
             raise
         return MeasuredCase(**told, status="failed", error=describe_failure(told["label_map"], error))
     return MeasuredCase(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from renalmap.anatomy import SPECK_BELOW_ML, Anatomy
 from renalmap.errors import ConfigError, LabelError
 from renalmap.imaging import DicomChoice, read_label_map, read_volume
-from renalmap.imaging.files import check_writable
+from renalmap.imaging.files import check_writable, make_folder
 from renalmap.report.mesh_files import write_glb, write_stl
 from renalmap.report.structures import find_structures
 from renalmap.report.surfaces import check_meshes_available, make_surface
@@ -96,21 +96,14 @@ def write_meshes(
     formats: Sequence[MeshFormat] = MESH_FORMATS,
     overwrite: bool = False,
 ) -> MeshReport:
-    """Write each structure's surface, and all of them together as one GLB.
-
-    Args:
-        anatomy: of a label map; where nothing is labelled nothing is written.
-        out: a folder, made if it is missing.
-        prefix: put before every file's name.
-        formats: what to write.
-        overwrite: replace files that exist.
+    """Write each structure's surface, and all of them together as one GLB; `prefix` begins every file's name.
 
     Raises:
         OutputExistsError: a file exists; none is written then.
     """
     check_meshes_available()
     structures = find_structures(anatomy)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     files = {
         one.name: {form: out / f"{prefix}{one.name}.{form}" for form in formats}
         for one in structures.found

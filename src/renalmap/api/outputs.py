@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -66,7 +67,7 @@ def plan_targets(cohort: Cohort, out: Path, request: SegmentRequest) -> list[Tar
         MissingDependencyError: what would write it is not installed.
     """
     scans = [scan.path for scan in cohort.scans]
-    target, folders = out.resolve(), [folder.resolve() for folder in cohort.folders]
+    target, *folders = (Path(os.path.realpath(each)) for each in (out, *cohort.folders))
     inside = any(target.is_relative_to(folder) for folder in folders)
     if target in folders or (inside and holds_any(out, scans)):
         raise ConfigError(
@@ -118,9 +119,10 @@ def _choice(dicom: DicomChoice, scan: CohortScan) -> DicomChoice:
 
 def holds_any(folder: Path, paths: Sequence[Path]) -> bool:
     """Whether any of some files lies in a folder or below it, by its own name or where links lead."""
-    here, there = folder.absolute(), folder.resolve()
+    here, there = folder.absolute(), Path(os.path.realpath(folder))
     return any(
-        path.absolute().is_relative_to(here) or path.resolve().is_relative_to(there) for path in paths
+        path.absolute().is_relative_to(here) or Path(os.path.realpath(path)).is_relative_to(there)
+        for path in paths
     )
 
 

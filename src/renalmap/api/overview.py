@@ -12,13 +12,7 @@ from renalmap.report import draw_overview
 
 
 def overview(scan: Path, segmentation: Path, out: Path, *, dicom: DicomChoice = DicomChoice()) -> None:
-    """Draw a scan with its segmentation's outlines: the paper's Fig. 6.
-
-    Args:
-        scan: as `read_volume` takes it.
-        segmentation: its label map.
-        out: the PNG to write.
-        dicom: which series and acquisition of DICOM, and whether it was resampled.
+    """Draw a scan with its segmentation's outlines as a PNG: the paper's Fig. 6.
 
     Raises:
         InputError: either cannot be read, they are on different grids, or `out` has no folder.

@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict
 
 from renalmap.config import RunRecord, load_settings
 from renalmap.dataset.cases import Case, find_cases
-from renalmap.dataset.estimate import available_cores, available_memory_bytes
+from renalmap.dataset.estimate import available_memory_bytes
 from renalmap.dataset.prepare import Prepared, prepare_measured
 from renalmap.dataset.split import PARTS, Part, Split, draw_split
 from renalmap.dataset.store import Store, StoreFormat, StoreSettings, read_entries
 from renalmap.dataset.workers import Workload
 from renalmap.errors import ConfigError, MissingDependencyError
+from renalmap.inference.session import available_cores
 from renalmap.preprocess import Plan
 from renalmap.progress import Progress
 from renalmap.recipes import RecipeName, read_recipe
@@ -146,17 +147,10 @@ def prepare(
     request: PrepareRequest = PrepareRequest(),
     progress: Progress = lambda *_: None,
 ) -> PrepareReport:
-    """Make or continue a store from one or several data sets, and draw its two figures.
+    """Make or continue a store from one or several data sets that `find_cases` reads, and draw its two figures.
 
     Without matplotlib the figures are left out, with a warning: the store is complete without them, and
-    the same call draws them later.
-
-    Args:
-        datasets: folders or tables that `find_cases` reads.
-        out: the store's folder.
-        plan: preprocessing decisions.
-        request: format, split, and how much at once.
-        progress: called after every slice.
+    the same call draws them later. Progress is told after every slice.
 
     Raises:
         InputError: a data set or the split cannot be used, the store disagrees, or the disk is too small.
@@ -175,7 +169,10 @@ def prepare(
     wanted = _without(cases, request.exclude, out)
     prepared = prepare_measured(wanted, out, settings, split.resolve(cases), progress, workload)
     try:
-        _draw_figures(prepared.store, out)
+        statistics = prepared.store.statistics
+        draw_intensity_table(prepared.store.entries, out / "intensities.png")
+        figure = out / "slice_statistics.png"
+        draw_slice_statistics(statistics.mean_hu, statistics.deviation_hu, figure)
     except MissingDependencyError as error:
         logger.warning(
             "The store is complete, but its figures were not drawn: %s, and prepare again", error
@@ -228,9 +225,3 @@ def _part_report(store: Store, part: Part) -> PartReport:
         slices_with_kidney=sum(pixels > 0 for entry in entries for pixels in entry.kidney_pixels),
         slices_with_tumour=sum(pixels > 0 for entry in entries for pixels in entry.tumour_pixels),
     )
-
-
-def _draw_figures(store: Store, out: Path) -> None:
-    draw_intensity_table(store.entries, out / "intensities.png")
-    statistics = store.statistics
-    draw_slice_statistics(statistics.mean_hu, statistics.deviation_hu, out / "slice_statistics.png")

@@ -54,11 +54,6 @@ def report(
             *(() if no_contrast is None else (no_contrast,)),
         ),
     )
-    write_report(contents, out)
-
-
-def write_report(contents: ReportContents, out: Path) -> None:
-    """Write a report; an existing one is replaced."""
     write_text_atomically(out, report_page(contents))
 
 

@@ -12,19 +12,26 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap import __version__
 from renalmap.anatomy import Anatomy, FlagCode
-from renalmap.api.dicom_seg import dicom_source_of, name_structures, save_dicom_seg
-from renalmap.api.report import doubts_of, write_report
+from renalmap.api.dicom_seg import dicom_source_of, name_structures
+from renalmap.api.report import doubts_of
 from renalmap.errors import InputError
 from renalmap.imaging import LabelMap, Volume, doubt_hounsfield, write_label_map
-from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX, SegmentationType
-from renalmap.imaging.files import check_writable
+from renalmap.imaging.dicom_seg.writing import (
+    DICOM_SUFFIX,
+    SegAlgorithm,
+    SegmentationType,
+    build_dicom_seg,
+    write_dicom_seg,
+)
+from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.imaging.in_memory import label_map_to_nibabel, label_map_to_sitk
 from renalmap.imaging.nifti import NIFTI_SUFFIXES, is_nifti_name
 from renalmap.inference.cascade import Segmentation
 from renalmap.inference.quality import QualityReport, describe_quality
 from renalmap.measure import Measurements, measure_anatomy
-from renalmap.report.html import Names, ReportContents
+from renalmap.report.html import Names, ReportContents, report_page
 
 AxisOrder = Literal["ijk", "kji"]
 """As the file and nibabel have them, or in reverse, as SimpleITK's arrays."""
@@ -183,7 +190,7 @@ class Result:
             cautions=doubts_of(self.volume, anonymize=names is None),
             bundle_sha256=self.bundle_sha256,
         )
-        write_report(contents, path)
+        write_text_atomically(path, report_page(contents))
 
     def save_dicom_seg(
         self, path: Path, *, segmentation_type: SegmentationType = "binary", overwrite: bool = False
@@ -199,11 +206,8 @@ class Result:
             InputError: the scan was not read from DICOM, or its identifiers are gone.
             LabelError: no kidney was found: a DICOM SEG must not be empty.
         """
-        save_dicom_seg(
-            name_structures(self.anatomy),
-            dicom_source_of(self.volume, Path(self.volume.name)),
-            path,
-            self.bundle_sha256,
-            segmentation_type=segmentation_type,
-            overwrite=overwrite,
-        )
+        structures = name_structures(self.anatomy)
+        source = dicom_source_of(self.volume, Path(self.volume.name))
+        algorithm = SegAlgorithm(__version__, self.bundle_sha256)
+        dataset = build_dicom_seg(structures, source, algorithm, segmentation_type)
+        write_dicom_seg(dataset, path, overwrite=overwrite)

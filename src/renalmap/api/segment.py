@@ -16,7 +16,7 @@ from renalmap import __version__
 from renalmap.api.cohort.cluster import run_on_cluster
 from renalmap.api.cohort.connecting import ClusterRequest, check_request
 from renalmap.api.cohort.scan import CaseReport, load_model, segment_scan
-from renalmap.api.cohort.sidecar import remove_temporary_files
+from renalmap.api.cohort.sidecar import marker_path, remove_temporary_files
 from renalmap.api.cohort.table import check_table, write_table
 from renalmap.api.cohort.targets import RunSettings, TargetState, failed, find_state, segment_target
 from renalmap.api.listener import Listener
@@ -25,7 +25,7 @@ from renalmap.api.request import SegmentRequest
 from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.dataset.cohort import Cohort, find_cohort
 from renalmap.errors import OutputExistsError
-from renalmap.imaging.files import check_writable, locked_folder
+from renalmap.imaging.files import check_writable, locked_folder, make_folder
 from renalmap.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ def segment_cohort(
     settings = RunSettings.of(request, bundle, secrets.token_hex(8), attempts)
     folder = targets[0].output.parent
     if cohort.is_several or request.names != "scan":
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     else:
         check_writable(targets[0].output, overwrite=True)  # whether it may be replaced is decided below
     run = _Run(settings, how, listener)
@@ -145,7 +145,7 @@ def _segment_alone(target: Target, request: SegmentRequest, listener: Listener) 
         loading = pool.submit(load_model, request)
         if request.names != "scan":
             loading.result()
-            target.output.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.output.parent)
         try:
             case = segment_scan(loading.result, target, request, _told(listener, target.name))
         except Exception:
@@ -194,6 +194,7 @@ class _Run:
             self.listener.progress("looking for what is done", index, len(targets))
             found = find_state(target, self.settings)
             if found.state == "finished" and found.case is not None and resume:
+                marker_path(target.output).unlink(missing_ok=True)  # of a run killed after the sidecar
                 self.add(found.case)
             elif overwrite or found.state == "absent" or (resume and found.state == "interrupted"):
                 todo.append(target)

@@ -140,7 +140,11 @@ def read_scan(
         ConfigError: an affine for something that has its own, or a choice of DICOM series for an image.
         InputError: another of its children that names the trouble.
     """
-    _check_affine_belongs(scan, affine)
+    if affine is not None and not _is_array(scan):
+        raise ConfigError(
+            "an affine goes only with an array; files and images have their own",
+            got=f"affine= and a {_kind(scan)}",
+        )
     if isinstance(scan, (str, os.PathLike)):
         return read_volume(Path(scan), dicom), "ijk"
     if dicom is not None:
@@ -157,14 +161,6 @@ def read_scan(
         expected=KINDS,
         hint="One scan per call: make a Segmenter and loop" if isinstance(scan, (list, tuple)) else None,
     )
-
-
-def _check_affine_belongs(scan: Any, affine: ArrayLike | None) -> None:
-    if affine is not None and not _is_array(scan):
-        raise ConfigError(
-            "an affine goes only with an array; files and images have their own",
-            got=f"affine= and a {_kind(scan)}",
-        )
 
 
 def _is_array(scan: Any) -> bool:

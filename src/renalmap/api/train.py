@@ -12,12 +12,13 @@ from renalmap.api.listener import Listener
 from renalmap.bundle import Bundle
 from renalmap.config import load_settings, read_toml
 from renalmap.dataset.store import Store
-from renalmap.errors import BundleError, ConfigError, OutputExistsError
+from renalmap.errors import ConfigError, as_output_error, is_full_disk
+from renalmap.imaging.files import check_replaceable, make_folder, remove_left_overs
 from renalmap.recipes import RecipeName, read_recipe
 from renalmap.report import check_charts_available, draw_learning_rates, draw_training_curve
 
 if TYPE_CHECKING:
-    from renalmap.training.loop import StepReport, TrainResult
+    from renalmap.training.loop import OnStep, TrainResult
     from renalmap.training.settings import Stage, TrainSettings
 
 
@@ -84,22 +85,16 @@ def train(
 ) -> Trained:
     """Train both networks on a prepared store and make a bundle from the best of each, or train one.
 
-    Both go to the folders `localize` and `segment` of the run, and the bundle to `bundle`. After an interruption, the
-    same call continues from the last checkpoint to the same weights. Under torchrun or srun, the processes share every batch.
-
-    Args:
-        store: a prepared store.
-        out: the run's folder, made if it is missing.
-        request: which stages, and their settings.
-        listener: told about steps, and how each stage ended.
+    The run's folder `out` is made if it is missing. Of two stages, the networks go to its folders `localize` and
+    `segment`, and the bundle to `bundle`. After an interruption, the same call continues from the last checkpoint
+    to the same weights. Under torchrun or srun, the processes share every batch.
 
     Raises:
-        RenalMapError: as `train_stages` and `export`; what can be known before the training, before
-            it.
+        RenalMapError: as `train_stages` and `export`; before the training if it can be known by then.
     """
     settings = request.settings(out)
     if request.stage is None:
-        check_own_bundle(out / "bundle")
+        check_replaceable(out / "bundle", training("export").is_bundle, "the run's bundle")
     results = train_stages(store, settings, out, request.initial, listener)
     if not all(result.leads for result in results.values()):
         return Trained(results)
@@ -162,20 +157,15 @@ def train_stages(
 ) -> dict[Stage, TrainResult]:
     """Train one stage in a run's folder; or both, one after the other, in its folders `localize` and `segment`.
 
-    Args:
-        store: a prepared store.
-        settings: of each stage.
-        run: the folder. What is finished in it is not repeated.
-        initial: a checkpoint to start from.
-        listener: told of steps.
+    What is finished there is not repeated. The stages' curves are drawn.
 
     Returns:
-        How each stage's run ended, whose curve is drawn. Under torchrun or srun the processes have parted by
-        then: a process calls this once.
+        How each stage's run ended. Under torchrun or srun the processes have parted by then, so a process can
+        call this only once.
 
     Raises:
-        InputError: as `Store.open` and `renalmap.training.loop.train`; what can be known of stage 2 before stage 1
-            is, before it.
+        InputError: as `Store.open` and `renalmap.training.loop.train`; for stage 2, too, before stage 1 is trained
+            if it can be known by then.
         MissingDependencyError: torch or matplotlib is not installed; checked before training begins.
     """
     check_charts_available()
@@ -188,8 +178,13 @@ def train_stages(
     listener.progress("starting", 0, 0)
     results: dict[Stage, TrainResult] = {}
     for stage, folder in folders.items():
-        report = _telling(settings[stage], listener)
-        result = loop.train(opened, settings[stage], folder, initial=initial, report=report)
+        on_step = _telling(settings[stage], listener)
+        try:
+            result = loop.train(opened, settings[stage], folder, initial=initial, on_step=on_step)
+        except OSError as error:  # of the log, TensorBoard's files, the run's folder itself
+            if not is_full_disk(error):
+                raise
+            raise as_output_error(folder, error) from error
         if result.leads:
             draw_training_curve(training("log").read_log(result.log), folder / "training_curve.png")
         results[stage] = result
@@ -198,7 +193,7 @@ def train_stages(
     return results
 
 
-def _telling(settings: TrainSettings, listener: Listener) -> StepReport:
+def _telling(settings: TrainSettings, listener: Listener) -> OnStep:
     """Reports training steps, with the last validation."""
     latest = "not validated yet"
 
@@ -208,25 +203,6 @@ def _telling(settings: TrainSettings, listener: Listener) -> StepReport:
         listener.progress(f"{settings.stage}: loss {loss:.3f}  {latest}", step, settings.steps)
 
     return told
-
-
-def check_own_bundle(folder: Path) -> None:
-    """Refuse to put a run's bundle where something else lies.
-
-    Raises:
-        OutputExistsError: the folder exists and is not a bundle.
-    """
-    if not folder.exists():
-        return
-    try:
-        Bundle.open(folder)
-    except BundleError as error:
-        raise OutputExistsError(
-            "the run's bundle would replace something else",
-            where=folder,
-            got="no bundle",
-            hint="Move it away, or give another --out",
-        ) from error
 
 
 def is_leading_process() -> bool:
@@ -240,13 +216,7 @@ def find_learning_rate(
 ) -> float | None:
     """Try out learning rates in a short training, and chart them: `find_lr.png` and `find_lr.csv` in `run`.
 
-    Nothing else of the run is touched.
-
-    Args:
-        store: a prepared store.
-        run: the run's folder, made if it is missing.
-        request: the run that the rate is for, of one stage.
-        listener: told of steps.
+    The request is that of the run that the rate is for, of one stage; nothing else of the run is touched.
 
     Returns:
         A suggestion; None if the loss never fell.
@@ -261,9 +231,10 @@ def find_learning_rate(
         Store.open(store),
         settings,
         initial=request.initial,
-        report=lambda done, loss: listener.progress(f"loss {loss:.3f}", done, rates.STEPS),
+        on_step=lambda done, loss: listener.progress(f"loss {loss:.3f}", done, rates.STEPS),
     )
-    run.mkdir(parents=True, exist_ok=True)
+    make_folder(run)
+    remove_left_overs(run)
     found.write(run / "find_lr.csv")
     losses = {"loss": found.losses, "smoothed loss": found.smoothed}
     draw_learning_rates(found.rates, losses, found.suggestion, run / "find_lr.png")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
-from typing import Annotated
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
 from renalmap import __version__
 from renalmap.cli import data, info, label_maps, measure, model, scans, scoring
-from renalmap.cli.console import show_error
+from renalmap.cli.console import log_thread, log_to_terminal, show_error
 from renalmap.cli.options import Grouped
 from renalmap.errors import RenalMapError
 
@@ -56,15 +61,14 @@ def _options(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,
 ) -> None:
     del version
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    log_to_terminal(logging.INFO if verbose else logging.WARNING)
 
 
 def main() -> None:
     """Run the command line; ends the process with the command's exit code."""
     try:
-        app()
+        with _everything_ends_in_order():
+            app()
     except RenalMapError as error:
         show_error(str(error))
         sys.exit(error.exit_code)
@@ -72,6 +76,29 @@ def main() -> None:
         logging.getLogger(__name__).info("traceback", exc_info=True)
         show_error(str(error))
         sys.exit(1)
+
+
+@contextmanager
+def _everything_ends_in_order() -> Iterator[None]:
+    """Let a signal to end be an exception: processes that were started end too, and temporary files go.
+
+    Signals that are ignored (`nohup`) stay ignored. Threads end without a traceback of their own.
+    """
+
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    changed = [each for each in known if signal.getsignal(each) is signal.SIG_DFL]
+    for each in changed:
+        signal.signal(each, end)
+    hook, threading.excepthook = threading.excepthook, log_thread
+    try:
+        yield
+    finally:
+        threading.excepthook = hook
+        for each in changed:
+            signal.signal(each, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,23 +21,81 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
 
+from renalmap.text import json_text, keep_values_private, printable
+
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from renalmap.api.listener import Listener
 
-output = Console()
-messages = Console(stderr=True)
+
+class _Console(Console):
+    """Shows texts as they are: brackets are no markup, and nothing in them can steer the terminal."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False)
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """Before rich measures it."""
+        return super().render_str(printable(text), **how)
+
+    def render(self, *what: Any, **how: Any) -> Iterable[Segment]:
+        """Also what is a `Text` already."""
+        for segment in super().render(*what, **how):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
+output = _Console()
+messages = _Console(stderr=True)
+
+
+def say(text: str) -> None:
+    """Print a line to standard output."""
+    typer.echo(printable(text))
+
+
+def show_json(model: BaseModel) -> None:
+    """Print a result as JSON."""
+    typer.echo(json_text(model, indent=2))
 
 
 def show_error(text: str) -> None:
-    """Print an error to standard error, even if its text contains brackets."""
-    messages.print(Text("error: ", style="bold red") + Text(text), soft_wrap=True)
+    """Print an error to standard error."""
+    _show(Text("error: ", style="bold red"), text)
 
 
 def show_warning(text: str) -> None:
     """Print a warning to standard error."""
-    messages.print(Text("warning: ", style="bold yellow") + Text(text), soft_wrap=True)
+    _show(Text("warning: ", style="bold yellow"), text)
+
+
+def _show(label: Text, text: str) -> None:
+    """A line break in a text does not begin a message of its own."""
+    messages.print(label + Text(printable(text).replace("\n", "\n  ")), soft_wrap=True)
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def log_to_terminal(level: int) -> None:
+    """Let what is logged from a level on appear on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
+    keep_values_private()
+
+
+def log_thread(ended: threading.ExceptHookArgs) -> None:
+    """A file that a thread cannot write (TensorBoard's, on a full disk) is reported by whoever gave it the work."""
+    if isinstance(ended.exc_value, OSError):
+        logging.getLogger(__name__).info("a thread ended", exc_info=ended.exc_value)
+    else:
+        threading.__excepthook__(ended)
 
 
 @contextmanager
@@ -46,12 +107,12 @@ def progress_bar(*, quiet: bool = False, in_bytes: bool = False) -> Iterator[Pro
         else (
             MofNCompleteColumn(),
             TaskProgressColumn(show_speed=True),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
         )
     )
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         *counted,
         TimeRemainingColumn(),
@@ -68,7 +129,7 @@ def listening(*, quiet: bool) -> Iterator[Listener]:
 
     def announce(text: str) -> None:
         if not quiet:
-            messages.print(text, soft_wrap=True, markup=False, highlight=False)
+            messages.print(text, soft_wrap=True, highlight=False)
 
     with progress_bar(quiet=quiet) as bar:
         yield Listener(bar.show, announce, show_warning)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from renalmap.cli.console import output, progress_bar, show_error, show_warning
+from renalmap.cli.console import output, progress_bar, say, show_error, show_json, show_warning
 from renalmap.cli.inspection import inspection_tables
 from renalmap.cli.options import Crop, Json, Quiet
 from renalmap.cli.tables import fetch_table, store_table
@@ -59,7 +59,7 @@ def fetch(
         show_error("interrupted; complete files are kept, and the same command continues from here")
         raise typer.Exit(130) from interrupt
     if json:
-        typer.echo(report.model_dump_json(indent=2))
+        show_json(report)
     elif not quiet:
         output.print(fetch_table(report))
     for file in report.files:
@@ -100,11 +100,11 @@ def inspect(
             progress=bar.show,
         )
     if json:
-        typer.echo(report.model_dump_json(indent=2))
+        show_json(report)
     elif not quiet:
         output.print(*inspection_tables(report))
         if html is not None:
-            typer.echo(f"wrote {html}")
+            say(f"wrote {html}")
     if report.worst == "error":
         raise typer.Exit(1)
 
@@ -175,11 +175,11 @@ def prepare(
             show_error(str(failure))
         raise
     if json:
-        typer.echo(report.model_dump_json(indent=2))
+        show_json(report)
     elif not quiet:
         output.print(store_table(report))
         if report.slices_per_s is not None:
-            typer.echo(
+            say(
                 f"prepared {report.prepared_slices} slices of {report.prepared_cases} cases in "
                 f"{report.seconds:.0f} s: {report.slices_per_s:.1f} slices/s with {report.jobs} jobs"
             )
@@ -201,7 +201,7 @@ def phantom(
     with progress_bar() as bar:
         bar.show(f"making {cases} phantom{'' if cases == 1 else 's'}", 0, 0)
         write_phantoms(out, cases=cases, seed=seed, config=config, first_number=first_number)
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")
 
 
 def _names(text: str) -> tuple[str, ...]:

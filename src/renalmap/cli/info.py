@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
-from renalmap.cli.console import output, show_warning
+from renalmap.cli.console import output, show_json, show_warning
 from renalmap.cli.options import Acquisition, AllowMissingSlices, Json, Resample, Scan, Series
 from renalmap.cli.tables import table
 
@@ -37,7 +36,7 @@ def info(
         scan, DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices)
     )
     if json:
-        typer.echo(found.model_dump_json(indent=2))
+        show_json(found)
     elif found.kind == "nifti":
         output.print(_nifti_table(found))
         if found.doubt is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from renalmap.cli.console import output
+from renalmap.cli.console import output, say, show_json
 from renalmap.cli.options import Acquisition, AllowMissingSlices, AnonymizeReport, Json, Overwrite
 from renalmap.cli.tables import number, table
 
@@ -29,7 +29,7 @@ def report(
 
     dicom = DicomChoice(acquisition=acquisition, allow_missing_slices=allow_missing_slices)
     write_report(segmentation, scan, out, dicom=dicom, anonymize=anonymize_report, overwrite=overwrite)
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")
 
 
 def mesh(
@@ -58,7 +58,7 @@ def mesh(
         overwrite=overwrite,
     )
     if json:
-        typer.echo(made.model_dump_json(indent=2))
+        show_json(made)
         return
     listed = table("Surfaces", "structure", "voxels ml", "surface ml", "triangles")
     for one in made.structures:
@@ -67,8 +67,8 @@ def mesh(
         )
     output.print(listed)
     if made.left_out:
-        typer.echo(
+        say(
             f"left out: {made.left_out} parts below {made.left_out_below_ml:g} ml, "
             f"{made.left_out_ml:.3f} ml in all"
         )
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from renalmap.cli.console import output, progress_bar, show_error, show_warning
+from renalmap.cli.console import output, progress_bar, show_error, show_json, show_warning
 from renalmap.cli.measurements import measurement_tables
 from renalmap.cli.options import Acquisition, AllowMissingSlices, Json, Quiet, output_option
 
@@ -49,7 +49,7 @@ def measure(
             progress=bar.show,
         )
     if json:
-        typer.echo(report.model_dump_json(indent=2))
+        show_json(report)
     elif not quiet:
         for case in report.cases:
             if case.measurements is not None:

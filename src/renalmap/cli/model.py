@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from renalmap.cli.console import progress_bar
+from renalmap.cli.console import progress_bar, say
 from renalmap.cli.options import Crop
 
 
@@ -88,7 +88,7 @@ def train(
         raise
     finally:
         for text in said:
-            typer.echo(text)
+            say(text)
 
 
 def export(
@@ -117,4 +117,4 @@ def export(
 
     request = ExportRequest(card, rules, calibration, overwrite)
     bundle = export_bundle(store, localizer, segmenter, out, request)
-    typer.echo(f"wrote {bundle.root} ({bundle.digest[:16]})")
+    say(f"wrote {bundle.root} ({bundle.digest[:16]})")

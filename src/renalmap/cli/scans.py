@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from renalmap.cli.console import listening, output, show_error, show_warning
+from renalmap.cli.console import listening, output, say, show_error, show_json, show_warning
 from renalmap.cli.measurements import measurement_tables
 from renalmap.cli.options import (
     SCAN_HELP,
@@ -173,7 +173,7 @@ def segment(
     with listening(quiet=quiet or json) as listener:
         report = segment_all(scans, out, request, how, listener)
     if json:
-        typer.echo(report.model_dump_json(indent=2))
+        show_json(report)
     elif not quiet:
         output.print(*segment_tables(report.cases))
         for case in report.cases:
@@ -228,7 +228,7 @@ def overview(
         out,
         dicom=DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices),
     )
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")
 
 
 def demo(
@@ -258,7 +258,7 @@ def demo(
         scored.add_row(name, number(dice, 3), number(predicted, 1), number(true, 1))
     output.print(scored, *segment_tables([result.report]))
     for path in (result.scan, result.segmentation, result.overview):
-        typer.echo(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def show_troubles(cases: Sequence[CaseReport]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,13 +81,6 @@ def available_memory_bytes(root: Path = Path("/")) -> int:
     """
     found = [allowed for allowed in (_free_bytes(root), *_cgroup_bytes(root)) if allowed is not None]
     return max(1, min(found, default=_UNKNOWN_MEMORY_BYTES))
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _free_bytes(root: Path) -> int | None:

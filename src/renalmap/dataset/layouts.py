@@ -10,7 +10,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -108,6 +108,7 @@ def read_dataset(root: Path) -> Dataset:
             expected="case_XXXXX/{imaging,segmentation}.nii.gz, nnU-Net's imagesTr and labelsTr, "
             "an index.csv of slices, or a cases.csv",
         )
+    dataset = replace(dataset, cases=tuple(sorted(dataset.cases, key=lambda case: case.case_id)))
     _check_ids(dataset)
     return dataset
 
@@ -136,10 +137,6 @@ def _check_ids(dataset: Dataset) -> None:
         seen.add(case.case_id)
 
 
-def _sorted(cases: list[Case]) -> tuple[Case, ...]:
-    return tuple(sorted(cases, key=lambda case: case.case_id))
-
-
 def _kits_dataset(root: Path) -> Dataset:
     folder = kits_folder(root)
     cases = []
@@ -152,7 +149,7 @@ def _kits_dataset(root: Path) -> Dataset:
             cases.append(Case(name, name, found, masks[0] if masks else None))
     table, records = _kits_table(folder)
     edition = _edition(table, records, cases)
-    return Dataset(root, "kits", _sorted(cases), edition, records)
+    return Dataset(root, "kits", tuple(cases), edition, records)
 
 
 def _kits_table(folder: Path) -> tuple[Path | None, dict[str, Mapping[str, Any]]]:
@@ -195,32 +192,28 @@ def _nnunet_cases(root: Path) -> tuple[Case, ...]:
     masks = {scan_name(path): path for path in nifti_files(root / "labelsTr")}
     return tuple(
         Case(name, name, images.get(name), masks.get(name), mask_labels=translation)
-        for name in sorted(images.keys() | masks.keys())
+        for name in images.keys() | masks.keys()
     )
 
 
 def _manifest_cases(path: Path) -> tuple[Case, ...]:
-    rows = _read_table(path, MANIFEST_COLUMNS)
-    return _sorted(
-        [
-            Case(
-                case_id=row["case_id"],
-                patient=row["patient"] or row["case_id"],
-                image=_existing(path, row["image"]),
-                mask=_existing(path, row["mask"]),
-                acquisition=_integer(path, row["acquisition"]) if row["acquisition"] else None,
-            )
-            for row in rows
-        ]
+    return tuple(
+        Case(
+            case_id=row["case_id"],
+            patient=row["patient"] or row["case_id"],
+            image=_existing(path, row["image"]),
+            mask=_existing(path, row["mask"]),
+            acquisition=_integer(path, row["acquisition"]) if row["acquisition"] else None,
+        )
+        for row in _read_table(path, MANIFEST_COLUMNS)
     )
 
 
 def _slice_cases(root: Path) -> tuple[Case, ...]:
     table = root / "index.csv"
-    rows = _read_table(table, ("name", "case", "z"))
     files: dict[str, list[tuple[int, Path]]] = {}
     patients: dict[str, str] = {}
-    for row in rows:
+    for row in _read_table(table, ("name", "case", "z")):
         path = _existing(table, f"{row['name']}.npz")
         files.setdefault(row["case"], []).append((_integer(table, row["z"]), path))
         patient = row.get("patient") or row["case"]
@@ -230,8 +223,8 @@ def _slice_cases(root: Path) -> tuple[Case, ...]:
                 where=table,
                 got=f"{row['case']}: {patients[row['case']]}, {patient}",
             )
-    return _sorted(
-        [Case(case, patients[case], slice_files=tuple(sorted(found))) for case, found in files.items()]
+    return tuple(
+        Case(case, patients[case], slice_files=tuple(sorted(found))) for case, found in files.items()
     )
 
 

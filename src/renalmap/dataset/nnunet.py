@@ -31,9 +31,6 @@ def read_nnunet_labels(path: Path) -> tuple[tuple[int, int], ...]:
     nnU-Net's own conversion of KiTS23 writes them (`{"kidney": [1, 2, 3], "masses": [2, 3], "tumor": 2}`),
     whose numbers are KiTS's. nnU-Net's ignore label becomes `UNKNOWN`.
 
-    Args:
-        path: the `dataset.json`.
-
     Returns:
         (stored value, label) in ascending order; empty if the numbers are KiTS's own.
 

@@ -11,7 +11,8 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,7 +39,7 @@ from renalmap.dataset.store import (
 from renalmap.dataset.survey import PLAUSIBLE_HU, CaseSurvey
 from renalmap.dataset.workers import ONE_AT_A_TIME, Step, Task, Workload, run_tasks
 from renalmap.errors import CasesFailedError, DiskSpaceError, InputError, RenalMapError, StoreError
-from renalmap.imaging.files import csv_text, locked_folder, write_text_atomically
+from renalmap.imaging.files import csv_text, locked_folder, make_folder, write_text_atomically
 from renalmap.labels import is_known
 from renalmap.preprocess import InPlaneFit, Plan, SliceStatisticsAccumulator
 from renalmap.preprocess.intensity import clip_hu
@@ -111,7 +112,7 @@ def prepare_measured(
     """
     for case in cases:
         split.part_of(case.patient)
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     with locked_folder(root, _LOCK_NAME, "prepare"):
         began = time.perf_counter()
         _agree_on_settings(root, settings, split)
@@ -168,10 +169,10 @@ class _Run:
     settings: StoreSettings
     workload: Workload
     progress: Progress
-    slices: SliceStore = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.slices = slice_store(self.root, self.settings.format)
+    @cached_property
+    def slices(self) -> SliceStore:
+        return slice_store(self.root, self.settings.format)
 
     def waiting(self, cases: Sequence[Case]) -> list[Case]:
         """The cases that are not in the store, or not as they should be; the latter are removed from it."""
@@ -201,24 +202,18 @@ class _Run:
     def prepare_cases(self, waiting: Sequence[Case], in_all: int) -> int:
         """Put cases into the store, the largest first; returns the number of slices."""
         estimates, failures = self._estimate(waiting)
-        self._check_space(sum(estimate.slices for estimate in estimates.values()))
+        total = sum(estimate.slices for estimate in estimates.values())
+        self._check_space(total)
         order = sorted(
             (case for case in waiting if case.case_id in estimates),
             key=lambda case: -estimates[case.case_id].memory_bytes,
         )
-        tasks = [
-            Task(
-                case.case_id,
-                _CaseWork(case, self.root, self.settings),
-                estimates[case.case_id].memory_bytes,
-            )
-            for case in order
-        ]
+        tasks = [Task(case.case_id, case, estimates[case.case_id].memory_bytes) for case in order]
+        work = partial(_prepare_case, self.root, self.settings)
         self._warn_of_size(tasks)
-        total = sum(estimate.slices for estimate in estimates.values())
         counter = _Counter(self.progress, in_all, total, in_all - len(waiting))
         with_cysts = 0
-        with closing(run_tasks(tasks, _prepare_case, self.workload, counter.step)) as outcomes:
+        with closing(run_tasks(tasks, work, self.workload, counter.step)) as outcomes:
             for outcome in outcomes:
                 if outcome.error is not None:
                     failures[outcome.task.name] = outcome.error
@@ -279,25 +274,15 @@ def _failed(failures: Mapping[str, RenalMapError], in_all: int) -> CasesFailedEr
     return error
 
 
-@dataclass(frozen=True)
-class _CaseWork:
-    """What another process needs to know to put a case into the store."""
-
-    case: Case
-    root: Path
-    settings: StoreSettings
-
-
-def _prepare_case(work: _CaseWork, step: Step) -> bool:
+def _prepare_case(root: Path, settings: StoreSettings, case: Case, step: Step) -> bool:
     """Put one case into the store and declare it done; whether its mask marks cysts."""
-    source = CaseSource.of(work.case)
-    survey = CaseSurvey(work.settings.plan)
-    pixels = open_case(work.case)
-    walk = _on_grid(pixels, work.settings.plan, survey, step)
-    slices = slice_store(work.root, work.settings.format)
-    slices.write_case(work.case.case_id, walk, expected=len(pixels.z_indices))
-    source = source.hashed(case_files(work.case))
-    write_entry(work.root, survey.entry(work.case, pixels, source))
+    source = CaseSource.of(case)
+    survey = CaseSurvey(settings.plan)
+    pixels = open_case(case)
+    walk = _on_grid(pixels, settings.plan, survey, step)
+    slices = slice_store(root, settings.format)
+    slices.write_case(case.case_id, walk, expected=len(pixels.z_indices))
+    write_entry(root, survey.entry(case, pixels, source.hashed(case_files(case))))
     return pixels.cysts
 
 
@@ -313,22 +298,15 @@ def _on_grid(
         step()
 
 
-@dataclass(frozen=True)
-class _StatisticsWork:
-    """What another process needs to know to sum up a case of the store."""
-
-    root: Path
-    settings: StoreSettings
-    case_id: str
-    slices: int
-
-
-def _accumulate_case(work: _StatisticsWork, step: Step) -> SliceStatisticsAccumulator:
-    plan, slices = work.settings.plan, slice_store(work.root, work.settings.format)
-    weight = 1.0 if plan.statistics_weighting == "slice" else 1.0 / work.slices
+def _accumulate_case(
+    root: Path, settings: StoreSettings, entry: CaseEntry, step: Step
+) -> SliceStatisticsAccumulator:
+    """Sum up a case of the store."""
+    plan, slices, count = settings.plan, slice_store(root, settings.format), len(entry.z_indices)
+    weight = 1.0 if plan.statistics_weighting == "slice" else 1.0 / count
     accumulator = SliceStatisticsAccumulator(plan.grid_size)
-    for index in range(work.slices):
-        hu, labels = slices.read(work.case_id, index)
+    for index in range(count):
+        hu, labels = slices.read(entry.case_id, index)
         accumulator.add(clip_hu(hu, plan), weight * is_known(labels))
         step()
     return accumulator
@@ -339,13 +317,8 @@ def _write_statistics(run: _Run, split: Split) -> None:
     if path.exists():
         return
     entries = [entry for entry in read_entries(run.root) if split.part_of(entry.patient) == "train"]
-    tasks = [
-        Task(
-            entry.case_id,
-            _StatisticsWork(run.root, run.settings, entry.case_id, len(entry.z_indices)),
-        )
-        for entry in entries
-    ]
+    tasks = [Task(entry.case_id, entry) for entry in entries]
+    work = partial(_accumulate_case, run.root, run.settings)
     total, done = sum(len(entry.z_indices) for entry in entries), 0
 
     def step(_: str) -> None:
@@ -357,7 +330,7 @@ def _write_statistics(run: _Run, split: Split) -> None:
     early: dict[str, SliceStatisticsAccumulator] = {}
     turn = iter(tasks)
     expected = next(turn, None)
-    with closing(run_tasks(tasks, _accumulate_case, run.workload, step)) as outcomes:
+    with closing(run_tasks(tasks, work, run.workload, step)) as outcomes:
         for outcome in outcomes:
             if outcome.error is not None:
                 raise outcome.error

@@ -51,7 +51,8 @@ class Split(BaseModel):
         """One fold of a cross-validation over the training and validation patients; test patients are unchanged.
 
         The patients are dealt in an order determined by the split's own seed (0 if it has none), so the folds
-        of one split fit together whatever else differs between their runs. Each patient is used for validation in exactly one fold; folds differ by at most one patient.
+        of one split fit together whatever else differs between their runs. Each patient is used for validation
+        in exactly one fold; the sizes of folds differ by at most one patient.
 
         Args:
             number: which fold validates, from 0.

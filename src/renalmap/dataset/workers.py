@@ -7,7 +7,6 @@ and a process that dies fails only its own case.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import signal
@@ -19,9 +18,11 @@ from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from types import FrameType
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from renalmap.errors import CaseError, DiskSpaceError, RenalMapError, as_case_error
+from renalmap.errors import CaseError, DiskSpaceError, RenalMapError, as_case_error, is_full_disk
+from renalmap.text import keep_values_private
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -132,7 +133,9 @@ def _case_error(name: str, error: RenalMapError | OSError | MemoryError, hint: s
     """
     if isinstance(error, MemoryError):
         return CaseError("there was not enough memory for this case", where=name, hint=hint)
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if isinstance(error, DiskSpaceError):
+        raise error
+    if isinstance(error, OSError) and is_full_disk(error):
         raise DiskSpaceError(
             "the disk is full",
             where=error.filename,
@@ -212,12 +215,12 @@ class _Pool(Generic[Item, Result]):
         ours, theirs = context.Pipe()
         level = logging.getLogger().getEffectiveLevel()
         process = context.Process(target=_serve, args=(theirs, self._work, level), daemon=True)
+        worker = _Worker(process, ours)
         with children_deaf_to_ctrl_c():
             process.start()
+            self._workers.append(worker)
         # With the other end open here too, its death would not close the pipe.
         theirs.close()
-        worker = _Worker(process, ours)
-        self._workers.append(worker)
         return worker
 
     def _receive(self, worker: _Worker) -> Outcome[Item, Result] | None:
@@ -271,16 +274,27 @@ class _ToParent(logging.Handler):
 def children_deaf_to_ctrl_c() -> Iterator[None]:
     """Let processes that start meanwhile ignore Ctrl-C, which a terminal sends to them as well.
 
-    Otherwise each ends with a traceback before this process can end them in order.
+    Otherwise each ends with a traceback before this process can end them in order. What the other signals to end do
+    here, they do when the processes have started: one that is half started cannot be ended.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    late: list[tuple[int, FrameType | None]] = []
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ours = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in names}
+    waiting = {number: handler for number, handler in ours.items() if callable(handler)}
+    for number in waiting:
+        signal.signal(number, lambda *call: late.append(call))
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
+        for number, after in waiting.items():
+            signal.signal(number, after)
+        for call in late:
+            waiting[call[0]](*call)
 
 
 def _serve(pipe: Connection, work: Work[Any, Any], log_level: int) -> None:
@@ -293,6 +307,7 @@ def _serve(pipe: Connection, work: Work[Any, Any], log_level: int) -> None:
         pipe.send((kind, content))
 
     logging.basicConfig(level=log_level, handlers=[_ToParent(send)], force=True)
+    keep_values_private()
     while True:
         try:
             task = pipe.recv()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -62,17 +63,6 @@ class CaseScore:
     kidney_only_reference_ml: float
 
 
-@dataclass(frozen=True)
-class _RegionScore:
-    """Scores of one region of one case; None if surfaces were not requested."""
-
-    dice: float
-    hd95_mm: float | None
-    surface_dice: float | None
-    predicted_ml: float
-    reference_ml: float
-
-
 def evaluate_case(
     prediction: LabelMap, reference: LabelMap, *, surface: bool = True, case: str | None = None
 ) -> CaseScore:
@@ -93,44 +83,27 @@ def evaluate_case(
         MissingDependencyError: `surface` was requested and `surface-distance` is not installed.
     """
     prediction, reference = comparable(prediction, reference, highest=TUMOUR)
-    kidney = _score_region(prediction, reference, "kidney", surface=surface)
-    tumour = _score_region(prediction, reference, "tumour", surface=surface)
-    kidney_only = _score_region(prediction, reference, "kidney_only", surface=False)
-    official = kits19_score(prediction.labels, reference.labels)
+    spacing_mm = reference.geometry.spacing_mm
+    scores: dict[str, Any] = {}
+    for region in ("kidney", "tumour", "kidney_only"):
+        ours, theirs = (region_mask(given.labels, region) for given in (prediction, reference))
+        scores[f"{region}_dice"] = dice(ours, theirs)
+        scores[f"{region}_predicted_ml"] = volume_ml(ours, spacing_mm)
+        scores[f"{region}_reference_ml"] = volume_ml(theirs, spacing_mm)
+        if region in KITS_TOLERANCE_MM:
+            scores[f"{region}_hd95_mm"] = scores[f"{region}_surface_dice"] = None
+            if surface:
+                distances = surface_distances(ours, theirs, spacing_mm)
+                scores[f"{region}_hd95_mm"] = distances.hd_mm(95.0)
+                scores[f"{region}_surface_dice"] = distances.dice(KITS_TOLERANCE_MM[region])
+    kidney, tumour = kits19_score(prediction.labels, reference.labels)
     return CaseScore(
         case=reference.name if case is None else case,
-        kidney_dice=kidney.dice,
-        tumour_dice=tumour.dice,
-        composite_dice=(kidney.dice + tumour.dice) / 2.0,
-        kidney_only_dice=kidney_only.dice,
-        kits19_kidney_dice=official.kidney,
-        kits19_tumour_dice=official.tumour,
-        kits19_composite_dice=official.composite,
-        kidney_hd95_mm=kidney.hd95_mm,
-        tumour_hd95_mm=tumour.hd95_mm,
-        kidney_surface_dice=kidney.surface_dice,
-        tumour_surface_dice=tumour.surface_dice,
-        kidney_predicted_ml=kidney.predicted_ml,
-        kidney_reference_ml=kidney.reference_ml,
-        tumour_predicted_ml=tumour.predicted_ml,
-        tumour_reference_ml=tumour.reference_ml,
-        kidney_only_predicted_ml=kidney_only.predicted_ml,
-        kidney_only_reference_ml=kidney_only.reference_ml,
-    )
-
-
-def _score_region(
-    prediction: LabelMap, reference: LabelMap, region: str, *, surface: bool
-) -> _RegionScore:
-    spacing_mm = reference.geometry.spacing_mm
-    ours, theirs = region_mask(prediction.labels, region), region_mask(reference.labels, region)
-    distances = surface_distances(ours, theirs, spacing_mm) if surface else None
-    return _RegionScore(
-        dice=dice(ours, theirs),
-        hd95_mm=None if distances is None else distances.hd_mm(95.0),
-        surface_dice=None if distances is None else distances.dice(KITS_TOLERANCE_MM[region]),
-        predicted_ml=volume_ml(ours, spacing_mm),
-        reference_ml=volume_ml(theirs, spacing_mm),
+        composite_dice=(scores["kidney_dice"] + scores["tumour_dice"]) / 2.0,
+        kits19_kidney_dice=kidney,
+        kits19_tumour_dice=tumour,
+        kits19_composite_dice=(kidney + tumour) / 2.0,
+        **scores,
     )
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from renalmap.evaluation.cases import comparable
-from renalmap.evaluation.metrics import BoolMask, dice, region_mask, volume_ml
-from renalmap.evaluation.surface import KITS_TOLERANCE_MM, surface_dice
+from renalmap.evaluation.metrics import dice, region_mask, volume_ml
+from renalmap.evaluation.surface import KITS_TOLERANCE_MM, surface_distances
 from renalmap.imaging.volume import LabelMap
 from renalmap.labels import CYST
 
@@ -21,7 +21,6 @@ KITS23_REGIONS: Final = ("kidney_and_masses", "masses", "tumour")
 """Labels {1, 2, 3}, {2, 3} and {2}: KiTS's "kidney_and_mass", "mass" and "tumor"."""
 
 BOTH_EMPTY: Final = 1.0
-ONE_EMPTY: Final = 0.0
 
 
 @dataclass(frozen=True)
@@ -85,14 +84,12 @@ def score_kits23(
     scores: dict[str, Any] = {}
     for region in KITS23_REGIONS:
         ours, theirs = (region_mask(given.labels, region) for given in (prediction, reference))
-        empty = _score_of_empty(ours, theirs)
-        scores[f"{region}_dice"] = dice(ours, theirs) if empty is None else empty
-        scores[f"{region}_surface_dice"] = None if not surface else empty
-        if surface and empty is None:
-            tolerance_mm = KITS_TOLERANCE_MM[region]
-            scores[f"{region}_surface_dice"] = surface_dice(
-                ours, theirs, spacing_mm, tolerance_mm=tolerance_mm
-            )
+        scores[f"{region}_dice"] = dice(ours, theirs, both_empty=BOTH_EMPTY)
+        scores[f"{region}_surface_dice"] = None
+        if surface:
+            distances = surface_distances(ours, theirs, spacing_mm)
+            within = distances.dice(KITS_TOLERANCE_MM[region], both_empty=BOTH_EMPTY)
+            scores[f"{region}_surface_dice"] = within
         scores[f"{region}_predicted_ml"] = volume_ml(ours, spacing_mm)
         scores[f"{region}_reference_ml"] = volume_ml(theirs, spacing_mm)
     return Kits23Score(
@@ -101,14 +98,6 @@ def score_kits23(
         mean_surface_dice=_mean(scores, "surface_dice") if surface else None,
         **scores,
     )
-
-
-def _score_of_empty(ours: BoolMask, theirs: BoolMask) -> float | None:
-    """The score if a mask is empty; None if neither is."""
-    found = bool(ours.any()), bool(theirs.any())
-    if all(found):
-        return None
-    return ONE_EMPTY if any(found) else BOTH_EMPTY
 
 
 def _mean(scores: Mapping[str, Any], name: str) -> float:

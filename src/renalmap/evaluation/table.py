@@ -2,20 +2,21 @@
 
 A metric can be undefined in a case (NaN: no tumour on either side) or infinite (HD95 of a tumour that
 only one side has). Undefined values are left out of every statistic and counted. Infinite ones are
-left out of mean and standard deviation and counted, but included in median, minimum and maximum, so that a missed tumour cannot improve the median distance.
+left out of mean and standard deviation and counted, but included in median, minimum and maximum, so that a
+missed tumour cannot improve the median distance.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
-from math import inf, isfinite, isnan, nan
+from math import inf, isnan, nan
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_json
 
 from renalmap.evaluation.cases import CaseScore
 from renalmap.evaluation.kits23 import Kits23Score
@@ -98,11 +99,7 @@ def columns_of(scores: Sequence[Score]) -> tuple[str, ...]:
 def summarise(scores: Sequence[Score]) -> Summary:
     """Mean, standard deviation, median and range of every metric over cases.
 
-    Args:
-        scores: the cases, at least none: an empty table gives `n_cases` 0 and no metrics.
-
-    Returns:
-        The summary; the top of this module says how undefined and infinite values are treated.
+    The top of this module says how undefined and infinite values are treated. Without cases there are no metrics.
     """
     computed: dict[str, list[float]] = {
         metric: [value for score in scores if (value := getattr(score, metric)) is not None]
@@ -166,13 +163,13 @@ def scores_to_json(
         An object with "cases", "summary" and "tumour_dice_by_volume"; with `failed` also "failed".
     """
     document: dict[str, Any] = {
-        "cases": [asdict(score) for score in scores],
-        "summary": asdict(summarise(scores)),
-        "tumour_dice_by_volume": [asdict(row) for row in dice_by_tumour_volume(scores, edges_ml)],
+        "cases": scores,
+        "summary": summarise(scores),
+        "tumour_dice_by_volume": dice_by_tumour_volume(scores, edges_ml),
     }
     if failed is not None:
         document["failed"] = [{"case": case, "error": error} for case, error in failed.items()]
-    return json.dumps(_null_for_non_finite(document), indent=2, allow_nan=False) + "\n"
+    return to_json(document, indent=2, inf_nan_mode="null").decode() + "\n"
 
 
 def _summarise_values(values: Sequence[float]) -> MetricSummary:
@@ -204,13 +201,3 @@ def _fill_bin(from_ml: float, to_ml: float, dices: Sequence[float]) -> VolumeBin
     mean, sd = _mean_and_sd(np.array(dices, dtype=np.float64))
     missed = sum(value == 0.0 for value in dices)
     return VolumeBin(from_ml, to_ml, n=len(dices), n_missed=missed, mean=mean, sd=sd)
-
-
-def _null_for_non_finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _null_for_non_finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_null_for_non_finite(item) for item in value]
-    if isinstance(value, float) and not isfinite(value):
-        return None
-    return value

@@ -36,7 +36,7 @@ def map_ahead(
 
 @dataclass(frozen=True)
 class Threads:
-    """How a scan's slices are shared out. Results do not depend on it.
+    """How a scan's slices are shared among threads. Results do not depend on it.
 
     Attributes:
         count: slices processed at once.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.anatomy import Voxels
 from renalmap.imaging.connected import connected_parts
-from renalmap.imaging.volume import Box
 from renalmap.inference.placement import Placement
 from renalmap.labels import BACKGROUND, KIDNEY
 from renalmap.preprocess import Plan
@@ -35,28 +36,33 @@ class DroppedComponent:
 
 
 @dataclass(frozen=True, eq=False)
-class Component:
-    """A 26-connected 3D component of a mask.
+class Component(Voxels):
+    """A 26-connected 3D component of a mask; its box is a region of the array it was found in.
 
     Attributes:
-        box: about it, a region of the array it was found in.
-        inside: bool, of the box's shape.
-        volume_ml: its volume.
-        section_mm2: its largest axial section.
-        is_cut: whether it touches the scan's first or last slice: then its volume says nothing.
-        centre_zyx: its centroid, in voxels of the scan.
+        placement: where that array lies in the scan.
     """
 
-    box: Box
-    inside: BoolArray
-    volume_ml: float
-    section_mm2: float
-    is_cut: bool
-    centre_zyx: tuple[float, float, float]
+    placement: Placement
+
+    @cached_property
+    def volume_ml(self) -> float:
+        """Its volume."""
+        return self.size * self.placement.voxel_ml
+
+    @cached_property
+    def section_mm2(self) -> float:
+        """Its largest axial section."""
+        return float(np.count_nonzero(self.inside, axis=(1, 2)).max()) * self.placement.pixel_mm2
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it touches the scan's first or last slice; its volume then says nothing."""
+        return self.placement.is_cut(self.box.slices[0])
 
     def dropped(self, reason: str) -> DroppedComponent:
         """What is reported about it once it is judged a false positive."""
-        return DroppedComponent(self.volume_ml, self.centre_zyx, reason)
+        return DroppedComponent(self.volume_ml, self.placement.of_scan(self.centre_zyx), reason)
 
     def of(self, values: NDArray[Any]) -> NDArray[Any]:
         """Its voxels' values in an array like the one it was found in: one axis, a new array."""
@@ -81,25 +87,7 @@ def find_components(
         The components from the feet up; none for an empty foreground.
     """
     parts = sorted(connected_parts(labels, only), key=lambda part: part[0].start)
-    return [_measured(box, inside, placement) for box, inside in parts]
-
-
-def _measured(box: Box, inside: BoolArray, placement: Placement) -> Component:
-    sections = np.count_nonzero(inside, axis=(1, 2))
-    voxels = int(sections.sum())
-    counts = (sections, inside.sum(axis=(0, 2)), inside.sum(axis=(0, 1)))
-    centre = [
-        low + float(count @ np.arange(count.size)) / voxels
-        for low, count in zip(box.start, counts, strict=True)
-    ]
-    return Component(
-        box=box,
-        inside=inside,
-        volume_ml=voxels * placement.voxel_ml,
-        section_mm2=float(sections.max()) * placement.pixel_mm2,
-        is_cut=placement.is_cut(box.slices[0]),
-        centre_zyx=placement.of_scan(centre),
-    )
+    return [Component(box, inside, placement) for box, inside in parts]
 
 
 def drop_small(
@@ -109,9 +97,9 @@ def drop_small(
 
     A component is dropped if its largest axial section is below `component_min_area_mm2`; or if its
     volume is below `component_min_ml` or below `component_min_share` of the largest component's; or if
-    it has less than `component_min_kidney_ml` of kidney. Only the first limit holds for a component that
-    the scan's first or last slice cuts: its volume says nothing. Any number of components may stay:
-    horseshoe, transplant and single kidneys occur.
+    it has less than `component_min_kidney_ml` of kidney. Only the first limit applies to a component that
+    the scan's first or last slice cuts: its volume says nothing. Any number of components may stay, because
+    horseshoe, transplanted and single kidneys occur.
 
     Args:
         labels: axes (z, y, x); what is dropped becomes background.
@@ -144,9 +132,9 @@ def drop_unconnected(labels: ByteArray, sure: int) -> None:
         labels: axes (z, y, x); what stays is all labelled `sure`.
         sure: the label of what is surely foreground; any other but 0 is perhaps foreground.
     """
-    for component in find_components(labels, Placement.whole(labels.shape, (1.0, 1.0, 1.0))):
-        is_sure = bool((component.of(labels) == sure).any())
-        component.relabel(labels, sure if is_sure else BACKGROUND)
+    for box, inside in list(connected_parts(labels)):
+        values = labels[box.slices]
+        values[inside] = sure if (values[inside] == sure).any() else BACKGROUND
 
 
 def largest_first(dropped: list[DroppedComponent]) -> tuple[DroppedComponent, ...]:

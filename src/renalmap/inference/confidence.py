@@ -17,7 +17,7 @@ from renalmap.inference.probability import RegionProbability
 from renalmap.labels import BACKGROUND
 
 MARGIN_MM: Final = 10.0
-"""So far around a component, doubt of what was left out counts as well."""
+"""Up to this far around a component, doubt about what was left out counts as well."""
 
 HALF_SIZE_ML: Final = 1.0
 """A tumour of this volume has half the score that its probabilities alone would give."""
@@ -39,31 +39,21 @@ def expected_dice(probability: RegionProbability, parts: Sequence[Voxels], label
     """
     overlap = summed = size = 0.0
     for part in parts:
-        box, inside = part.box, part.inside
-        wide = _widened(box, label_map.geometry)
+        wide = _widened(part.box, label_map.geometry)
         values = probability.at(wide)
-        mask = part_of_grid(inside, box.start, wide)
+        mask = part_of_grid(part.inside, part.box.start, wide)
+        counted = mask | (label_map.labels[wide.slices] == BACKGROUND)
         overlap += float(values[mask].sum(dtype=np.int64)) / 255.0
-        summed += (
-            float(values[mask | (label_map.labels[wide.slices] == BACKGROUND)].sum(dtype=np.int64))
-            / 255.0
-        )
+        summed += float(values[counted].sum(dtype=np.int64)) / 255.0
         size += part.size
     return 2.0 * overlap / (summed + size) if size else 0.0
 
 
 def tumour_score(probability: RegionProbability, part: Voxels, voxel_ml: float) -> float:
-    """How much speaks for a component being a real tumour: its mean probability, less for a small one.
+    """How much suggests that a component is a real tumour: its mean probability, lowered for a small one.
 
-    mean(p) V / (V + 1 ml): small components are mistakes more often than large ones.
-
-    Args:
-        probability: of tumour.
-        part: the component.
-        voxel_ml: volume of a voxel.
-
-    Returns:
-        0 to 1; 0.0 for an empty component.
+    mean(p) V / (V + 1 ml), because small components are mistakes more often than large ones; 0.0 for an empty
+    one.
     """
     if part.size == 0:
         return 0.0

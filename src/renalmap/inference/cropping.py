@@ -40,12 +40,7 @@ class CroppedSlice:
 
 
 def place_crops(labels: ByteArray, scan: ScanOnGrid) -> dict[int, tuple[Box, ...]]:
-    """Where stage 2 looks, by slice: about stage 1's blobs.
-
-    Args:
-        labels: stage 1's foreground, (z, grid, grid).
-        scan: its Plan decides.
-    """
+    """Where stage 2 looks, by slice: about the blobs of stage 1's foreground, (z, grid, grid)."""
     shown = np.flatnonzero(labels.any(axis=(1, 2))).tolist()
     return {z: crop_boxes(labels[z] > 0, scan.plan) for z in shown}
 
@@ -74,7 +69,7 @@ def segment_crops(session: Session, scan: ScanOnGrid, z: int, crops: tuple[Box, 
 
 
 def around(boxes: tuple[Box, ...]) -> Box:
-    """The box about boxes, of which there is at least one."""
+    """The smallest box that contains all of these, of which there is at least one."""
     starts = np.min([box.start for box in boxes], axis=0)
     stops = np.max([box.stop for box in boxes], axis=0)
     return Box(tuple(starts.tolist()), tuple(stops.tolist()))

@@ -22,7 +22,7 @@ _WINDOW_MM, _SHORTEST_WINDOW_MM = 60.0, 30.0
 _NOISIEST_HU: Final = 40.0
 _STRIDE_MM: Final = 2.0
 _DARKEST_BLOOD_HU: Final = 25.0
-"""Fat, water and bowel are even as well, and darker than anaemic blood."""
+"""Fat, water and bowel are even as well, but darker than anaemic blood."""
 _BRIGHTEST_BLOOD_HU: Final = 700.0
 """Metal and cement in the spine are brighter."""
 
@@ -36,17 +36,17 @@ BRIGHT_TISSUE_HU: Final = 85.0
 def vessel_hu(volume: Volume, track: BodyTrack) -> float | None:
     """Brightness of the brightest long, even structure in front of the spine: aorta or vena cava.
 
-    In windows of 60 mm along the body, each following the spine, an 11 mm square is looked for whose
-    place stays even in itself and from slice to slice; that rules out bone, and bowel that crosses.
-    Without contrast agent the same search ends in muscle or in blood as dark as it.
+    In windows of 60 mm along the body, each following the spine, it looks for an 11 mm square that is even in
+    itself and from slice to slice, which rules out bone, and bowel that crosses. Without contrast agent the
+    same search ends in muscle, or in blood that is as dark.
 
     Args:
         volume: axes (z, y, x), HU.
         track: where its spine is.
 
     Returns:
-        The upper tercile over all windows, in HU; None if less than 30 mm with a spine were seen, or
-        nothing was even.
+        The upper tercile over all windows, in HU; None if less than 30 mm of spine were seen, or nothing
+        was even.
     """
     known = np.isfinite(track.spine_y)
     if np.count_nonzero(known) < 3:
@@ -105,15 +105,10 @@ def _brightest_even(mean: FloatArray, deviation: FloatArray) -> float | None:
 
 
 def bright_tissue_share(volume: Volume) -> float | None:
-    """Share of even soft tissue that is brighter than 85 HU; bone and whatever is uneven left out.
+    """Share, 0 to 1, of even soft tissue that is brighter than 85 HU; bone and whatever is uneven are left out.
 
-    Blocks of about 6 mm are averaged in up to 24 slabs spread over the scan: one slab in memory.
-
-    Args:
-        volume: axes (z, y, x), HU.
-
-    Returns:
-        The share, 0 to 1; None where fewer than 50 blocks of the scan are even soft tissue.
+    Blocks of about 6 mm are averaged in up to 24 slabs spread over the scan, with one slab in memory at a time.
+    None if fewer than 50 blocks of the scan are even soft tissue.
     """
     sizes = [
         min(max(1, round(_BLOCK_MM / mm)), size)
@@ -147,16 +142,9 @@ def _even_blocks(slab: NDArray[Any], height: int, width: int) -> NDArray[np.floa
 
 
 def hollow_ml_above(volume: Volume, labels: NDArray[np.uint8], box: Box, from_hu: float) -> float:
-    """Volume of the bright part of a kidney's hollow: contrast agent in its pelvis.
+    """Volume in ml of the part of a kidney's hollow from this HU on: contrast agent in its pelvis.
 
-    Args:
-        volume: axes (z, y, x), HU.
-        labels: on the same grid.
-        box: the kidney's region.
-        from_hu: what counts as bright.
-
-    Returns:
-        Millilitres; 0.0 where there is no hollow.
+    The box is the kidney's, on the grid of scan and labels; 0.0 if it has no hollow.
     """
     count = 0
     for hu, slice_labels in zip(volume.hu[box.slices], labels[box.slices], strict=True):
@@ -166,11 +154,7 @@ def hollow_ml_above(volume: Volume, labels: NDArray[np.uint8], box: Box, from_hu
 
 
 def hollow_of(kidney: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where a kidney lies on at least three of a pixel's four sides, and not on it; the fourth is the hilum.
-
-    Args:
-        kidney: (rows, columns).
-    """
+    """Pixels (rows, columns) outside a kidney that have it on at least three of four sides; the fourth is the hilum."""
     sides = np.zeros(kidney.shape, np.uint8)
     for axis in (0, 1):
         sides += np.logical_or.accumulate(kidney, axis=axis)

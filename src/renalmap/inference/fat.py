@@ -1,4 +1,4 @@
-"""Fat at the border of a mask. Networks that see nothing below 0 HU take the kidney's rim of it for kidney."""
+"""Fat at the border of a mask. Networks that see nothing below 0 HU take the rim of fat for kidney."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def peel_fat(
 ) -> None:
     """Take fat off the border of kidney and tumour, slice by slice, in place.
 
-    A pixel at the border that is nearer to fat than to the tissue about it holds more fat than tissue
-    (partial volume). So it is background if it is below the middle between -100 HU and the mean of the
-    called tissue about it, and below 0 HU in any case: slices clipped at 0 HU are left as they are, and so
-    are the rims of cysts. Fat deeper than `depth_mm` stays, such as that within an angiomyolipoma.
+    A pixel at the border that is nearer to fat than to the tissue around it holds more fat than tissue
+    (partial volume). So it becomes background if it is below both 0 HU and the mean of -100 HU and the labelled
+    tissue around it. Slices clipped at 0 HU are therefore left as they are, and so are the rims of cysts. Fat
+    deeper than `depth_mm` stays, such as that within an angiomyolipoma.
 
     Args:
         labels: axes (z, y, x); what lies beyond the array counts as background.
@@ -51,7 +51,7 @@ def peel_fat(
 def _threshold_hu(
     hu: NDArray[np.floating], tissue: BoolPlane, pixel_mm: Sequence[float]
 ) -> NDArray[np.floating]:
-    """Midway between fat and the mean of the tissue about each pixel, at most 0; -50 HU where none is."""
+    """Midway between fat and the mean of the tissue around each pixel, at most 0; -50 HU where there is none."""
     window = [2 * round(WINDOW_MM / each / 2) + 1 for each in pixel_mm]
     pixels = _box_sum(tissue.astype(np.float64), window)
     mean_hu = _box_sum(np.where(tissue, hu, 0.0), window) / np.maximum(pixels, 1.0)

@@ -15,7 +15,7 @@ def flip_averaged(network: Callable[[FloatArray], FloatArray], images: FloatArra
 
     Args:
         network: normalised images (N, 1, H, W) to probabilities (N, C, H, W).
-        images: normalised before they are mirrored: a pixel's statistics belong to where it lies.
+        images: normalised before they are mirrored, because a pixel's statistics belong to its place.
     """
     mirrored = network(np.ascontiguousarray(images[..., ::-1]))[..., ::-1]
     averaged: FloatArray = (network(images) + mirrored) * np.float32(0.5)

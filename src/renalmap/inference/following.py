@@ -7,7 +7,7 @@ begin where one of these fails.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -53,6 +53,15 @@ class Section:
     z: int
     box: Box
     inside: BoolArray
+
+    @classmethod
+    def of(cls, z: int, corner: Sequence[int], mask: BoolArray) -> Section:
+        """What a mask (y, x), which starts at `corner` of the grid, marks of a slice."""
+        around = bounding_slices(mask)
+        start = tuple(low + span.start for low, span in zip(corner, around, strict=True))
+        inside = mask[around]
+        stop = tuple(low + size for low, size in zip(start, inside.shape, strict=True))
+        return cls(z, Box(start, stop), inside)
 
     @property
     def pixels(self) -> int:
@@ -258,14 +267,10 @@ def judge_section(
     refused = next((reason for reason, holds in refusals.items() if holds), None)
     if refused is not None:
         return refused
-    around = bounding_slices(inside)
-    corner = [low + span.start for low, span in zip(seen.box.start, around, strict=True)]
-    own = inside[around]
-    box = Box(tuple(corner), tuple(low + size for low, size in zip(corner, own.shape, strict=True)))
-    found = FollowedSection(
-        Section(z, box, own), seen.labels[around], seen.kidney[around], seen.tumour[around]
-    )
-    return found.within(found.section)
+    section = Section.of(z, seen.box.start, inside)
+    place = section.box.seen_from(seen.box.start).slices
+    found = FollowedSection(section, seen.labels[place], seen.kidney[place], seen.tumour[place])
+    return found.within(section)
 
 
 def sections_of(component: Component) -> Iterator[Section]:
@@ -274,12 +279,7 @@ def sections_of(component: Component) -> Iterator[Section]:
     for index, plane in enumerate(component.inside):
         numbers, count = connected_blobs(plane)
         for number in range(1, count + 1):
-            blob = numbers == number
-            around = bounding_slices(blob)
-            low = [first + span.start for first, span in zip(corner, around, strict=True)]
-            own = blob[around]
-            stop = tuple(first + size for first, size in zip(low, own.shape, strict=True))
-            yield Section(start + index, Box(tuple(low), stop), own)
+            yield Section.of(start + index, corner, numbers == number)
 
 
 def _written(labels: ByteArray, found: FollowedSection) -> FollowedSection:

@@ -1,4 +1,4 @@
-"""A scan as the networks see it: slices on the Plan's grid, and the way back."""
+"""A scan as the networks see it: slices on the Plan's grid, and the way back to the scan."""
 
 from __future__ import annotations
 

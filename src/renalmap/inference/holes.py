@@ -14,8 +14,8 @@ ByteArray = NDArray[np.uint8]
 def fill_holes(labels: ByteArray, pixel_mm2: float, largest_mm2: float) -> None:
     """Fill background that kidney and tumour enclose within a slice, in place.
 
-    A hole is a 4-connected blob of background that no path of background leads out of. It gets the label
-    of most of the pixels about it, kidney if they are even.
+    A hole is a 4-connected blob of background from which no path of background leads out. It gets the label of
+    most of the pixels around it, or kidney if there are equally many of both.
 
     Args:
         labels: axes (z, y, x). What touches the array's edge is not enclosed.

@@ -14,16 +14,10 @@ _ROUNDING_MM2 = 1e-3
 def comes_within(
     one: Component, other: Component, spacing_mm: tuple[float, float, float], limit_mm: float
 ) -> bool:
-    """Whether any voxel's centre of one lies within the limit of any of the other's.
+    """Whether any voxel's centre of one lies within the limit of any of the other's, found in the same array.
 
-    The squared distance to `other` is a minimum over steps along x, then y, then z, each as far as the
+    The squared distance to `other` is a minimum over steps along z, then y, then x, each as far as the
     limit reaches, in a box about `one` that is as much wider: exact up to the limit.
-
-    Args:
-        one: found in an array.
-        other: found in the same array.
-        spacing_mm: voxel spacing (z, y, x).
-        limit_mm: the distance.
     """
     steps = [int(limit_mm / spacing + 1e-6) for spacing in spacing_mm]
     wider = Box(
@@ -45,13 +39,8 @@ def continues_along_z(
 ) -> bool:
     """Whether a voxel of one lies straight above or below one of the other's, within the limit.
 
-    So the parts of a kidney lie that the networks missed a slice or two of.
-
-    Args:
-        one: found in an array.
-        other: found in the same array.
-        slice_distance_mm: between slices' centres.
-        limit_mm: between the voxels' centres.
+    Parts of a kidney lie so if the networks missed a slice or two between them. Both were found in the same
+    array; distances are between centres.
     """
     steps = int(limit_mm / slice_distance_mm + 1e-6)
     (z, *start), (z_stop, *stop) = one.box.start, one.box.stop

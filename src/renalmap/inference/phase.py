@@ -1,4 +1,4 @@
-"""Was contrast agent given, and when: a guess from how bright the kidneys, the blood and the organs are."""
+"""Whether contrast agent was given, and when: a guess from the brightness of kidneys, blood and organs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TISSUE_ENHANCED_SHARE: Final = 0.25
 TISSUE_UNENHANCED_SHARE: Final = 0.1
 URINE_HU: Final = 300.0
 URINE_ML: Final = 3.0
-"""Less is there before it should be: a test bolus has been given, or bright vessels lie in the hilum."""
+"""Less may be seen before the excretory phase: after a test bolus, or where bright vessels lie in the hilum."""
 
 _FEWEST_KIDNEY_VOXELS: Final = 500
 _BONE_P90_HU: Final = 300.0
@@ -47,7 +47,7 @@ class KidneyHu(BaseModel):
     p75: float
     p90: float
     believable: bool
-    """False where there are too few voxels, or a tenth is as bright as bone: then it has no vote."""
+    """False if there are too few voxels, or a tenth is as bright as bone; the kidney is then not considered."""
 
 
 class ContrastReport(BaseModel):
@@ -69,19 +69,19 @@ class ContrastReport(BaseModel):
 def guess_phase(
     volume: Volume, label_map: LabelMap, kidney_boxes: Sequence[Box], track: BodyTrack
 ) -> ContrastReport:
-    """Guess the contrast phase. The scan's own tissue is asked first, the kidney that was found second.
+    """Guess the contrast phase: from the scan's own tissue first, from the kidney that was found second.
 
-    What the networks call kidney on an unenhanced scan may be anything, so a kidney is believed only
-    where no vessel could be measured, and says that a scan is unenhanced only if the organs do too.
+    What the networks call kidney on an unenhanced scan may be anything. So a kidney counts only if no vessel
+    could be measured, and suggests an unenhanced scan only if the organs do so too.
 
     Args:
         volume: axes (z, y, x), HU.
         label_map: on the same grid; may be empty.
-        kidney_boxes: one a component of kidney and tumour.
+        kidney_boxes: one for each component of kidney and tumour.
         track: the body's midline and spine.
 
     Returns:
-        The guess; `unknown` where the evidence is too thin or contradicts itself, or the values cannot be HU.
+        The guess; `unknown` if the evidence is thin or contradictory, or the values cannot be HU.
     """
     lowest_hu = min(float(volume.hu[z].min()) for z in track.z)
     highest_hu = max(float(volume.hu[z].max()) for z in track.z)
@@ -121,7 +121,7 @@ def tell_contrast(evidence: ContrastReport) -> Contrast:
 
 
 def tell_phase(evidence: ContrastReport, contrast: Contrast) -> Phase:
-    """The phase of a scan of which it is known whether it is enhanced."""
+    """The phase, once it is known whether the scan is enhanced."""
     if contrast != "enhanced":
         return contrast
     vessel, share = evidence.vessel_hu, evidence.bright_tissue_share

@@ -1,4 +1,4 @@
-"""Where a box of voxels lies in its scan: what rules on a part of the scan must know of the whole."""
+"""Where a box of voxels lies in its scan: what rules for a part of the scan must know about the whole."""
 
 from __future__ import annotations
 

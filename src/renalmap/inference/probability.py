@@ -1,14 +1,14 @@
-"""What the networks think of each voxel, kept only where they saw something."""
+"""The networks' probabilities of each voxel, kept only where they saw something."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from renalmap.imaging.masks import bounding_slices
 from renalmap.imaging.volume import Box, part_of_grid
 from renalmap.preprocess import InPlaneFit
 
@@ -101,10 +101,10 @@ def to_bytes(probability: NDArray[np.float32]) -> ByteArray:
 
 
 def pack(values: ByteArray) -> bytes:
-    """A slice of probabilities made small: nearly all are 0. `unpack` gives it back.
+    """A slice of probabilities, nearly all of them 0, made small; `unpack` restores it.
 
-    Which box is to be kept is known only after the last slice; as they are, the slices of a long scan
-    would weigh as much as its labels.
+    The box to be kept is known only after the last slice; uncompressed, the slices of a long scan would take as
+    much memory as its labels.
     """
     return isal_zlib.compress(values.tobytes(), _FASTEST)
 
@@ -124,14 +124,9 @@ def _box_to_scan(
     plane = np.zeros((fit.grid_size, fit.grid_size), np.uint8)
     plane[on_grid] = 1
     reached = fit.from_grid(plane)
-    rows, columns = _span(reached.max(axis=1)), _span(reached.max(axis=0))
+    rows, columns = bounding_slices(reached > 0) if reached.any() else (slice(0, 0), slice(0, 0))
     scan = np.zeros((len(values), rows.stop - rows.start, columns.stop - columns.start), np.uint8)
     for index, on_slice in enumerate(values):
         plane[on_grid] = on_slice
         scan[index] = fit.from_grid(plane)[rows, columns]
     return (z, rows.start, columns.start), scan
-
-
-def _span(hits: NDArray[Any]) -> slice:
-    found = np.flatnonzero(hits)
-    return slice(int(found[0]), int(found[-1]) + 1) if found.size else slice(0, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,11 +12,6 @@ from renalmap.inference.cascade import Segmentation
 from renalmap.inference.confidence import expected_dice, tumour_score
 from renalmap.inference.phase import ContrastReport, guess_phase
 from renalmap.labels import Side
-
-NO_CONTRAST: Final = (
-    "no contrast phase was recognised: {why}; the model was trained on contrast-enhanced CT; expect "
-    "poor results"
-)
 
 
 class SidesFound(BaseModel):
@@ -41,12 +35,12 @@ class KidneyReport(BaseModel):
     kidney_ml: float
     """Kidney without tumour."""
     tumour_ml: float
-    """Of its tumours, whole, also where one reaches across the midline; specks are left out."""
+    """Of its whole tumours, including what reaches across the midline; specks are left out."""
     components: int
     crosses_midline: bool
-    """Whether its own tissue lies on both sides of the midline, by which it was parted."""
+    """Whether its own tissue continues across the midline, at which it was divided."""
     borders: list[Border]
-    """Borders of the scan that it or its tumours touch; parts below a twentieth of it are not asked."""
+    """Borders of the scan that it or its tumours touch; parts below a twentieth of it are ignored."""
     incomplete: bool
     """Whether it touches any."""
     confidence: float | None
@@ -104,19 +98,13 @@ class QualityReport(BaseModel):
 def assess_quality(
     anatomy: Anatomy, found: Segmentation, calibration: ConfidenceCalibration | None
 ) -> QualityReport:
-    """Look a segmentation over.
-
-    Args:
-        anatomy: of its labels, read with the scan.
-        found: the segmentation; may be empty.
-        calibration: the bundle's, or None: confidences are raw scores then.
-    """
+    """Assess a segmentation, which may be empty. Without a calibration, confidences are raw scores."""
     contrast = find_contrast(anatomy)
     judge = _Judge(
         found=found,
         kidney=None if calibration is None else calibration.kidney,
         tumour=None if calibration is None else calibration.tumour,
-        # Networks are as sure of what they take for a kidney there as of a real one elsewhere.
+        # There, networks are as sure of what they mistake for a kidney as of a real one elsewhere.
         applies=contrast.contrast != "unenhanced",
     )
     no_contrast: list[FlagCode] = ["no_contrast_phase_recognised"]
@@ -159,9 +147,16 @@ def describe_quality(report: QualityReport, anatomy: Anatomy) -> list[str]:
 
 
 def describe_contrast(contrast: ContrastReport) -> str | None:
-    """A sentence where no contrast phase was recognised; None where one was."""
+    """A sentence if no contrast phase was recognised; None if one was."""
+    if contrast.contrast == "enhanced":
+        return None
+    why = "it cannot be determined from the scan"
+    if contrast.contrast == "unenhanced":
+        vessel = "" if contrast.vessel_hu is None else f" (blood about {contrast.vessel_hu:.0f} HU)"
+        why = f"the scan looks unenhanced{vessel}"
     return (
-        None if contrast.contrast == "enhanced" else NO_CONTRAST.format(why=_why_no_contrast(contrast))
+        f"no contrast phase was recognised: {why}; the model was trained on contrast-enhanced CT; "
+        "expect poor results"
     )
 
 
@@ -219,10 +214,3 @@ def _tumour_report(tumour: Lesion, anatomy: Anatomy, judge: _Judge) -> TumourRep
         confidence=judge.confidence(score, judge.tumour),
         raw_score=round(score, 3),
     )
-
-
-def _why_no_contrast(contrast: ContrastReport) -> str:
-    if contrast.contrast == "unenhanced":
-        vessel = "" if contrast.vessel_hu is None else f" (blood about {contrast.vessel_hu:.0f} HU)"
-        return f"the scan looks unenhanced{vessel}"
-    return "it cannot be determined from the scan"

@@ -1,4 +1,4 @@
-"""The rules after the networks, in their order: fat, holes, sizes, tumours, kidneys."""
+"""The rules that follow the networks, in this order: fat, holes, sizes, tumours, kidneys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from renalmap.preprocess import Plan
 
 @dataclass(frozen=True)
 class ScanFacts:
-    """What the rules may ask of the scan; worked out only then.
+    """What the rules may ask about the scan; worked out only when they do.
 
     Attributes:
         midline_x: gives the body's midline, a column of the grid.
@@ -55,8 +55,8 @@ def apply_rules(
         probability: of the same box.
         placement: where it lies.
         plan: the rules' limits.
-        scan: what lies about them.
-        stage1_only: the labels are stage 1's, which knows no tumour and whose sizes were judged already.
+        scan: facts about the scan.
+        stage1_only: the labels are stage 1's, which knows no tumour and whose sizes have been judged.
     """
     dropped: list[DroppedComponent] = []
     notes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Where stage 1 need not look: in slices far from any kidney."""
+"""Which slices stage 1 examines: it need not look far from any kidney."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 PITCH_MM: Final = 10.0
-"""A component this tall is never missed. Kidneys are ten times as tall, and stage 1's sizes are judged: what
-is thinner is dropped nearly always."""
+"""A component this tall is never missed. Kidneys are ten times as tall, and what is thinner is nearly always
+dropped for its size."""
 
 SHORT_MM: Final = 100.0
 
 HIT_SHARE: Final = 0.5
-"""A slice is not a hit with less foreground than this share of the Plan's `component_min_area_mm2`: specks are
-everywhere, and a component whose largest section is below that area is dropped."""
+"""A slice with less foreground than this share of the Plan's `component_min_area_mm2` does not count as a hit:
+specks are everywhere, and a component whose largest section is below that area is dropped."""
 
 
 @dataclass
 class SliceSearch:
     """Which slices are examined: every `pitch`-th, then all near foreground, until none is left.
 
-    So every component that spans `pitch` slices is found, with all its slices and `near` more on either
-    side.
+    So every component that spans `pitch` slices is found, with all its slices and `near` more on each side.
 
     Attributes:
         depth: the scan's slices.

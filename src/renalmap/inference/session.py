@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.bundle import NETWORK_INPUT, NETWORK_OUTPUT
-from renalmap.errors import BundleError, ConfigError, MissingDependencyError
+from renalmap.errors import BundleError, ConfigError
+from renalmap.extras import import_extra
 
 Device = Literal["cpu", "cuda"]
 Engine = Literal["onnxruntime", "openvino"]
@@ -29,6 +30,8 @@ Shape = tuple[int, ...]
 ENGINES: Final[tuple[Engine, ...]] = ("onnxruntime", "openvino")
 
 _PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+_ANOTHER: Final = "use another --engine"
 
 _SIZES_COMPILED: Final = 4
 """Compiling takes OpenVINO as long for one size as for all, and the one is a quarter faster."""
@@ -236,10 +239,7 @@ def import_onnxruntime() -> Any:
     the environment says otherwise before the first import.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    try:
-        import onnxruntime  # noqa: PLC0415 -- 0.2 s that `renalmap --help` need not spend
-    except ImportError as error:
-        raise _not_installed("ONNX Runtime", "onnxruntime", error) from error
+    onnxruntime = import_extra("onnxruntime", "the engine ONNX Runtime", instead=_ANOTHER)
     onnxruntime.disable_telemetry_events()  # for Windows, and where somebody imported it before
     return onnxruntime
 
@@ -252,19 +252,7 @@ def import_openvino() -> Any:
     """
     if "openvino" not in sys.modules:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-    try:
-        import openvino  # noqa: PLC0415 -- as above
-    except ImportError as error:
-        raise _not_installed("OpenVINO", "'renalmap[openvino]'", error) from error
-    return openvino
-
-
-def _not_installed(name: str, package: str, error: ImportError) -> MissingDependencyError:
-    return MissingDependencyError(
-        f"the engine {name} is not installed",
-        got=str(error),
-        hint=f"pip install {package}, or use another --engine",
-    )
+    return import_extra("openvino", "the engine OpenVINO", instead=_ANOTHER)
 
 
 def _unloadable(path: Path, error: Exception) -> BundleError:

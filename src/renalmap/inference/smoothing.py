@@ -1,4 +1,4 @@
-"""Gaussian smoothing across slices: the networks see one slice at a time, a kidney is a solid."""
+"""Gaussian smoothing across slices: the networks see one slice at a time, but a kidney is a solid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRUNCATED_AT_SIGMAS = 2.5
 
 
 def reach_slices(sigma_mm: float, slice_distance_mm: float) -> int:
-    """How many slices up and down a voxel is averaged over; 0 means that smoothing changes nothing."""
+    """Over how many slices up and down a voxel is averaged; 0 means that smoothing changes nothing."""
     return int(TRUNCATED_AT_SIGMAS * sigma_mm / slice_distance_mm + 1e-6)
 
 
@@ -37,8 +37,7 @@ def smooth_across_slices(values: ByteArray, weights: NDArray[np.float32]) -> Non
     One slice at a time is in float32, summed in a fixed order: no number of threads changes a bit.
 
     Args:
-        values: axes (z, y, x); the first and last slice are where knowledge ends: there the weights that
-            are left are scaled up to 1.
+        values: axes (z, y, x). At the first and last slices, the weights that are left are scaled up to 1.
         weights: of the slices -reach ... +reach.
     """
     depth, reach = len(values), len(weights) // 2
@@ -57,13 +56,7 @@ def smooth_across_slices(values: ByteArray, weights: NDArray[np.float32]) -> Non
 
 
 def likeliest(background: NDArray[Any], kidney: NDArray[Any], tumour: NDArray[Any]) -> NDArray[np.uint8]:
-    """The label with the highest probability; of equals the lower label.
-
-    Args:
-        background: its probability, on any scale; any shape.
-        kidney: of the same.
-        tumour: of the same.
-    """
+    """The label with the highest probability, on any scale and of any shape; of equals the lower label."""
     labels = np.where(kidney > background, KIDNEY, BACKGROUND).astype(np.uint8)
     labels[(tumour > kidney) & (tumour > background)] = TUMOUR
     return labels

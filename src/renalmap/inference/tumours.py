@@ -1,4 +1,4 @@
-"""Which of stage 2's tumours are called: large enough, and with evidence enough."""
+"""Which of stage 2's tumours are accepted: those large enough, and with enough evidence."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.preprocess import Plan
 
 PEAK_PERCENTILE = 95
-"""Of a tumour's voxels: what the surest twentieth reaches. The maximum would be one voxel's word."""
+"""Of a tumour's voxels: what the surest twentieth reaches. The maximum would depend on a single voxel."""
 
 
 def relabel_doubtful_tumours(
     labels: ByteArray, probability: ByteArray, placement: Placement, plan: Plan
 ) -> tuple[DroppedComponent, ...]:
-    """Relabel the 26-connected 3D tumours that are not to be called kidney, in place.
+    """Relabel doubtful 26-connected 3D tumours as kidney, in place.
 
     One is doubtful if it is smaller than `tumour_min_ml`; or, where the scan's first or last slice cuts
     it and its volume says nothing, if its largest axial section is below `tumour_min_area_mm2`; or if
     its mean probability is below `tumour_min_mean_probability`, or the 95th percentile of it below
-    `tumour_min_peak_probability`. With limits of 0 none is.
+    `tumour_min_peak_probability`. If all limits are 0, none is doubtful.
 
     Args:
         labels: axes (z, y, x).

@@ -17,7 +17,6 @@ from renalmap.inspection.findings import Finding, Severity
 _KITS19: Final = "https://github.com/neheller/kits19"
 _CHANGELOG: Final = f"{_KITS19}/blob/master/changelog.md"
 _EVERY: Final[tuple[Edition, ...]] = ("kits19", "kits21", "kits23")
-_OWN: Final = "RenalMap, KiTS19's masks against KiTS23's"
 _NNUNET: Final = "https://github.com/MIC-DKFZ/nnUNet/issues/2519"
 
 
@@ -110,7 +109,7 @@ KNOWN_ISSUES: Final = (
     KnownIssue(
         (23, 121, 208),
         "the tumour lies elsewhere in KiTS23's mask of this patient",
-        _OWN,
+        "RenalMap, KiTS19's masks against KiTS23's",
         severity="warning",
     ),
     KnownIssue(

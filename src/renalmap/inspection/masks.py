@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 import cc3d
@@ -13,9 +12,9 @@ from numpy.typing import NDArray
 
 from renalmap.anatomy import Anatomy, Voxels
 from renalmap.anatomy.voxels import in_order, joined
-from renalmap.imaging import Box, Geometry, LabelMap
+from renalmap.imaging import Geometry, LabelMap
 from renalmap.inspection.findings import CaseInspection
-from renalmap.labels import BACKGROUND, CYST, KIDNEY, TUMOUR, UNKNOWN
+from renalmap.labels import CYST, KIDNEY, TUMOUR, UNKNOWN
 from renalmap.measure.lines import axial_lines
 
 ISLAND_ML: Final = 1.0
@@ -35,28 +34,24 @@ PART_ML: Final = 5.0
 
 
 def inspect_mask(mask: LabelMap, found: CaseInspection) -> Anatomy | None:
-    """Check a mask and note measures and findings.
-
-    Args:
-        mask: labels 0 to 3, or unknown.
-        found: the case's inspection, which is added to.
+    """Check a mask of labels 0 to 3, or unknown, and add measures and findings to the case's inspection.
 
     Returns:
         What it shows; None for an empty mask.
     """
     _check_storage(mask, found)
-    stored, mask = mask, _check_unknown(mask, found)
+    _check_unknown(mask, found)
     anatomy = Anatomy.of(mask)
     if not anatomy.components:
         found.kidney_ml = found.tumour_ml = found.cyst_ml = 0.0
         found.add("empty", "error", "the mask is empty")
         return None
-    found.mask_sha256 = hash_voxels(stored.labels)
+    found.mask_sha256 = hash_voxels(mask.labels)
     shown = joined(anatomy.components)
     found.labelled_slices = shown.span(0)
     _check_volumes(anatomy, found)
     _check_components(anatomy, found)
-    _check_holes(mask, shown.box, found)
+    _check_holes(shown, mask.geometry, found)
     _check_border(anatomy, found)
     _check_stretches(shown, mask.geometry, found)
     return anatomy
@@ -77,15 +72,11 @@ def _check_storage(mask: LabelMap, found: CaseInspection) -> None:
         found.add("stored", "note", f"the mask is stored as {dtype.name}")
 
 
-def _check_unknown(mask: LabelMap, found: CaseInspection) -> LabelMap:
-    """The mask with what is unknown as background."""
-    unknown = mask.labels == UNKNOWN
-    share = np.count_nonzero(unknown) / unknown.size
-    if share == 0.0:
-        return mask
-    text = f"label {UNKNOWN}, unknown: {share:.1%} of the voxels; training and scores leave them out"
-    found.add("labels", "note", text)
-    return replace(mask, labels=np.where(unknown, np.uint8(BACKGROUND), mask.labels))
+def _check_unknown(mask: LabelMap, found: CaseInspection) -> None:
+    share = np.count_nonzero(mask.labels == UNKNOWN) / mask.labels.size
+    if share > 0.0:
+        text = f"label {UNKNOWN}, unknown: {share:.1%} of the voxels; training and scores leave them out"
+        found.add("labels", "note", text)
 
 
 def _check_volumes(anatomy: Anatomy, found: CaseInspection) -> None:
@@ -119,13 +110,13 @@ def _check_components(anatomy: Anatomy, found: CaseInspection) -> None:
         found.add("kidneys", "note" if kidneys == 1 else "warning", what)
 
 
-def _check_holes(mask: LabelMap, box: Box, found: CaseInspection) -> None:
-    """Background that no path through faces joins to the outside."""
-    background = np.pad(mask.labels[box.slices] == BACKGROUND, 1, constant_values=True)
-    numbers = cc3d.connected_components(background, connectivity=6)
+def _check_holes(shown: Voxels, geometry: Geometry, found: CaseInspection) -> None:
+    """What no path through faces joins to the outside."""
+    unlabelled = np.pad(~shown.inside, 1, constant_values=True)
+    numbers = cc3d.connected_components(unlabelled, connectivity=6)
     counts = np.bincount(numbers.ravel())
     counts[0] = counts[numbers[0, 0, 0]] = 0
-    sizes_ml = counts[counts > 0] * mask.geometry.voxel_ml
+    sizes_ml = counts[counts > 0] * geometry.voxel_ml
     found.holes_ml = round(float(sizes_ml.sum()), 3)
     if sizes_ml.size:
         found.add(

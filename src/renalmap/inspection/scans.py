@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from renalmap.anatomy import Anatomy
-from renalmap.dataset.survey import PLAUSIBLE_HU
+from renalmap.dataset.survey import PLAUSIBLE_HU, HuHistogram
 from renalmap.imaging import Volume, doubt_hounsfield
 from renalmap.inspection.findings import CaseInspection, IntensityRange
 from renalmap.inspection.masks import hash_voxels
@@ -20,56 +19,27 @@ KIDNEY_HU: Final = (-20.0, 400.0)
 PADDING_HU: Final = -3100.0
 """Scanners write -2000, -2048, -3024 or -3071 outside their circle; resampling overshoots a little."""
 
-_INT16: Final = np.iinfo(np.int16)
-_PERCENTILES: Final = (0.01, 0.5, 0.99)
-
 
 def inspect_scan(volume: Volume, anatomy: Anatomy | None, found: CaseInspection) -> None:
-    """Check a scan and note measures and findings.
-
-    Args:
-        volume: the scan.
-        anatomy: of a mask on the same grid; None without.
-        found: the case's inspection, which is added to.
-    """
+    """Check a scan, with what a mask on its grid shows, and add measures and findings to the case's inspection."""
     found.image_sha256 = hash_voxels(volume.hu)
-    silhouettes, levels, extremes_hu = _walk(volume)
-    found.intensity = _intensity(levels, extremes_hu, _kidney_median_hu(volume, anatomy))
-    _check_intensity(volume, found)
-    phase = find_second_phase(silhouettes, volume.geometry.spacing_mm[0])
-    if phase is not None:
-        _tell_second_phase(phase, found)
-
-
-def _walk(
-    volume: Volume,
-) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[float, float]]:
-    """Every slice's silhouette, the histogram of rounded HU within int16, the extremes."""
-    levels = np.zeros(_INT16.max - _INT16.min + 1, np.int64)
-    silhouettes, lows, highs = [], [], []
+    silhouettes, histogram = [], HuHistogram()
     for plane in volume.hu:
         silhouettes.append(silhouette(plane))
-        lows.append(float(plane.min()))
-        highs.append(float(plane.max()))
-        whole = plane if plane.dtype == np.int16 else np.rint(plane).clip(_INT16.min, _INT16.max)
-        rounded = whole.astype(np.int32)
-        levels += np.bincount(rounded.ravel() - int(_INT16.min), minlength=levels.size)
-    return np.stack(silhouettes), levels, (min(lows), max(highs))
-
-
-def _intensity(
-    levels: NDArray[np.int64], extremes_hu: tuple[float, float], kidney_p50_hu: float | None
-) -> IntensityRange:
-    share = np.cumsum(levels) / levels.sum()
-    p01, p50, p99 = (float(np.searchsorted(share, part) + int(_INT16.min)) for part in _PERCENTILES)
-    return IntensityRange(
-        min_hu=extremes_hu[0],
+        histogram.take(plane)
+    p01, p50, p99 = histogram.percentiles_hu
+    found.intensity = IntensityRange(
+        min_hu=histogram.min_hu,
         p01_hu=p01,
         p50_hu=p50,
         p99_hu=p99,
-        max_hu=extremes_hu[1],
-        kidney_p50_hu=kidney_p50_hu,
+        max_hu=histogram.max_hu,
+        kidney_p50_hu=_kidney_median_hu(volume, anatomy),
     )
+    _check_intensity(volume, found.intensity, found)
+    phase = find_second_phase(np.stack(silhouettes), volume.geometry.spacing_mm[0])
+    if phase is not None:
+        _tell_second_phase(phase, found)
 
 
 def _kidney_median_hu(volume: Volume, anatomy: Anatomy | None) -> float | None:
@@ -79,10 +49,7 @@ def _kidney_median_hu(volume: Volume, anatomy: Anatomy | None) -> float | None:
     return float(np.median(np.concatenate([volume.hu[one.box.slices][one.inside] for one in own])))
 
 
-def _check_intensity(volume: Volume, found: CaseInspection) -> None:
-    intensity = found.intensity
-    if intensity is None:
-        return
+def _check_intensity(volume: Volume, intensity: IntensityRange, found: CaseInspection) -> None:
     doubt = doubt_hounsfield(volume)
     if doubt is not None:
         found.add("intensity", "error", str(doubt))

@@ -1,4 +1,4 @@
-"""What shows only when all cases are looked at: gaps, duplicates, a table that disagrees."""
+"""What shows only when all cases are compared: gaps, duplicates, a table that disagrees."""
 
 from __future__ import annotations
 
@@ -10,15 +10,7 @@ from renalmap.inspection.findings import CaseInspection, Finding
 
 
 def inspect_dataset(dataset: Dataset, cases: Sequence[CaseInspection]) -> list[Finding]:
-    """Compare the cases of a data set; findings about one case are added to it.
-
-    Args:
-        dataset: what was found on disk.
-        cases: the inspection of every case.
-
-    Returns:
-        Findings that do not concern a single case.
-    """
+    """Compare the cases of a data set: findings about one case are added to it, all others returned."""
     findings = [*_check_missing(cases), *_check_table(dataset, cases)]
     _check_duplicates(cases, "image")
     _check_duplicates(cases, "mask")

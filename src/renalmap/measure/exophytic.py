@@ -27,8 +27,8 @@ def exophytic_share(lesion: Voxels, kidney: Sequence[Voxels], spacing_mm: Spacin
         spacing_mm: along (z, y, x).
 
     Returns:
-        From 0 (inside the outline) to 1. A flat crater that a lesion leaves in the kidney's surface is
-        closed by a plane, not by the bulge that was there, so a lesion sunk half-way comes out at somewhat more than a half.
+        From 0 (inside the outline) to 1. A plane, not the bulge that was there, closes the crater that a lesion
+        leaves in the kidney's surface, so a lesion sunk half-way comes out at somewhat more than a half.
     """
     outline = np.concatenate([border_mm(part, spacing_mm) for part in kidney])
     highest, lowest = ((outline[index] * directions()).sum(axis=1) for index in outermost(outline))

@@ -93,7 +93,7 @@ def _measure_lesion(lesion: Lesion, anatomy: Anatomy, place: Placer) -> LesionMe
     in_space = longest_line([voxels], spacing_mm)
     if (
         lines.longest.length_mm > in_space.length_mm
-    ):  # of a flat lesion, whose borders are placed differently
+    ):  # a flat lesion, whose borders are placed differently
         in_space = Chord(np.insert(lines.longest.ends, 0, height_mm, axis=1))
     # The outline of a truncated kidney is not known.
     whole = None if kidney is None or kidney.borders else kidney.body

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
 from renalmap.phantom.canvas import View
 from renalmap.phantom.kidneys import Kidney
-from renalmap.phantom.shapes import (
-    Ellipsoid,
-    Point,
-    polyline_pieces,
-    random_rotation,
-    segment_distance,
-    smooth_max,
-)
+from renalmap.phantom.shapes import Ellipsoid, Point, random_rotation, segment_distance, smooth_max
 from renalmap.phantom.tissues import Tissues
 from renalmap.phantom.trunk import Trunk
 
@@ -56,14 +50,11 @@ class Bowel:
     @classmethod
     def draw(cls, trunk: Trunk, kidneys: tuple[Kidney, Kidney], generator: np.random.Generator) -> Bowel:
         """Colon around the outside, loops wherever the middle of the belly is free."""
-        colon = []
-        for axis in _COLON:
-            radius = float(generator.uniform(15.0, 23.0))
-            points = tuple((z, y, x * trunk.scale) for z, y, x in axis)
-            colon.append((points, radius))
+        axes = [tuple((z, y, x * trunk.scale) for z, y, x in axis) for axis in _COLON]
+        colon = tuple((points, float(generator.uniform(15.0, 23.0))) for points in axes)
         contrast = generator.random() < 0.6
         return cls(
-            colon=tuple(colon),
+            colon=colon,
             loops=_draw_loops(trunk, kidneys, generator, oral_contrast=bool(contrast)),
             faeces_hu=float(generator.uniform(20.0, 60.0) + 150.0 * contrast),
         )
@@ -119,7 +110,7 @@ def paint_bowel(view: View, bowel: Bowel, tissues: Tissues) -> None:
         if near is not None:
             _paint_loop(near, loop, tissues)
     for points, radius in bowel.colon:
-        for piece in polyline_pieces(points):
+        for piece in pairwise(points):
             _paint_colon(view, piece, radius, bowel.faeces_hu, tissues)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from renalmap.imaging.volume import LabelArray
 from renalmap.labels import BACKGROUND
-from renalmap.phantom.shapes import Ellipsoid, Field, Point, SmoothNoise
+from renalmap.phantom.shapes import Ellipsoid, Field, Point, SmoothNoise, point
 
 _PSF_WIDTH_MM = 1.1
 """Width of the scanner's in-plane edge response."""
@@ -98,19 +98,12 @@ class View:
         """The part within a margin of the bounding box of some points."""
         low, high = np.min(points, axis=0), np.max(points, axis=0)
         centre, reach = (low + high) / 2.0, (high - low) / 2.0
-        return self.around(
-            (float(centre[0]), float(centre[1]), float(centre[2])),
-            (float(reach[0]), float(reach[1]), float(reach[2])),
-            margin_mm,
-        )
+        return self.around(point(centre), point(reach), margin_mm)
 
 
 def blank_slice(z_mm: float, y_mm: Field, x_mm: Field, noise: NoiseFields, air_hu: float) -> View:
     """A slice of air at height `z_mm`, with voxel centres at `y_mm` and `x_mm`."""
     pixel_mm = max(float(y_mm[1] - y_mm[0]), float(x_mm[1] - x_mm[0]))
-    shape, course, lobes, grain = (
-        field.plane(z_mm, y_mm, x_mm) for field in (noise.shape, noise.course, noise.lobes, noise.grain)
-    )
     return View(
         hu=np.full((y_mm.size, x_mm.size), air_hu, np.float32),
         labels=np.full((y_mm.size, x_mm.size), BACKGROUND, np.uint8),
@@ -118,10 +111,7 @@ def blank_slice(z_mm: float, y_mm: Field, x_mm: Field, noise: NoiseFields, air_h
         z=np.asarray(z_mm, np.float32),
         y=y_mm[:, None],
         x=x_mm[None, :],
-        shape=shape,
-        course=course,
-        lobes=lobes,
-        grain=grain,
+        **{name: field.plane(z_mm, y_mm, x_mm) for name, field in vars(noise).items()},
         softness_mm=float(np.hypot(pixel_mm, _PSF_WIDTH_MM)),
     )
 

@@ -123,11 +123,6 @@ class LesionTruth:
     exophytic: float
     necrotic: bool
 
-    @property
-    def expected_ml(self) -> float:
-        """Volume of a sphere of that diameter; the irregular outline stays within some per cent."""
-        return float(np.pi / 6.0 * self.diameter_mm**3 / 1000.0)
-
 
 @dataclass(frozen=True)
 class Phantom:

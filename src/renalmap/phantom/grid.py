@@ -10,7 +10,7 @@ import numpy as np
 from renalmap.imaging.orientation import build_geometry
 from renalmap.imaging.volume import Geometry
 from renalmap.phantom.config import PhantomConfig
-from renalmap.phantom.shapes import Field, Point
+from renalmap.phantom.shapes import Field, Point, point
 
 _BACKWARD_MM = 12.0
 """How far the grid's middle lies behind the body's, so that the table is on the picture."""
@@ -41,11 +41,8 @@ class Grid:
     def voxel(self, point_mm: Point) -> tuple[float, float, float]:
         """Patient coordinates to (fractional) voxel coordinates."""
         starts = (self.z_mm[0], self.y_mm[0], self.x_mm[0])
-        z, y, x = (
-            float((p - start) / step)
-            for p, start, step in zip(point_mm, starts, self.geometry.spacing_mm, strict=True)
-        )
-        return z, y, x
+        spacing_mm = self.geometry.spacing_mm
+        return point((p - low) / step for p, low, step in zip(point_mm, starts, spacing_mm, strict=True))
 
 
 def make_grid(config: PhantomConfig) -> Grid:

@@ -8,13 +8,7 @@ import numpy as np
 
 from renalmap.labels import KIDNEY, Side
 from renalmap.phantom.canvas import View
-from renalmap.phantom.shapes import (
-    Ellipsoid,
-    Field,
-    Point,
-    frame,
-    local_ellipsoid_distance,
-)
+from renalmap.phantom.shapes import Ellipsoid, Field, Point, frame, local_ellipsoid_distance
 from renalmap.phantom.tissues import Tissues
 from renalmap.phantom.trunk import Trunk
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from renalmap.imaging import write_label_map, write_volume
-from renalmap.imaging.files import write_text_atomically
+from renalmap.imaging.files import make_folder, write_text_atomically
 from renalmap.phantom.config import Phantom, PhantomConfig
 from renalmap.phantom.make import make_phantom
 
@@ -49,7 +49,7 @@ def write_kits_layout(
     if not choices:
         raise ValueError("write_kits_layout needs at least one configuration, got none")
     data = root / "data"
-    data.mkdir(parents=True, exist_ok=True)
+    make_folder(data)
     records = []
     for index, child in enumerate(generator.spawn(n_cases)):
         config = choices[index % len(choices)].model_copy(update={"orientation": _KITS19_ORIENTATION})

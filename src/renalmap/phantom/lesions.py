@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.phantom.canvas import View
 from renalmap.phantom.config import Lesion
 from renalmap.phantom.kidneys import Kidney
-from renalmap.phantom.shapes import Ellipsoid, Field, Point, random_rotation
+from renalmap.phantom.shapes import Ellipsoid, Field, Point, point, random_rotation
 from renalmap.phantom.tissues import Tissues
 from renalmap.phantom.trunk import Trunk
 
@@ -96,10 +96,8 @@ def _propose(
     side = lesion.side or ("left" if generator.random() < 0.5 else "right")
     kidney = next(kidney for kidney in kidneys if kidney.side == side)
     exophytic = float(generator.uniform(0.15, 0.65)) if lesion.exophytic is None else lesion.exophytic
-    large = lesion.diameter_mm > 40.0
-    necrotic = bool(generator.random() < (0.7 if large else 0.2))
-    if lesion.necrotic is not None:
-        necrotic = lesion.necrotic
+    drawn = bool(generator.random() < (0.7 if lesion.diameter_mm > 40.0 else 0.2))
+    necrotic = drawn if lesion.necrotic is None else lesion.necrotic
     half = _half_axes(lesion, generator)
     centre = _centre(kidney, half[0], exophytic, generator)
     return PlacedLesion(
@@ -117,8 +115,7 @@ def _half_axes(lesion: Lesion, generator: np.random.Generator) -> Point:
     """Nearly a sphere, its volume exactly the sphere's."""
     stretch = np.exp(generator.normal(0.0, 0.05, 3))
     stretch /= np.prod(stretch) ** (1.0 / 3.0)
-    half = stretch * lesion.diameter_mm / 2.0
-    return float(half[0]), float(half[1]), float(half[2])
+    return point(stretch * lesion.diameter_mm / 2.0)
 
 
 def _centre(kidney: Kidney, radius_mm: float, exophytic: float, generator: np.random.Generator) -> Point:
@@ -133,8 +130,7 @@ def _centre(kidney: Kidney, radius_mm: float, exophytic: float, generator: np.ra
     local = surface + normal * radius_mm * (2.0 * exophytic - 1.0)
     up_share = min((local[0] / half[0]) ** 2, 1.5)
     local[1] += kidney.bend_mm * (up_share - 0.35)
-    centre = np.array(kidney.body.centre_mm) + local @ np.array(kidney.body.rotation)
-    return float(centre[0]), float(centre[1]), float(centre[2])
+    return point(np.array(kidney.body.centre_mm) + local @ np.array(kidney.body.rotation))
 
 
 def _clearance_mm(candidate: PlacedLesion, trunk: Trunk, others: list[PlacedLesion]) -> float:
@@ -153,16 +149,10 @@ def _clearance_mm(candidate: PlacedLesion, trunk: Trunk, others: list[PlacedLesi
 
 
 def _colour(lesion: PlacedLesion, tissues: Tissues, generator: np.random.Generator) -> PlacedLesion:
-    cyst = lesion.asked.kind == "cyst"
-    hu = (
-        tissues.cyst + generator.uniform(-8.0, 8.0)
-        if cyst
-        else tissues.tumour * generator.uniform(0.85, 1.2)
-    )
-    return PlacedLesion(
-        lesion.asked, lesion.kidney, lesion.body, lesion.exophytic, lesion.necrotic,
-        hu=float(hu), mottle_hu=1.0 if cyst else float(generator.uniform(6.0, 16.0)),
-    )  # fmt: skip
+    if lesion.asked.kind == "cyst":
+        return replace(lesion, hu=float(tissues.cyst + generator.uniform(-8.0, 8.0)), mottle_hu=1.0)
+    hu = float(tissues.tumour * generator.uniform(0.85, 1.2))
+    return replace(lesion, hu=hu, mottle_hu=float(generator.uniform(6.0, 16.0)))
 
 
 def paint_fat_halo(whole: View, lesion: PlacedLesion, tissues: Tissues) -> None:

@@ -13,35 +13,13 @@ from renalmap.phantom.bowel import Bowel, paint_bowel
 from renalmap.phantom.canvas import NoiseFields, View, blank_slice
 from renalmap.phantom.config import LesionTruth, Phantom, PhantomConfig
 from renalmap.phantom.grid import Grid, make_grid
-from renalmap.phantom.kidneys import (
-    Kidney,
-    draw_kidneys,
-    paint_kidney,
-    paint_perirenal_fat,
-)
-from renalmap.phantom.lesions import (
-    PlacedLesion,
-    paint_fat_halo,
-    paint_lesion,
-    place_lesions,
-)
-from renalmap.phantom.scanner import (
-    HIGHEST_HU,
-    LOWEST_HU,
-    NoiseMaker,
-    blend_neighbours,
-    noise_strength,
-)
-from renalmap.phantom.shapes import Field
+from renalmap.phantom.kidneys import Kidney, draw_kidneys, paint_kidney, paint_perirenal_fat
+from renalmap.phantom.lesions import PlacedLesion, paint_fat_halo, paint_lesion, place_lesions
+from renalmap.phantom.scanner import HIGHEST_HU, LOWEST_HU, NoiseMaker, blend_neighbours, noise_strength
+from renalmap.phantom.shapes import Field, point
 from renalmap.phantom.skeleton import paint_muscles, paint_spine
 from renalmap.phantom.tissues import Tissues, draw_tissues
-from renalmap.phantom.trunk import (
-    Trunk,
-    paint_lungs,
-    paint_ribs,
-    paint_table,
-    paint_wall,
-)
+from renalmap.phantom.trunk import Trunk, paint_lungs, paint_ribs, paint_table, paint_wall
 from renalmap.phantom.vessels import Vessels, paint_vessels
 from renalmap.phantom.viscera import Viscera, paint_viscera
 
@@ -157,7 +135,7 @@ def _truth(lesion: PlacedLesion, grid: Grid) -> LesionTruth:
         side=lesion.kidney.side,
         diameter_mm=lesion.asked.diameter_mm,
         centre_zyx_voxels=voxel,
-        centre_ras_mm=(float(world[0]), float(world[1]), float(world[2])),
+        centre_ras_mm=point(world[:3]),
         exophytic=lesion.exophytic,
         necrotic=lesion.necrotic,
     )

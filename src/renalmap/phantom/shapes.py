@@ -7,10 +7,9 @@ approximations: exact on the surface, good beside it, and only ordered far from 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -47,14 +46,16 @@ def random_rotation(generator: np.random.Generator) -> Rotation:
     return frame(*(q * np.sign(np.diag(r))).T)
 
 
+def point(values: Iterable[float]) -> Point:
+    """Three numbers as plain floats, which leave float32 fields float32."""
+    z, y, x = (float(value) for value in values)
+    return z, y, x
+
+
 def frame(*rows: NDArray[np.float64]) -> Rotation:
-    """Three orthonormal vectors as plain floats, which leave float32 fields float32."""
-    first, second, third = (tuple(float(value) for value in row) for row in rows)
-    return (
-        (first[0], first[1], first[2]),
-        (second[0], second[1], second[2]),
-        (third[0], third[1], third[2]),
-    )
+    """Three orthonormal vectors."""
+    up, back, left = map(point, rows)
+    return up, back, left
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,7 @@ class Ellipsoid:
     @cached_property
     def reach_mm(self) -> Point:
         """Half extent of its bounding box along (z, y, x)."""
-        extent = np.sqrt((np.square(self.rotation) * np.square(self.half_mm)[:, None]).sum(axis=0))
-        return (float(extent[0]), float(extent[1]), float(extent[2]))
+        return point(np.sqrt((np.square(self.rotation) * np.square(self.half_mm)[:, None]).sum(axis=0)))
 
     def local(self, z: Field, y: Field, x: Field) -> tuple[Field, Field, Field]:
         """Coordinates along its own axes."""
@@ -101,11 +101,6 @@ def segment_distance(points: tuple[Field, Field, Field], start: Point, stop: Poi
     squares = [(o - along * a) ** 2 for o, a in zip(offsets, axis, strict=True)]
     distance_mm: Field = np.sqrt(squares[0] + squares[1] + squares[2])
     return distance_mm
-
-
-def polyline_pieces(points: Sequence[Point]) -> list[tuple[Point, Point]]:
-    """The segments of a polyline."""
-    return list(pairwise(points))
 
 
 class SmoothNoise:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from renalmap.phantom.canvas import View
 from renalmap.phantom.kidneys import Kidney
-from renalmap.phantom.shapes import (
-    Point,
-    ellipse_distance,
-    polyline_pieces,
-    segment_distance,
-)
+from renalmap.phantom.shapes import Point, ellipse_distance, segment_distance
 from renalmap.phantom.tissues import Tissues
 from renalmap.phantom.trunk import Trunk
 
@@ -91,7 +87,7 @@ def _paint_great_vessels(view: View, trunk: Trunk, vessels: Vessels, tissues: Ti
 
 
 def _paint_tube(view: View, points: tuple[Point, ...], radius_mm: float, hu: float) -> None:
-    for piece in polyline_pieces(points):
+    for piece in pairwise(points):
         near = view.around_points(piece, radius_mm + 3.0)
         if near is not None:
             near.paint(segment_distance(near.points, *piece) - radius_mm, hu)

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from renalmap.phantom.canvas import View
-from renalmap.phantom.shapes import (
-    Ellipsoid,
-    Field,
-    Point,
-    frame,
-    polyline_pieces,
-    segment_distance,
-    smooth_max,
-)
+from renalmap.phantom.shapes import Ellipsoid, Field, Point, frame, segment_distance, smooth_max
 from renalmap.phantom.tissues import Tissues
 from renalmap.phantom.trunk import Trunk
 
@@ -156,7 +149,7 @@ def _paint_pancreas(view: View, viscera: Viscera, tissues: Tissues) -> None:
     if near is None:
         return
     axis = np.minimum.reduce(
-        [segment_distance(near.points, *piece) for piece in polyline_pieces(viscera.pancreas)]
+        [segment_distance(near.points, *piece) for piece in pairwise(viscera.pancreas)]
     )
     gland = axis - 9.0 + 2.5 * np.abs(near.lobes) + 0.8 * near.grain
     near.paint(gland, tissues.pancreas + 5.0 * near.grain)

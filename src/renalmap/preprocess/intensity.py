@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from renalmap.errors import StoreError
 from renalmap.imaging.files import replace_atomically
-from renalmap.imaging.volume import Box
 from renalmap.preprocess.plan import Plan
 
 FloatArray = NDArray[np.float32]
@@ -198,14 +197,6 @@ class Normalisation:
             self,
             mean_hu=average_squares(self.mean_hu, factor),
             deviation_hu=average_squares(self.deviation_hu, factor),
-        )
-
-    def at(self, box: Box) -> Normalisation:
-        """The same normalisation for pixels that lie at a box of the grid."""
-        if self.mean_hu.ndim == 0:
-            return self
-        return replace(
-            self, mean_hu=self.mean_hu[box.slices], deviation_hu=self.deviation_hu[box.slices]
         )
 
     def __call__(self, hu: NDArray[Any]) -> FloatArray:

@@ -2,7 +2,6 @@
 
 from renalmap.report.canvas import check_charts_available
 from renalmap.report.figures import (
-    IntensityRow,
     draw_dice_against_volume,
     draw_intensity_table,
     draw_learning_rates,
@@ -12,7 +11,6 @@ from renalmap.report.figures import (
 from renalmap.report.overview import draw_overview
 
 __all__ = [
-    "IntensityRow",
     "check_charts_available",
     "draw_dice_against_volume",
     "draw_intensity_table",

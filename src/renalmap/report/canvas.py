@@ -25,16 +25,8 @@ def check_charts_available() -> None:
     import_extra("matplotlib", "a chart")
 
 
-def new_figure(
-    width_in: float, height_in: float, *, dpi: int = 120, background: str = "white"
-) -> Figure:
-    """A figure with its own canvas, `width_in * dpi` pixels wide.
-
-    Args:
-        width_in: width in inches.
-        height_in: height in inches.
-        dpi: pixels per inch.
-        background: colour behind everything.
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """A white figure with its own canvas, of 120 pixels per inch.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -43,7 +35,7 @@ def new_figure(
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    figure = Figure(figsize=(width_in, height_in), dpi=dpi, facecolor=background)
+    figure = Figure(figsize=(width_in, height_in), dpi=120, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
@@ -55,9 +47,7 @@ def save_png(figure: Figure, path: Path) -> None:
         OSError: the folder does not exist or cannot be written to.
     """
     with replace_atomically(path) as temporary:
-        figure.savefig(
-            temporary, format="png", facecolor=figure.get_facecolor(), metadata={"Software": None}
-        )
+        figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def style_chart(axes: Axes, *, title: str, xlabel: str, ylabel: str) -> None:

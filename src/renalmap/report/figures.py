@@ -1,15 +1,20 @@
-"""Charts: slice statistics, intensities per case, training curves, Dice against tumour volume."""
+"""Charts: slice statistics, intensities per case, training curves, Dice against tumour volume.
+
+Each is written as a PNG in place of an existing one, or not at all. They raise MissingDependencyError without
+matplotlib, and OSError where the file cannot be written.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.dataset.store import CaseEntry
 from renalmap.dataset.survey import PLAUSIBLE_HU
 from renalmap.evaluation.table import Score, dice_by_tumour_volume
 from renalmap.report.canvas import FAINT_INK, INK, new_figure, save_png, style_chart
@@ -22,52 +27,13 @@ _DEEP_BLUE: Final = "#0072B2"
 _MOST_NAMED_CASES: Final = 40
 
 
-class IntensityRow(Protocol):
-    """What the intensity chart needs from a case; any dataclass with these attributes is fine."""
-
-    @property
-    def case_id(self) -> str:
-        """The case's name."""
-
-    @property
-    def min_hu(self) -> float:
-        """Lowest voxel."""
-
-    @property
-    def p01_hu(self) -> float:
-        """1st percentile."""
-
-    @property
-    def p50_hu(self) -> float:
-        """Median."""
-
-    @property
-    def p99_hu(self) -> float:
-        """99th percentile."""
-
-    @property
-    def max_hu(self) -> float:
-        """Highest voxel."""
-
-    @property
-    def outlier(self) -> bool:
-        """Whether the case is listed as an outlier."""
-
-
 def draw_slice_statistics(
     mean_hu: NDArray[np.floating[Any]], std_hu: NDArray[np.floating[Any]], path: Path
 ) -> None:
-    """Draw the mean slice and the standard-deviation slice (the paper's Fig. 2) as a PNG.
-
-    Args:
-        mean_hu: (y, x) mean over training slices, HU.
-        std_hu: (y, x) standard deviation, HU, same shape.
-        path: the PNG to write; an existing file is replaced.
+    """Draw the mean slice and the standard-deviation slice, (y, x) in HU (the paper's Fig. 2).
 
     Raises:
         ValueError: the two are not two planes of one shape.
-        MissingDependencyError: matplotlib is not installed.
-        OSError: the file cannot be written.
     """
     if mean_hu.ndim != 2 or mean_hu.shape != std_hu.shape:
         raise ValueError(f"expected two planes of one shape, got {mean_hu.shape} and {std_hu.shape}")
@@ -86,19 +52,11 @@ def draw_slice_statistics(
     save_png(figure, path)
 
 
-def draw_intensity_table(cases: Sequence[IntensityRow], path: Path) -> None:
-    """Draw every case's intensity range, outliers marked and named (the paper's Fig. 1), as a PNG.
+def draw_intensity_table(cases: Sequence[CaseEntry], path: Path) -> None:
+    """Draw every case's intensity range, outliers marked and named (the paper's Fig. 1).
 
     Thin lines run from minimum to maximum, thick ones from the 1st to the 99th percentile, dots are
     medians. The scale is linear up to 1000 HU either way and logarithmic beyond.
-
-    Args:
-        cases: one row per case, drawn in this order; may be empty.
-        path: the PNG to write; an existing file is replaced.
-
-    Raises:
-        MissingDependencyError: matplotlib is not installed.
-        OSError: the file cannot be written.
     """
     figure = new_figure(12.0, 5.2)
     axes = figure.add_axes((0.075, 0.17, 0.905, 0.70))
@@ -120,25 +78,22 @@ def draw_intensity_table(cases: Sequence[IntensityRow], path: Path) -> None:
     highest = max((case.max_hu for case in cases), default=PLAUSIBLE_HU[1])
     axes.set_ylim(min(lowest * 1.4, -2000.0), max(highest * 1.9, 6000.0))
     axes.set_xlim(-1, max(len(cases), 1))
-    _name_cases(axes, [case.case_id for case in cases])
+    if len(cases) <= _MOST_NAMED_CASES:
+        names = [case.case_id for case in cases]
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
+    axes.grid(visible=False, axis="x")
     save_png(figure, path)
 
 
 def draw_training_curve(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw losses and validation Dice against the training step as a PNG.
+    """Draw losses and validation Dice against the column "step".
 
     Every column with "loss" in its name is drawn above, every column with "dice" in its name below.
     Values may be text, as `csv.DictReader` gives them; empty and non-finite ones are skipped, so rows
     of training and of validation may be mixed.
 
-    Args:
-        rows: rows with a column "step".
-        path: the PNG to write; an existing file is replaced.
-
     Raises:
         KeyError: a row has no "step".
-        MissingDependencyError: matplotlib is not installed.
-        OSError: the file cannot be written.
     """
     figure = new_figure(10.0, 6.4)
     upper = figure.add_axes((0.08, 0.56, 0.88, 0.36))
@@ -159,17 +114,13 @@ def draw_learning_rates(
     suggestion: float | None,
     path: Path,
 ) -> None:
-    """Draw losses against the learning rate, on a logarithmic scale, as a PNG.
+    """Draw losses against the learning rate, on a logarithmic scale.
 
     Args:
         rates: learning rate of each step.
         losses: curves by name, one value per step; values that are not finite are left out.
         suggestion: a rate to mark; None marks none.
-        path: the PNG to write; an existing file is replaced.
-
-    Raises:
-        MissingDependencyError: matplotlib is not installed.
-        OSError: the file cannot be written.
+        path: the PNG.
     """
     figure = new_figure(10.0, 4.2)
     axes = figure.add_axes((0.08, 0.14, 0.88, 0.74))
@@ -190,15 +141,8 @@ def draw_dice_against_volume(scores: Sequence[Score], path: Path) -> None:
     """Draw tumour Dice against tumour volume: the paper's observation that small tumours fail.
 
     Each case with a tumour in the reference is a dot, a missed one (Dice 0) a cross; the bars are the
-    means and standard deviations of `dice_by_tumour_volume` with its default edges.
-
-    Args:
-        scores: the cases; those without a tumour in the reference are left out and counted.
-        path: the PNG to write; an existing file is replaced.
-
-    Raises:
-        MissingDependencyError: matplotlib is not installed.
-        OSError: the file cannot be written.
+    means and standard deviations of `dice_by_tumour_volume` with its default edges. Cases without a tumour
+    in the reference are left out and counted.
     """
     points = np.array(
         [(s.tumour_reference_ml, s.tumour_dice) for s in scores if s.tumour_reference_ml > 0.0]
@@ -239,11 +183,13 @@ def draw_dice_against_volume(scores: Sequence[Score], path: Path) -> None:
     save_png(figure, path)
 
 
-def _draw_ranges(axes: Axes, cases: Sequence[IntensityRow]) -> None:
+def _draw_ranges(axes: Axes, cases: Sequence[CaseEntry]) -> None:
+    # Thick lines touch each other beyond some hundred cases.
+    thickness = float(np.clip(600.0 / max(len(cases), 1), 1.5, 7.0))
     for position, case in enumerate(cases):
         colour = ALARM_COLOUR if case.outlier else _DEEP_BLUE
         axes.vlines(position, case.min_hu, case.max_hu, color=colour, linewidth=1.0, alpha=0.7)
-        axes.vlines(position, case.p01_hu, case.p99_hu, color=colour, linewidth=_thickness(len(cases)))
+        axes.vlines(position, case.p01_hu, case.p99_hu, color=colour, linewidth=thickness)
         axes.plot(position, case.p50_hu, marker="o", markersize=3, color="white", markeredgewidth=0)
         if case.outlier:
             axes.annotate(
@@ -255,17 +201,6 @@ def _draw_ranges(axes: Axes, cases: Sequence[IntensityRow]) -> None:
                 fontsize=8,
                 color=ALARM_COLOUR,
             )
-
-
-def _thickness(cases: int) -> float:
-    """Points; thick lines touch each other beyond some hundred cases."""
-    return float(np.clip(600.0 / max(cases, 1), 1.5, 7.0))
-
-
-def _name_cases(axes: Axes, names: Sequence[str]) -> None:
-    if len(names) <= _MOST_NAMED_CASES:
-        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
-    axes.grid(visible=False, axis="x")
 
 
 def _curve(rows: Sequence[Mapping[str, Any]], column: str) -> NDArray[np.float64]:

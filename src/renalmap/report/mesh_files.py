@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -51,11 +51,7 @@ def write_glb(surfaces: Sequence[tuple[Structure, Surface]], path: Path) -> None
 
     That is glTF's own convention for something that stands upright and looks at the viewer; what viewers
     show is the patient standing in front of you, at the right size. Each structure is a node with its own
-    name and colour; its volume is in the mesh's extras.
-
-    Args:
-        surfaces: at least one structure with its surface.
-        path: an existing file is replaced.
+    name and colour; its volume is in the mesh's extras. There must be at least one; an existing file is replaced.
     """
     import trimesh  # noqa: PLC0415 - optional
     from trimesh.visual import TextureVisuals  # noqa: PLC0415
@@ -63,36 +59,22 @@ def write_glb(surfaces: Sequence[tuple[Structure, Surface]], path: Path) -> None
 
     scene = trimesh.Scene()
     for structure, surface in surfaces:
-        vertices_m = _to_gltf(surface)
-        mesh = trimesh.Trimesh(
-            vertices_m, surface.faces, process=False, metadata=_extras(structure, surface)
+        right, front, head = surface.vertices_mm.T
+        vertices_m = np.column_stack([-right, head, front]) * _METRES_PER_MM
+        extras = {
+            "structure": structure.title,
+            "volume_ml": round(surface.voxels_ml, 3),
+            "axes": "x left, y head, z front; metres in the patient's coordinates",
+            "note": "RenalMap; research use only, not a medical device",
+        }
+        mesh = trimesh.Trimesh(vertices_m, surface.faces, process=False, metadata=extras)
+        colour = [*bytes.fromhex(structure.colour[1:]), 255]
+        mesh.visual = TextureVisuals(
+            material=PBRMaterial(
+                name=structure.title, baseColorFactor=colour, metallicFactor=0.0, roughnessFactor=0.6
+            )
         )
-        material = PBRMaterial(
-            name=structure.title,
-            baseColorFactor=_rgba(structure.colour),
-            metallicFactor=0.0,
-            roughnessFactor=0.6,
-        )
-        mesh.visual = TextureVisuals(material=material)
         scene.add_geometry(mesh, node_name=structure.name, geom_name=structure.name)
     data = scene.export(file_type="glb")
     with replace_atomically(path) as temporary:
         temporary.write_bytes(data)
-
-
-def _to_gltf(surface: Surface) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    right, front, head = surface.vertices_mm.T
-    return np.column_stack([-right, head, front]) * _METRES_PER_MM
-
-
-def _extras(structure: Structure, surface: Surface) -> dict[str, Any]:
-    return {
-        "structure": structure.title,
-        "volume_ml": round(surface.voxels_ml, 3),
-        "axes": "x left, y head, z front; metres in the patient's coordinates",
-        "note": "RenalMap; research use only, not a medical device",
-    }
-
-
-def _rgba(colour: str) -> list[int]:
-    return [*(int(colour[at : at + 2], 16) for at in (1, 3, 5)), 255]

@@ -12,14 +12,13 @@ from renalmap.imaging.volume import LabelMap, Volume
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.report.page import Ink, Page, fit, text_width_px
 from renalmap.report.palette import KIDNEY_COLOUR, TUMOUR_COLOUR
-from renalmap.report.panel import GreyWindow, draw_panel
+from renalmap.report.panel import SOFT_TISSUE, draw_panel
 from renalmap.report.planes import choose_planes
 from renalmap.report.views import View, cut_views
 
 DISCLAIMER: Final = "Research use only - not a medical device"
 OUTLINE_COLOURS: Final = {KIDNEY: KIDNEY_COLOUR, TUMOUR: TUMOUR_COLOUR}
 
-_WINDOW = GreyWindow(width_hu=400, level_hu=40)
 _SCALE_BAR_MM = 50.0
 _BACKGROUND, _TEXT, _FAINT, _WARNING = "#0b0e13", "#f2f4f7", "#9aa5b1", "#F0E442"
 
@@ -97,7 +96,7 @@ def _draw_view(page: Page, view: View, box: tuple[int, int, int, int]) -> None:
     """The panel; above it name and caption, and at each edge a letter for the patient's direction."""
     left, top, right, bottom = box
     size_px = right - left, bottom - top
-    page.paste(draw_panel(view.hu, view.labels, OUTLINE_COLOURS, _WINDOW, size_px), (left, top))
+    page.paste(draw_panel(view.hu, view.labels, OUTLINE_COLOURS, SOFT_TISSUE, size_px), (left, top))
     page.write(view.name, (left, top - 46), Ink(26, _TEXT, bold=True))
     page.write(view.caption, (right, top - 46), _NOTE, anchor="rs")
     middle_x, middle_y = (left + right) // 2, (top + bottom) // 2
@@ -110,7 +109,7 @@ def _write_header(page: Page, scan: Volume, labels: LabelMap, *, title: str) -> 
     right = page.width_px - _SIDE_PX
     size = " x ".join(str(count) for count in reversed(scan.geometry.shape))
     spacing = " x ".join(f"{step:.2f}" for step in reversed(scan.geometry.spacing_mm))
-    window = f"window {_WINDOW.width_hu:g}, level {_WINDOW.level_hu:g} HU"
+    window = f"window {SOFT_TISSUE.width_hu:g}, level {SOFT_TISSUE.level_hu:g} HU"
     page.write(f"{size} voxels of {spacing} mm  {_DOT}  {window}", (_SIDE_PX, _SECOND_LINE_PX), _NOTE)
     volumes_ml = {label: labels.volume_ml(label) for label in OUTLINE_COLOURS}
     if any(volumes_ml.values()):

@@ -26,13 +26,7 @@ _BEYOND_ASCII: Final = frozenset("©«°±·»“”…™")
 
 @dataclass(frozen=True)
 class Ink:
-    """How text is set.
-
-    Attributes:
-        size_px: font size.
-        colour: "#rrggbb".
-        bold: whether strokes are thicker.
-    """
+    """How text is set: font size, colour ("#rrggbb"), and whether strokes are thicker."""
 
     size_px: int
     colour: str
@@ -40,13 +34,7 @@ class Ink:
 
 
 class Page:
-    """A picture under construction. Positions are (x, y) pixels from the upper left corner.
-
-    Args:
-        width_px: width.
-        height_px: height.
-        background: colour behind everything, "#rrggbb".
-    """
+    """A picture under construction, on a ground of one colour. Positions are (x, y) from the upper left corner."""
 
     def __init__(self, width_px: int, height_px: int, background: str) -> None:
         from PIL import Image  # noqa: PLC0415 - only drawing needs Pillow
@@ -65,7 +53,9 @@ class Page:
         """
         from PIL import Image, ImageDraw  # noqa: PLC0415
 
-        text, font, stroke = printable(text), _font(ink), _stroke(ink)
+        text, font, stroke = printable(text), _font(ink), 0
+        if ink.bold:
+            stroke = round(ink.size_px * _OVERSAMPLING * _BOLD_STROKE)
         box = font.getbbox(text, anchor=anchor, stroke_width=stroke)
         left, top = (floor(edge / _OVERSAMPLING) for edge in box[:2])
         width, height = (
@@ -122,16 +112,14 @@ def fit(text: str, ink: Ink, room_px: int) -> tuple[str, Ink]:
 
 def printable(text: str) -> str:
     """The text on one line, letters without accents, "?" for what the font does not have."""
-    letters = (
-        " " if letter.isspace() else letter
-        for letter in unicodedata.normalize("NFD", text)
-        if not unicodedata.combining(letter)
-    )
-    return "".join(letter if _is_in_font(letter) else "?" for letter in letters)
-
-
-def _is_in_font(letter: str) -> bool:
-    return (letter.isascii() and letter.isprintable()) or letter in _BEYOND_ASCII
+    shown = []
+    for letter in unicodedata.normalize("NFD", text):
+        if letter.isspace():
+            shown.append(" ")
+        elif not unicodedata.combining(letter):
+            in_font = (letter.isascii() and letter.isprintable()) or letter in _BEYOND_ASCII
+            shown.append(letter if in_font else "?")
+    return "".join(shown)
 
 
 @lru_cache(maxsize=16)
@@ -142,7 +130,3 @@ def _font(ink: Ink) -> FreeTypeFont:
     if not isinstance(font, ImageFont.FreeTypeFont):
         raise TypeError("Pillow was built without FreeType, which draws the text of pictures")
     return font
-
-
-def _stroke(ink: Ink) -> int:
-    return round(ink.size_px * _OVERSAMPLING * _BOLD_STROKE) if ink.bold else 0

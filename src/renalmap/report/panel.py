@@ -21,12 +21,7 @@ _OUTLINE_PX: Final = 3.0
 
 @dataclass(frozen=True)
 class GreyWindow:
-    """Which HU are shown: black at `level_hu - width_hu / 2` and below, white at the other end.
-
-    Attributes:
-        width_hu: from black to white.
-        level_hu: medium grey.
-    """
+    """Which HU are shown: black at `level_hu - width_hu / 2` and below, white at the other end."""
 
     width_hu: float
     level_hu: float
@@ -36,6 +31,9 @@ class GreyWindow:
         darkest = self.level_hu - self.width_hu / 2
         share = (hu.astype(np.float32) - np.float32(darkest)) / np.float32(self.width_hu)
         return np.round(share.clip(0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+SOFT_TISSUE: Final = GreyWindow(width_hu=400, level_hu=40)
 
 
 def draw_panel(

@@ -22,19 +22,11 @@ Window = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 @dataclass(frozen=True)
 class Planes:
-    """Three orthogonal planes.
-
-    Attributes:
-        axial: index along z.
-        coronal: index along y.
-        sagittal: index along x.
-        on_kidney: whether they pass through something that is labelled.
-    """
+    """Three orthogonal planes: their indices along z, y and x."""
 
     axial: int
     coronal: int
     sagittal: int
-    on_kidney: bool
 
     @property
     def indices_zyx(self) -> tuple[int, int, int]:
@@ -55,14 +47,13 @@ def choose_planes(labels: LabelMap) -> Planes:
     foreground = labels.labels != BACKGROUND
     if not foreground.any():
         depth, height, width = labels.labels.shape
-        return Planes(depth // 2, height // 2, width // 2, on_kidney=False)
+        return Planes(depth // 2, height // 2, width // 2)
     tumour = labels.labels == TUMOUR
     target = tumour if tumour.any() else foreground
     return Planes(
         axial=_largest_section(target, foreground, axes=(1, 2)),
         coronal=_through_both_sides(foreground),
         sagittal=_largest_section(target, foreground, axes=(0, 1)),
-        on_kidney=True,
     )
 
 

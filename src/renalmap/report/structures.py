@@ -16,7 +16,6 @@ class Structure:
 
     Attributes:
         name: for file names: "left_kidney", "tumour_1".
-        title: for people: "left kidney", "tumour 1".
         label: of its voxels.
         voxels: all of it.
     """
@@ -27,7 +26,7 @@ class Structure:
 
     @property
     def title(self) -> str:
-        """Its name for people."""
+        """Its name for people: "left kidney", "tumour 1"."""
         return self.name.replace("_", " ")
 
     @property

@@ -86,7 +86,8 @@ def make_surface(structure: Structure, geometry: Geometry) -> Surface:
     """
     check_meshes_available()
     field, to_voxel = _smooth_field(structure.voxels.inside, geometry.spacing_mm)
-    to_world = geometry.affine @ _shift(structure.voxels.box.start) @ to_voxel
+    to_voxel[:3, 3] += structure.voxels.box.start
+    to_world = geometry.affine @ to_voxel
     voxels_ml = structure.voxels.size * geometry.voxel_ml
     points = round(structure.voxels.size / float(np.prod(np.diag(to_voxel))))
     fewest = min(points // 10, round(_LEAST_SHELL_ML / voxels_ml * points))
@@ -167,14 +168,10 @@ def _smooth_field(
         sigma_mm = max(_SIGMA_VOXELS * step_mm, _SIGMA_OF_LARGEST * max(spacing_mm))
         weights = gaussian(sigma_mm * parts / step_mm)
         margin = len(weights) // 2 // parts + 2
-        field = convolve(_refine(_pad(field, axis, margin), axis, parts), axis, weights)
+        field = np.pad(field, [(margin, margin) if other == axis else (0, 0) for other in range(3)])
+        field = convolve(_refine(field, axis, parts), axis, weights)
         matrix[axis, axis], matrix[axis, 3] = 1.0 / parts, -float(margin)
     return field, matrix
-
-
-def _pad(field: FloatArray, axis: int, margin: int) -> FloatArray:
-    widths = [(margin, margin) if other == axis else (0, 0) for other in range(3)]
-    return np.pad(field, widths)
 
 
 def _refine(field: FloatArray, axis: int, parts: int) -> FloatArray:
@@ -211,9 +208,3 @@ def convolve(field: FloatArray, axis: int, weights: FloatArray) -> FloatArray:
         of = slice(max(0, shift), len(moved) + min(0, shift))
         result[to] += weight * moved[of]
     return np.moveaxis(result, 0, axis)
-
-
-def _shift(start: tuple[int, ...]) -> NDArray[np.float64]:
-    matrix = np.eye(4)
-    matrix[:3, 3] = start
-    return matrix

@@ -11,13 +11,12 @@ from renalmap.imaging.volume import LabelMap, Volume
 from renalmap.labels import CYST, KIDNEY, TUMOUR
 from renalmap.report.embedding import as_data_uri
 from renalmap.report.palette import LABEL_COLOURS
-from renalmap.report.panel import GreyWindow, draw_panel
+from renalmap.report.panel import SOFT_TISSUE, GreyWindow, draw_panel
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 THUMBNAIL_PX: Final = 240
-_WINDOW: Final = GreyWindow(width_hu=400, level_hu=40)
 _REDUCED: Final = 2
 """Outlines have their width in pixels; drawn larger and reduced, they are finer."""
 
@@ -40,10 +39,9 @@ def draw_thumbnail(volume: Volume | None, mask: LabelMap | None) -> str | None:
 
 
 def _axial_slice(volume: Volume, mask: LabelMap | None) -> Image:
-    z = volume.hu.shape[0] // 2 if mask is None else _most_labelled(mask.labels)
-    plane = volume.hu[z]
-    labels = np.zeros(plane.shape, np.uint8) if mask is None else mask.labels[z]
-    return _draw(plane, labels, _WINDOW, volume.geometry.spacing_mm[1:])
+    labels = np.zeros(volume.hu.shape, np.uint8) if mask is None else mask.labels
+    z = _most_labelled(labels)
+    return _draw(volume.hu[z], labels[z], SOFT_TISSUE, volume.geometry.spacing_mm[1:])
 
 
 def _most_labelled(labels: NDArray[np.uint8]) -> int:

@@ -42,13 +42,7 @@ class View:
 
 
 def cut_views(scan: Volume, labels: LabelMap, planes: Planes) -> tuple[View, ...]:
-    """The axial, coronal and sagittal view, cut to what `visible_window` calls worth showing.
-
-    Args:
-        scan: HU, axes (z, y, x).
-        labels: on its grid.
-        planes: where to cut.
-    """
+    """The axial, coronal and sagittal view of a scan and its labels, cut to what `visible_window` keeps."""
     windows = [slice(*ends) for ends in visible_window(scan, labels, planes)]
     named = (
         ("Axial", ("R", "L", "A", "P")),

@@ -1,4 +1,4 @@
-"""Augmentation: random parameters are drawn apart from their pure application to a batch."""
+"""Augmentation in two steps: random parameters are drawn, then applied to a batch by a pure function."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def warp_batch(
 ) -> tuple[Tensor, Tensor]:
     """Cut each sample's box out of its slice, warped about the box's centre.
 
-    What comes from beyond the slice is background.
+    All work is done where `hu` is. A sample's noise is drawn there as well, so it is the same in every batch on
+    one device, and differs between devices.
 
     Args:
         hu: (N, grid, grid) float.
@@ -85,9 +86,6 @@ def warp_batch(
         boxes: N boxes of one shape in (y, x).
         warps: N draws.
         outside_hu: for pixels that come from outside the slice; their label is 0.
-
-    All work is done where `hu` is; a sample's noise is drawn there too, so it is the same in every batch of a
-    device and another on another device.
 
     Returns:
         HU, (N, 1, height, width), by linear interpolation, and labels, (N, 1, height, width) long, by
@@ -126,7 +124,7 @@ def _sampling_grid(
 
 
 def _change_intensity(hu: Tensor, warps: Sequence[Warp]) -> Tensor:
-    """All samples at once but for what few have; in place."""
+    """Change HU in place: all samples at once, except for what few of them need."""
     blurred = [number for number, warp in enumerate(warps) if warp.blur]
     if blurred:
         hu[blurred] = _blur(hu[blurred])

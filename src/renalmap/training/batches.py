@@ -1,7 +1,7 @@
-"""Batches: each sample a pure function of the store, the settings, the step's number and its own.
+"""Batches. Each sample is a pure function of the store, the settings, the number of the step and its own.
 
-That makes a resumed run see exactly the batches an uninterrupted one sees, lets threads make them ahead, and
-lets any number of processes share one batch out among them.
+So a resumed run sees exactly the batches that an uninterrupted one sees, threads can make them ahead, and any
+number of processes can share one batch.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class BatchMaker:
         return self.finish(self.draw(step), torch.device("cpu"))
 
     def draw(self, step: int) -> Draw:
-        """All that is random in a step's batch, and the slices it is cut from."""
+        """Everything random in a step's batch, and the slices it is cut from."""
         settings, size = self._settings, self._edge(step)
         entries, boxes, warps, slices, masks = [], [], [], [], []
         for number in self._numbers:
@@ -168,10 +168,10 @@ class BatchMaker:
         return reduce_slice(hu, labels, self._store.plan, self._reduction)
 
     def _wanted(self, labels: NDArray[np.uint8], entry: CaseEntry, index: int) -> NDArray[np.bool_]:
-        """What the patch or crop is to lie about: the foreground.
+        """What the patch or crop is to be centred on: the foreground.
 
-        In stage 2, where a slice has none and `near_mm` is set, that of the nearest slice with some. Where
-        there is nothing, it may lie anywhere.
+        If a slice of stage 2 has none and `near_mm` is set, that of the nearest slice with some. If there is
+        none at all, the crop may lie anywhere.
         """
         foreground = is_foreground(labels)
         if self._settings.near_mm is not None and not foreground.any():
@@ -237,7 +237,7 @@ class BatchMaker:
 
 
 def stream_ahead(make: Callable[[int], Made], start: int, stop: int, ahead: int) -> Iterator[Made]:
-    """What `make` makes of the steps from `start` to `stop`, ahead of their use by threads."""
+    """What `make` makes of the steps from `start` to `stop`, made ahead of their use by threads."""
     return (made for _, made in map_ahead(make, range(start, stop), threads=ahead, ahead=ahead))
 
 
@@ -283,7 +283,7 @@ def _make_pools(entries: Sequence[CaseEntry], settings: TrainSettings) -> dict[s
 
 
 def _near_kidney(entry: CaseEntry, near_mm: float | None) -> NDArray[np.bool_]:
-    """Which slices lie at most this far from one with kidney; all where the distance is not known."""
+    """Which slices lie at most this far from one with kidney; all if the spacing is not known."""
     positions = np.array(entry.z_indices)
     shown = positions[np.add(entry.kidney_pixels, entry.tumour_pixels) > 0]
     if near_mm is None or entry.spacing_mm is None or not shown.size:
@@ -294,7 +294,7 @@ def _near_kidney(entry: CaseEntry, near_mm: float | None) -> NDArray[np.bool_]:
 
 
 def _share_out(pool: _Pool, entries: Sequence[CaseEntry], limits_mm: tuple[float, ...]) -> _Pool:
-    """The same slices, drawn equally often from every bin of tumour sizes that has some."""
+    """The same slices, drawn equally often from every bin of tumour sizes that is not empty."""
     diameters = np.array([_tumour_diameter_mm(entry) for entry in entries])
     bins = np.digitize(diameters[pool.case_numbers], limits_mm)
     totals = np.bincount(bins, weights=pool.probabilities)

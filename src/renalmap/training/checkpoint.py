@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from renalmap.errors import StoreError
@@ -18,7 +18,7 @@ from renalmap.preprocess import Plan
 
 
 class ScalerState(BaseModel):
-    """Of `16-mixed`'s gradient scaler: it halves on overflow, and doubles after enough good steps."""
+    """The state of `16-mixed`'s gradient scaler: it halves on overflow, and doubles after enough good steps."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,7 +26,7 @@ class ScalerState(BaseModel):
     good_steps: int
 
 
-class Progress(BaseModel):
+class RunState(BaseModel):
     """Where a run stands, and what it takes to use its network.
 
     Attributes:
@@ -53,7 +53,7 @@ class TrainingState(NamedTuple):
     """What a run needs to continue.
 
     Attributes:
-        network: with the weights that are trained; with weight averaging not those that are exported.
+        network: with the weights that are trained; if weights are averaged, not the ones that are exported.
         optimizer: of these weights.
     """
 
@@ -62,7 +62,7 @@ class TrainingState(NamedTuple):
 
 
 def save_checkpoint(
-    path: Path, network: nn.Module, progress: Progress, training: TrainingState | None = None
+    path: Path, network: nn.Module, progress: RunState, training: TrainingState | None = None
 ) -> None:
     """Write a checkpoint, atomically; without a training state it serves export only."""
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
@@ -75,17 +75,13 @@ def save_checkpoint(
             for name, value in state.items():
                 tensors[f"optimizer.{number}.{name}"] = value
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    # Not by `save_file`, whose own temporary file a kill would leave behind under a name that nobody knows.
+    content = save(plain, metadata={"progress": progress.model_dump_json()})
     with replace_atomically(path) as temporary:
-        save_file(plain, temporary, metadata={"progress": progress.model_dump_json()})
+        temporary.write_bytes(content)
 
 
-def remove_unfinished(run: Path) -> None:
-    """Delete the temporary files of checkpoints in whose writing a run was killed."""
-    for path in run.glob(".*.tmp.*.safetensors"):
-        path.unlink(missing_ok=True)
-
-
-def load_checkpoint(path: Path, network: nn.Module, training: TrainingState | None = None) -> Progress:
+def load_checkpoint(path: Path, network: nn.Module, training: TrainingState | None = None) -> RunState:
     """Restore what `save_checkpoint` wrote into a network and, if given, its training state.
 
     Raises:
@@ -131,7 +127,7 @@ def load_initial_weights(path: Path, network: nn.Module) -> tuple[str, ...]:
     return tuple(sorted(own.keys() - fitting.keys()))
 
 
-def load_network(path: Path) -> tuple[ENet, Progress]:
+def load_network(path: Path) -> tuple[ENet, RunState]:
     """The network of a checkpoint, in evaluation mode, and where its run stood.
 
     Raises:
@@ -143,7 +139,7 @@ def load_network(path: Path) -> tuple[ENet, Progress]:
     return network.eval(), progress
 
 
-def _read(path: Path) -> tuple[Progress, dict[str, Tensor]]:
+def _read(path: Path) -> tuple[RunState, dict[str, Tensor]]:
     if not path.is_file():
         raise StoreError(
             "the checkpoint does not exist",
@@ -152,7 +148,7 @@ def _read(path: Path) -> tuple[Progress, dict[str, Tensor]]:
         )
     try:
         with safe_open(path, framework="pt") as handle:
-            progress = Progress.model_validate_json(handle.metadata()["progress"])
+            progress = RunState.model_validate_json(handle.metadata()["progress"])
             return progress, {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise StoreError(

@@ -1,4 +1,4 @@
-"""The Fabric of a run: device, precision, and the processes that share a batch out."""
+"""The Fabric of a run: device, precision, and the processes that share a batch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ENVIRONMENTS = {
 
 
 def make_fabric(settings: TrainSettings, launch: Launch) -> Fabric:
-    """Set a process up, and meet the others.
+    """Set up this process, and join the others.
 
     Raises:
         ConfigError: the batch cannot be shared out evenly, the run is compiled, or there are fewer devices
@@ -75,7 +75,7 @@ def restore_scaler(fabric: Fabric, saved: ScalerState | None) -> None:
 
 
 def check_processes(settings: TrainSettings, launch: Launch) -> None:
-    """Refuse settings that the processes there are cannot follow.
+    """Refuse settings that these processes cannot follow.
 
     Raises:
         ConfigError: the batch cannot be shared out evenly, or the run is compiled.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,19 +18,22 @@ from torch import nn
 from renalmap.bundle import (
     CALIBRATION_FILE,
     CARD_FILE,
+    HASHED_FILES,
     LOCALIZER_FILE,
     NETWORK_INPUT,
     NETWORK_OUTPUT,
+    OPTIONAL_FILES,
     PLAN_FILE,
     SEGMENTER_FILE,
     STATISTICS_FILE,
+    SUMS_FILE,
     Bundle,
     write_sums,
 )
 from renalmap.config import parse_settings
 from renalmap.dataset.store import Store
 from renalmap.errors import ConfigError, ExportMismatchError, OutputExistsError, StoreError
-from renalmap.imaging.files import write_text_atomically
+from renalmap.imaging.files import replace_folder_atomically, write_text_atomically
 from renalmap.inference.session import ENGINES, Runtime, Session, is_installed, open_session
 from renalmap.labels import is_foreground
 from renalmap.networks.enet import INPUT_MULTIPLE, ENet
@@ -89,11 +91,11 @@ def export_bundle(
         segmenter: stage 2's, likewise.
         out: the bundle's folder.
         extras: model card, rules, calibration.
-        overwrite: replace a folder that exists.
+        overwrite: replace a bundle that exists.
 
     Raises:
         ConfigError: a rule is none of the Plan's, or its value is wrong.
-        OutputExistsError: `out` exists and may not be replaced.
+        OutputExistsError: `out` exists and may not be replaced, or is not a bundle.
         StoreError: a checkpoint cannot be read, is of the other stage, was trained with another Plan, or
             none is given for a stage.
         ExportMismatchError: a graph's labels differ from its network's.
@@ -102,10 +104,7 @@ def export_bundle(
         raise OutputExistsError(
             "the bundle exists", where=out, hint="Give another --out, or --overwrite"
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        temporary.chmod(0o755)
+    with replace_folder_atomically(out, is_bundle) as temporary:
         stage1, plan1 = _load_members(localizer, classes=2)
         stage2, plan2 = _load_members(segmenter, classes=3)
         plan = _join_plans(store.plan, plan1, plan2, extras.rules)
@@ -118,39 +117,27 @@ def export_bundle(
         if extras.calibration is not None:
             shutil.copyfile(extras.calibration, temporary / CALIBRATION_FILE)
         write_sums(temporary)
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.replace(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return Bundle.open(out)
 
 
-def export_onnx(network: ENet, plan: Plan, path: Path) -> None:
-    """Write a network as an ONNX graph whose batch, height and width are free.
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder holds a bundle's files, or nothing, and nothing that somebody else put there."""
+    names = {path.name for path in folder.iterdir()}
+    return not names or (SUMS_FILE in names and names <= {*HASHED_FILES, *OPTIONAL_FILES, SUMS_FILE})
+
+
+def export_onnx(networks: Sequence[ENet], plan: Plan, path: Path) -> None:
+    """Write the networks of a stage as one ONNX graph whose batch, height and width are free.
 
     Args:
-        network: in evaluation mode.
+        networks: in evaluation mode; of several the graph gives the mean of their probabilities.
         plan: says whether stage 1 is reduced. Height and width are to be multiples of 8, of a reduced
             stage 1 of 8 times its reduction.
         path: the file.
     """
-    _export(Probabilities(network, plan), network, plan, path)
-
-
-def export_ensemble(networks: Sequence[ENet], plan: Plan, path: Path) -> None:
-    """Write several networks of one stage as one graph that gives the mean of their probabilities.
-
-    Args:
-        networks: in evaluation mode.
-        plan: as for `export_onnx`.
-        path: the file.
-    """
-    _export(AveragedProbabilities(networks, plan), networks[0], plan, path)
-
-
-def _export(graph: nn.Module, network: ENet, plan: Plan, path: Path) -> None:
-    step = INPUT_MULTIPLE * (plan.localizer_reduction if stage_of(network) == "localize" else 1)
+    first = networks[0]
+    graph = AveragedProbabilities(networks, plan) if len(networks) > 1 else Probabilities(first, plan)
+    step = INPUT_MULTIPLE * (plan.localizer_reduction if stage_of(first) == "localize" else 1)
     batch = torch.export.Dim("batch", min=1, max=4096)
     rows, columns = (torch.export.Dim(name, min=1, max=512) for name in ("rows", "columns"))
     # It looks for torchvision, which nothing here needs, and says so four times.
@@ -160,7 +147,7 @@ def _export(graph: nn.Module, network: ENet, plan: Plan, path: Path) -> None:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             graph,
-            (torch.zeros(2, network.in_channels, 4 * step, 6 * step),),
+            (torch.zeros(2, first.in_channels, 4 * step, 6 * step),),
             dynamo=True,
             verbose=False,
             opset_version=_OPSET,
@@ -255,13 +242,8 @@ def _trained(plan: Plan) -> dict[str, Any]:
 def _export_checked(
     networks: Sequence[ENet], plan: Plan, images: NDArray[np.float32], path: Path
 ) -> None:
-    stage = stage_of(networks[0])
-    if len(networks) == 1:
-        export_onnx(networks[0], plan, path)
-        reference = on_grid(networks[0], plan, stage)
-    else:
-        export_ensemble(networks, plan, path)
-        reference = Ensemble([on_grid(network, plan, stage) for network in networks])
+    export_onnx(networks, plan, path)
+    reference = Ensemble([on_grid(network, plan, stage_of(network)) for network in networks])
     # A comparison of few pixels cannot resolve the share: one pixel of it may always differ.
     allowed = max(LABEL_TOLERANCE, 1.0 / (len(images) * images.shape[-2] * images.shape[-1]))
     for engine in filter(is_installed, ENGINES):

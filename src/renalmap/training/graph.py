@@ -20,13 +20,9 @@ from renalmap.training.stages import on_grid
 
 
 class Probabilities(nn.Module):
-    """A network as the bundle's graph: normalised images to class probabilities.
+    """A trained network as the bundle's graph: normalised images to class probabilities.
 
-    A two-class network gives the foreground's only.
-
-    Args:
-        network: trained.
-        plan: says whether stage 1 is reduced.
+    A two-class network gives only the foreground's; the Plan says whether stage 1 is reduced.
     """
 
     def __init__(self, network: ENet, plan: Plan) -> None:
@@ -53,12 +49,7 @@ class Probabilities(nn.Module):
 
 
 class AveragedProbabilities(nn.Module):
-    """Several networks of one stage as one graph of the bundle: the mean of their probabilities.
-
-    Args:
-        networks: trained.
-        plan: as for `Probabilities`.
-    """
+    """Several networks of one stage as one graph of the bundle: the mean of their `Probabilities`."""
 
     def __init__(self, networks: Sequence[ENet], plan: Plan) -> None:
         super().__init__()
@@ -75,12 +66,9 @@ class AveragedProbabilities(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Several networks as one that gives logits: the logarithm of their mean probabilities.
+    """Networks that give logits as one that gives the logarithm of their mean probabilities.
 
-    What `AveragedProbabilities` is compared with; written plainly.
-
-    Args:
-        networks: each takes (N, 1, H, W) and gives logits.
+    A graph is compared with it; it is written plainly.
     """
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
@@ -101,19 +89,16 @@ def stage_of(network: ENet) -> Stage:
 class ConvolvedPReLU(nn.Module):
     """PReLU as depthwise convolutions: up to slope 1, x + ReLU((slope - 1) x), to a float's last bit.
 
-    ONNX Runtime keeps channels in blocks between convolutions. Its own PReLU, and multiplication by a slope a
-    channel, make it put them back in order and in blocks again, which takes longer than the network's
-    convolutions. Depthwise convolutions it runs in blocks, with the ReLU and the addition in them.
-
-    Args:
-        activation: a slope a channel.
+    ONNX Runtime keeps channels in blocks between convolutions. For its own PReLU, and for a multiplication by
+    one slope per channel, it reorders them and blocks them again, which takes longer than the network's
+    convolutions. Depthwise convolutions run on the blocks, with the ReLU and the addition fused in.
     """
 
     def __init__(self, activation: nn.PReLU) -> None:
         super().__init__()
         slope = activation.weight.detach()
         self.concave = bool((slope > 1).any())
-        """Then slope x + (1 - slope) ReLU(x), of any slope, which takes one operator more."""
+        """Then slope x + (1 - slope) ReLU(x), which is right for any slope and takes one more operator."""
         self.straight = _depthwise(slope if self.concave else torch.ones_like(slope))
         self.bent = _depthwise(1 - slope if self.concave else slope - 1)
 
@@ -129,9 +114,6 @@ class BilinearConvolution(nn.Module):
 
     Each pixel of the result lies within half a pixel of one of the input's, so it depends on that one
     and its neighbours, with weights that repeat.
-
-    Args:
-        factor: of the enlargement.
     """
 
     weight: Tensor
@@ -167,7 +149,7 @@ def _difference(last: nn.ConvTranspose2d) -> nn.ConvTranspose2d:
 
 
 def _depthwise(factors: Tensor) -> nn.Conv2d:
-    """Channels times a factor each."""
+    """Each channel times its own factor."""
     convolution = nn.Conv2d(factors.numel(), factors.numel(), 1, groups=factors.numel(), bias=False)
     with torch.no_grad():
         convolution.weight.copy_(factors.reshape(-1, 1, 1, 1))

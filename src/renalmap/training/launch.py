@@ -1,4 +1,4 @@
-"""Which of how many processes this is: alone, one of torchrun's, or one of a Slurm step's. Without torch."""
+"""Which process this is, and of how many: alone, torchrun's or a Slurm step's. Without torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from renalmap.errors import ConfigError
 
 @dataclass(frozen=True)
 class Launch:
-    """The processes that train one network together, one a device.
+    """The processes that train one network together, one per device.
 
     Attributes:
         launcher: who started them.

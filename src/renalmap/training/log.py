@@ -1,4 +1,4 @@
-"""A run's log: a CSV row a step, and TensorBoard's curves."""
+"""A run's log: one CSV row per step, and TensorBoard's curves."""
 
 from __future__ import annotations
 
@@ -14,12 +14,7 @@ LOG_COLUMNS = ("step", "loss", "learning_rate", "kidney_dice", "tumour_dice", "s
 
 
 class Log:
-    """Writes rows as steps are done. Opened again, it drops the steps after the last checkpoint.
-
-    Args:
-        run: the run's folder.
-        step: of the last checkpoint.
-    """
+    """Writes a row after every step. Opened again, it drops the steps after the last checkpoint."""
 
     def __init__(self, run: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 -- slow, only training needs it

@@ -16,25 +16,20 @@ from pydantic import ValidationError
 from renalmap.config import RunRecord
 from renalmap.dataset.store import Store
 from renalmap.errors import StoreError
-from renalmap.imaging.files import locked_folder, write_text_atomically
+from renalmap.imaging.files import locked_folder, make_folder, remove_left_overs, write_text_atomically
 from renalmap.training.batches import Batch, BatchMaker, Draw, stream_ahead
 from renalmap.training.checkpoint import (
-    Progress,
+    RunState,
     ScalerState,
     TrainingState,
     load_checkpoint,
     load_initial_weights,
-    remove_unfinished,
     save_checkpoint,
 )
 from renalmap.training.devices import check_processes, restore_scaler, save_scaler
 from renalmap.training.launch import Launch
 from renalmap.training.log import Log
-from renalmap.training.pooling import (
-    count_processes,
-    share_buffers,
-    sum_over_processes,
-)
+from renalmap.training.pooling import count_processes, share_buffers, sum_over_processes
 from renalmap.training.settings import TrainSettings
 from renalmap.training.stages import on_grid
 from renalmap.training.synthesis import LesionShapes, Synthesiser
@@ -47,8 +42,8 @@ PACKAGES = ("torch", "lightning-fabric", "numpy")
 
 BEST, LAST, SETTINGS = "best.safetensors", "last.safetensors", "settings.json"
 
-StepReport = Callable[[int, float, ValidationResult | None], None]
-"""Told (steps done, loss, the validation if there was one)."""
+OnStep = Callable[[int, float, ValidationResult | None], None]
+"""Called with the number of steps done, the loss, and the validation if there was one."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ class TrainResult:
         best: that checkpoint.
         last: the final one.
         log: the CSV of losses and validations.
-        steps: trained in this and earlier sittings; fewer than requested if patience ran out.
+        steps: trained in this run and before it was continued; fewer than requested if patience ran out.
         leads: whether this process is the one that wrote all that.
     """
 
@@ -78,19 +73,19 @@ def train(
     run: Path,
     *,
     initial: Path | None = None,
-    report: StepReport = lambda *_: None,
+    on_step: OnStep = lambda *_: None,
 ) -> TrainResult:
     """Train one stage, or continue the run in `run`.
 
-    Under torchrun or srun every process calls this alike; the first one writes and reports. They stay
-    together, so that another stage may follow, until each calls `pooling.leave_processes`.
+    Under torchrun or srun every process calls this in the same way; the first one writes and reports. The
+    processes stay together, so that another stage may follow, until each calls `pooling.leave_processes`.
 
     Args:
         store: prepared data; training and validation cases are read.
         settings: of the run; an existing run's must be the same.
         run: the run's folder; receives settings, record, log, checkpoints, TensorBoard events.
         initial: a checkpoint, of either stage, whose weights a new run starts from where they fit.
-        report: called after every step.
+        on_step: called after every step.
 
     Raises:
         StoreError: the run exists with other settings, or there is nothing to train on.
@@ -108,23 +103,25 @@ def train(
     _agree_on_step(run, progress, trainer)
     # Validation's single slices would have to be compiled again; the weights are the same.
     judged = on_grid(trainer.averaged, store.plan, settings.stage)
-    with closing(_Records(run, settings, progress.step) if launch.leads else _NoRecords()) as records:
+    with ExitStack() as stack:
+        records = _Records(run, settings, progress.step, stack) if launch.leads else None
         for done, made in _batches(maker, settings, progress):
             rate = _learning_rate(settings, done - 1)
             loss = trainer.step(done - 1, made, rate)
             result = None
             if done % settings.validate_every == 0 or done == settings.steps:
-                share_buffers(trainer.network)
-                if trainer.averaged is not trainer.network:
-                    share_buffers(trainer.averaged)
+                trainer.settle()
+                for network in dict.fromkeys((trainer.network, trainer.averaged)):
+                    share_buffers(network)
                 stride = settings.validation_stride
                 result = validate(judged.eval(), store, settings.stage, stride, trainer.device, launch)
                 progress = _advance(progress, done, result.score, save_scaler(trainer.fabric))
-            records.write(done, loss, rate, result)
-            if result is not None:
-                records.keep(trainer, progress)
-            if launch.leads:
-                report(done, loss, result)
+            if records is not None:
+                # Before `keep`: a checkpoint whose step the log lacks would leave a gap for good.
+                records.log.write(done, loss, rate, result)
+                if result is not None:
+                    records.keep(trainer, progress)
+                on_step(done, loss, result)
             if _out_of_patience(settings, progress):
                 logger.info(
                     "no better score in %d validations: stopping at step %d", progress.stale, done
@@ -173,7 +170,7 @@ def as_trained(store: Store, settings: TrainSettings) -> Store:
 
 
 def _batches(
-    maker: BatchMaker, settings: TrainSettings, progress: Progress
+    maker: BatchMaker, settings: TrainSettings, progress: RunState
 ) -> Iterator[tuple[int, Batch | Draw]]:
     """The steps still to do, from 1, with what the trainer takes."""
     make: Callable[[int], Batch | Draw] = maker.draw if settings.augment_on_device else maker.make
@@ -182,8 +179,8 @@ def _batches(
     return enumerate(ahead, start=progress.step + 1)
 
 
-def _advance(progress: Progress, done: int, score: float, scaler: ScalerState | None) -> Progress:
-    """Where a run stands after a validation. `stale` is 0 where the score is the best so far."""
+def _advance(progress: RunState, done: int, score: float, scaler: ScalerState | None) -> RunState:
+    """Where a run stands after a validation; `stale` is 0 if the score is the best so far."""
     improved = progress.best_score is None or score > progress.best_score
     changes = {
         "step": done,
@@ -194,58 +191,34 @@ def _advance(progress: Progress, done: int, score: float, scaler: ScalerState | 
     return progress.model_copy(update=changes)
 
 
-def _out_of_patience(settings: TrainSettings, progress: Progress) -> bool:
+def _out_of_patience(settings: TrainSettings, progress: RunState) -> bool:
     return settings.patience is not None and progress.stale >= settings.patience
 
 
 class _Records:
-    """What a run leaves on disk step by step: its log and its checkpoints."""
+    """What a run leaves on disk step by step: its log and its checkpoints, in a folder that is locked."""
 
-    def __init__(self, run: Path, settings: TrainSettings, step: int) -> None:
-        # Not before all else was found in order: what was refused may be put right in the same folder.
-        run.mkdir(parents=True, exist_ok=True)
-        self._open = ExitStack()
-        self._open.enter_context(locked_folder(run, None, "train"))
+    def __init__(self, run: Path, settings: TrainSettings, step: int, stack: ExitStack) -> None:
+        # Only after everything else was found in order: a refused run may be corrected in the same folder.
+        make_folder(run)
+        stack.enter_context(locked_folder(run, None, "train"))
         path = run / SETTINGS
         if not path.is_file():
             write_text_atomically(path, settings.model_dump_json(indent=2) + "\n")
-        remove_unfinished(run)
+        remove_left_overs(run)
         self._run = run
-        self._log = Log(run, step)
+        self.log = stack.enter_context(closing(Log(run, step)))
 
-    def write(
-        self, step: int, loss: float, learning_rate: float, result: ValidationResult | None
-    ) -> None:
-        """Before `keep`: a checkpoint whose step the log lacks would leave a gap for good."""
-        self._log.write(step, loss, learning_rate, result)
-
-    def keep(self, trainer: Trainer, progress: Progress) -> None:
+    def keep(self, trainer: Trainer, progress: RunState) -> None:
         """The best before the last: killed between them, the run continues from the one before."""
         if progress.stale == 0:
             save_checkpoint(self._run / BEST, trainer.averaged, progress)
         training = TrainingState(trainer.network, trainer.optimizer)
         save_checkpoint(self._run / LAST, trainer.averaged, progress, training)
 
-    def close(self) -> None:
-        self._log.close()
-        self._open.close()
-
-
-class _NoRecords:
-    """The records of a process that does not lead."""
-
-    def write(self, *_: object) -> None:
-        """Nothing."""
-
-    def keep(self, *_: object) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
 
 def make_synthesiser(store: Store, settings: TrainSettings) -> Synthesiser | None:
-    """What puts synthetic lesions into a run's slices; None where the settings ask for none.
+    """What puts synthetic lesions into a run's slices; None if the settings ask for none.
 
     Shapes of the store's validation and test patients are left out: a network must not learn the
     outline of a tumour it will be judged on.
@@ -265,7 +238,7 @@ def make_synthesiser(store: Store, settings: TrainSettings) -> Synthesiser | Non
     return Synthesiser(settings.synthesis, shapes)
 
 
-def _restore(last: Path, initial: Path | None, trainer: Trainer, store: Store) -> Progress:
+def _restore(last: Path, initial: Path | None, trainer: Trainer, store: Store) -> RunState:
     """Put a run where it stopped, or a new one where `initial` says."""
     network = trainer.network
     if last.is_file():
@@ -286,7 +259,7 @@ def _restore(last: Path, initial: Path | None, trainer: Trainer, store: Store) -
         skipped = load_initial_weights(initial, network)
         trainer.averaged.load_state_dict(network.state_dict())
         logger.info("starting from %s, except for %s", initial, ", ".join(skipped) or "nothing")
-    return Progress(
+    return RunState(
         step=0,
         best_score=None,
         in_channels=network.in_channels,
@@ -302,7 +275,7 @@ def _learning_rate(settings: TrainSettings, step: int) -> float:
     return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def _agree_on_step(run: Path, progress: Progress, trainer: Trainer) -> None:
+def _agree_on_step(run: Path, progress: RunState, trainer: Trainer) -> None:
     """Processes that read different checkpoints would silently continue from the weights of the first."""
     steps = torch.tensor(progress.step, device=trainer.device)
     if int(sum_over_processes(steps)) != progress.step * count_processes():
@@ -318,14 +291,12 @@ def _agree_on_settings(run: Path, settings: TrainSettings) -> None:
     path = run / SETTINGS
     if not path.is_file():
         return
-    values = settings.model_dump(mode="json")
     try:
-        # Through the model, so that a setting which has come up since has its default.
-        known = TrainSettings.model_validate_json(path.read_text(encoding="utf-8")).model_dump(
-            mode="json"
-        )
+        # Read through the model, so that a setting added since then has its default.
+        existing = TrainSettings.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         raise StoreError("the run's settings cannot be read", where=path, got=str(error)) from error
+    values, known = (each.model_dump(mode="json") for each in (settings, existing))
     other = [name for name, value in values.items() if known[name] != value]
     if other:
         raise StoreError(

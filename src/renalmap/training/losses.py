@@ -1,4 +1,4 @@
-"""The paper's loss, and the one it is compared with; both pooled over the whole batch."""
+"""The paper's loss, and the one it is compared with; both are pooled over the whole batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """A function of logits (N, C, H, W) and classes (N, 1, H, W). Pixels of class `UNKNOWN` count nowhere."""
 
 _SMOOTHING = 1e-5
-"""Added above and below the line, as MONAI does: a class that nobody has and nobody sees costs nothing."""
+"""Added to numerator and denominator, as in MONAI: a class that is neither there nor predicted costs nothing."""
 
 
 def make_loss(settings: TrainSettings) -> Loss:
@@ -29,8 +29,8 @@ def make_loss(settings: TrainSettings) -> Loss:
 def tversky_loss(alpha: float, beta: float) -> Loss:
     """1 - TP / (TP + alpha FP + beta FN), soft, after a softmax (Salehi et al. 2017, arXiv:1706.05721).
 
-    Pooled over the batch, all processes' parts of it together, because the index of a slice without
-    foreground says nothing; then the mean over the foreground classes.
+    Pooled over the whole batch, however many processes share it, because the index of a slice without
+    foreground means nothing; then averaged over the foreground classes.
 
     Args:
         alpha: weight of false positives.

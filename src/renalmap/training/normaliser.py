@@ -14,11 +14,9 @@ from renalmap.preprocess import Normalisation
 
 
 class Normaliser:
-    """Normalises patches of several cases, to the same bits as `Normalisation` on the CPU.
+    """Normalises patches of several cases on a grid that may be reduced.
 
-    Args:
-        store: gives Plan and statistics.
-        reduction: of the grid that the patches lie on.
+    On the CPU the result is the same, bit for bit, as that of `Normalisation`.
     """
 
     def __init__(self, store: Store, reduction: int = 1) -> None:
@@ -30,13 +28,7 @@ class Normaliser:
         self._slices: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, images: Tensor, boxes: Sequence[Box], entries: Sequence[CaseEntry]) -> Tensor:
-        """Normalise HU, in place.
-
-        Args:
-            images: (N, 1, H, W).
-            boxes: where on the (reduced) grid each lies.
-            entries: whose each is.
-        """
+        """Normalise HU (N, 1, H, W) in place; each image's box lies on the (reduced) grid."""
         normalisations = [self._made[self._key(entry)] for entry in entries]
         clip_range_hu = normalisations[0].clip_range_hu
         if clip_range_hu is not None:

@@ -1,6 +1,6 @@
-"""Several processes as one: sums, batch norm and dropout over the whole batch, however it is shared out.
+"""Several processes as one: sums, batch norm and dropout over the whole batch, however it is shared.
 
-With these, a step of several processes is the step of one process with the whole batch, up to rounding.
+With these, a step of several processes equals the step of one process with the whole batch, up to rounding.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from renalmap.training.launch import Launch
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over processes. Every process differentiates the same loss: so are gradients summed."""
+    """The sum over processes. Each differentiates the same loss, so gradients are summed as well."""
 
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
@@ -25,10 +25,7 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
-        del context
-        total = gradient.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(total)
-        return total
+        return _Sum.forward(context, gradient)
 
 
 def sum_over_processes(values: Tensor) -> Tensor:
@@ -47,9 +44,9 @@ def count_processes() -> int:
 
 
 class PooledBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm with the moments of all processes' samples, as many on each.
+    """Batch norm with the moments of all processes' samples, of which each has the same number.
 
-    For the CPU, where `torch.nn.SyncBatchNorm` refuses to work.
+    It is for the CPU, on which `torch.nn.SyncBatchNorm` refuses to work.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,11 +80,7 @@ class PooledBatchNorm2d(nn.BatchNorm2d):
 class PooledDropout2d(nn.Module):
     """Dropout whose draw is the whole batch's, of which each process takes its samples' rows.
 
-    All processes seed torch's generator alike before every step, and draw alike.
-
-    Args:
-        p: probability of dropping a channel.
-        launch: which samples are this process's.
+    All processes seed torch's generator alike before every step, and so draw alike.
     """
 
     def __init__(self, p: float, launch: Launch) -> None:
@@ -106,7 +99,7 @@ class PooledDropout2d(nn.Module):
 
 
 def pool_over_processes(network: nn.Module, launch: Launch, *, batch_norm: bool) -> None:
-    """Make a network's dropout, and if asked its batch norm, work on all processes' samples together.
+    """Make a network's dropout, and on request its batch norm, work on all processes' samples together.
 
     Parameters and their names stay. On CUDA batch norm is PyTorch's `SyncBatchNorm`.
 
@@ -150,6 +143,6 @@ def share_buffers(network: nn.Module) -> None:
 
 
 def leave_processes() -> None:
-    """Say goodbye: a process that ends without it looks to the others like one that died."""
+    """Leave in good order: to the others, a process that just ends looks like one that died."""
     if count_processes() > 1:
         distributed.destroy_process_group()

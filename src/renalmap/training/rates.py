@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ import numpy as np
 
 from renalmap.dataset.store import Store
 from renalmap.errors import ConfigError
-from renalmap.imaging.files import write_text_atomically
+from renalmap.imaging.files import csv_text, write_text_atomically
 from renalmap.training.batches import BatchMaker, stream_ahead
 from renalmap.training.checkpoint import load_initial_weights
 from renalmap.training.launch import Launch
@@ -49,11 +47,11 @@ class RateTest:
 
     def write(self, path: Path) -> None:
         """Write rates and losses as CSV, atomically."""
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(("learning_rate", "loss", "smoothed"))
-        table.writerows(zip(self.rates, self.losses, self.smoothed, strict=True))
-        write_text_atomically(path, text.getvalue())
+        columns = ("learning_rate", "loss", "smoothed")
+        rows = zip(self.rates, self.losses, self.smoothed, strict=True)
+        write_text_atomically(
+            path, csv_text(columns, (dict(zip(columns, row, strict=True)) for row in rows))
+        )
 
 
 def find_learning_rate(
@@ -61,19 +59,15 @@ def find_learning_rate(
     settings: TrainSettings,
     *,
     initial: Path | None = None,
-    report: Callable[[int, float], None] = lambda *_: None,
+    on_step: Callable[[int, float], None] = lambda *_: None,
 ) -> RateTest:
     """Train on the run's first batches at a growing rate, until the loss has doubled or the steps are over.
 
-    Args:
-        store: prepared data.
-        settings: of the run that the rate is for.
-        initial: a checkpoint to start from, as the run would.
-        report: called with (steps done, loss).
+    `on_step` is called with the number of steps done and the loss; otherwise the arguments are those of `loop.train`.
 
     Raises:
-        ConfigError: more than one process.
-        StoreError: nothing to train on.
+        ConfigError: there is more than one process.
+        StoreError: there is nothing to train on.
     """
     launch = Launch.from_environment()
     if launch.world > 1:
@@ -91,7 +85,7 @@ def find_learning_rate(
         losses.append(trainer.step(step, batch, rates[step]))
         mean = _SMOOTHING * mean + (1 - _SMOOTHING) * losses[-1]
         smoothed.append(mean / (1 - _SMOOTHING ** (step + 1)))
-        report(step + 1, losses[-1])
+        on_step(step + 1, losses[-1])
         if not math.isfinite(losses[-1]) or smoothed[-1] > _DIVERGED * min(smoothed):
             break
     used = tuple(rates[: len(losses)])
@@ -99,11 +93,11 @@ def find_learning_rate(
 
 
 def suggest_rate(rates: tuple[float, ...], smoothed: list[float]) -> float | None:
-    """The rate at which a smoothed loss falls fastest over the rate's logarithm; None where it is all but level."""
-    falls = (
-        np.gradient(np.asarray(smoothed), np.log(rates)) if len(rates) > _SKIPPED + 1 else np.zeros(0)
-    )
-    falls = np.where(np.isfinite(falls), falls, 0.0)[_SKIPPED:]
-    if not falls.size or falls.min() > -_LEAST_FALL:
+    """The rate at which the smoothed loss falls fastest over the rate's logarithm; None if it hardly falls."""
+    if len(rates) <= _SKIPPED + 1:
+        return None
+    falls = np.gradient(np.asarray(smoothed), np.log(rates))[_SKIPPED:]
+    falls = np.where(np.isfinite(falls), falls, 0.0)
+    if falls.min() > -_LEAST_FALL:
         return None
     return float(rates[_SKIPPED + int(falls.argmin())])

@@ -16,7 +16,7 @@ LossKind = Literal["tversky", "dice_ce"]
 
 
 class AugmentSettings(BaseModel):
-    """How far training images are changed. The paper names rotation, flips, shear and zoom, no ranges."""
+    """How far training images are changed. The paper names rotation, flips, shear and zoom, but no ranges."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,7 +60,7 @@ class TrainSettings(BaseModel):
     steps: int = Field(20_000, ge=1)
     """Batches to train on."""
     batch_size: int = Field(8, ge=1)
-    """Samples of a step, of all processes together: the devices share one batch out among them."""
+    """Samples in a step, for all processes together: the devices share one batch."""
     learning_rate: float = Field(1e-3, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
     """`cosine` lowers the learning rate to a hundredth over the run."""
@@ -100,6 +100,8 @@ class TrainSettings(BaseModel):
     weight_averaging: float = Field(0.0, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is what is validated and exported; 0
     has none (Polyak & Juditsky 1992; Tarvainen & Valpola 2017, arXiv:1703.01780)."""
+    statistics_steps: int = Field(64, ge=1)
+    """With averaged weights: batches from which their batch norm statistics are estimated before each validation."""
     case_weights: dict[str, Annotated[float, Field(ge=0)]] = {}
     """Factors on how often cases are drawn, by a pattern of their ids (`phantom_*`); the first that
     matches counts, 1 without a match."""
@@ -110,8 +112,8 @@ class TrainSettings(BaseModel):
     validation_stride: int = Field(1, ge=1)
     """Validate on every k-th slice of a case."""
     patience: int | None = Field(None, ge=1)
-    """Stop after this many validations in a row without a better score; None trains to the last step. Of
-    no use with `schedule` cosine or `whole_slice_steps`, which need their end."""
+    """Stop after this many validations in a row without a better score; None trains to the last step. Do not
+    combine it with `schedule` cosine or `whole_slice_steps`, which depend on the last steps."""
     fold: int | None = Field(None, ge=0)
     """Cross-validation: validate on this fold, from 0, of the store's training and validation patients
     and train on the others. None takes the store's own split. Test patients stay test patients."""
@@ -123,13 +125,13 @@ class TrainSettings(BaseModel):
     synthesis: SynthesisSettings = SynthesisSettings()
     """Synthetic tumours, cysts and contrast phases; off by default."""
     lesion_shapes: Path | None = None
-    """Where synthesis has its tumours' outlines from: a bank that `LesionShapes.save` wrote, or a folder
-    of masks in KiTS19's layout. None takes analytic shapes."""
+    """Where synthesis takes its tumours' outlines from: a bank that `LesionShapes.save` wrote, or a folder
+    of masks in KiTS19's layout. None: analytic shapes."""
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Precision = "32-true"
     """`bf16-mixed` or `16-mixed` (which scales gradients): convolutions in 16 bits, weights in 32."""
     sync_batch_norm: bool = True
-    """With several processes: batch norm over the whole batch, as one process has it, not each one's part."""
+    """With several processes: batch norm over the whole batch, as with one process, not over each one's part."""
     threads: int | None = Field(None, ge=1)
     """Torch threads on the CPU; None takes all cores."""
     prefetch: int = Field(2, ge=1)
@@ -156,12 +158,10 @@ class TrainSettings(BaseModel):
 
     def plan(self, plan: Plan) -> Plan:
         """A store's Plan with this run's changes."""
-        changes = {
-            "crop": self.crop,
-            "normalisation": self.normalisation,
-            "localizer_reduction": self.localizer_reduction,
-        }
-        return plan.model_copy(update={name: new for name, new in changes.items() if new is not None})
+        changes = self.model_dump(
+            include={"crop", "normalisation", "localizer_reduction"}, exclude_none=True
+        )
+        return plan.model_copy(update=changes)
 
     def is_finishing(self, step: int) -> bool:
         """Whether a step is one of the last, on whole slices or crops."""

@@ -1,4 +1,4 @@
-"""What a stage's network sees of a slice: stage 1's grid may be reduced, stage 2's never is."""
+"""What each stage's network sees of a slice: stage 1's grid may be reduced, stage 2's never is."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def reduce_slice(
         factor: edge of the squares; 1 returns the slice.
 
     Returns:
-        HU, and the labels that hold at least half of their square: 1 for kidney or tumour together
-        unless tumour alone does. A square with an unknown pixel is unknown.
+        HU, and labels: 2 if tumour fills at least half of the square, 1 if kidney and tumour together do. A
+        square with an unknown pixel is unknown.
     """
     if factor == 1:
         return hu, labels

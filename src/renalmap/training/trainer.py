@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from renalmap.networks.enet import ENet
 from renalmap.training.batches import Batch, BatchMaker, Draw
@@ -24,11 +25,6 @@ class Trainer:
         network: with the weights that are trained.
         averaged: with those that are validated and exported: their moving average, or `network` itself.
         optimizer: as checkpoints hold it.
-
-    Args:
-        settings: of the run.
-        maker: finishes batches on the network's device.
-        launch: the processes that train together.
 
     Raises:
         ConfigError: as `make_fabric`.
@@ -84,14 +80,32 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self, step: int) -> None:
-        """Move the averaged weights a step towards the trained ones; batch norm's statistics are theirs."""
-        decay = min(
-            self._settings.weight_averaging, (1 + step) / (10 + step)
-        )  # early weights are random
+        """Move the averaged weights a step towards the trained ones."""
+        # Early weights are random.
+        decay = min(self._settings.weight_averaging, (1 + step) / (10 + step))
         for average, trained in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
             average.lerp_(trained, 1 - decay)
-        for copied, statistics in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
-            copied.copy_(statistics)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Estimate the averaged network's batch norm statistics; the trained network's do not fit its weights.
+
+        As `torch.optim.swa_utils.update_bn` does, but without dropout and on batches that follow from the
+        settings alone: those that training would draw after its last step.
+        """
+        if self.averaged is self.network:
+            return
+        self.averaged.eval()
+        norms = [each for each in self.averaged.modules() if isinstance(each, _BatchNorm)]
+        momenta = [norm.momentum for norm in norms]
+        for number in range(self._settings.statistics_steps):
+            for norm in norms:
+                norm.train()
+                norm.momentum = 1.0 / (number + 1)  # so that all batches count the same
+            self.averaged(self._maker.make(self._settings.steps + number).images.to(self.device))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        self.averaged.eval()
 
     def _wrap(self) -> tuple[Any, Any]:
         """Not before the first step: weights and optimizer state are restored into what is inside."""

@@ -26,8 +26,8 @@ class ValidationResult:
     """Means over validation cases.
 
     Attributes:
-        dice: by region; the mean over the cases that have the region, NaN if none has.
-        cases: by region, how many those are.
+        dice: by region: the mean over the cases that have the region; NaN if none has.
+        cases: by region: the number of these cases.
     """
 
     dice: Mapping[str, float]
@@ -51,10 +51,10 @@ def validate(
     device: torch.device,
     launch: Launch = ALONE,
 ) -> ValidationResult:
-    """Score a network on the store's validation cases, which processes share out among them.
+    """Score a network on the store's validation cases, which the processes share.
 
-    Stage 1 sees whole slices. Stage 2 sees crops about the reference's blobs, without jitter: what it
-    does behind a real stage 1 is `renalmap evaluate`'s business.
+    Stage 1 sees whole slices. Stage 2 sees crops about the reference's blobs, without jitter; `renalmap test`
+    shows how it works behind a real stage 1.
 
     Args:
         network: takes (N, 1, H, W), gives logits.

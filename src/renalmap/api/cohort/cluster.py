@@ -6,6 +6,7 @@ Dask's own count also blames tasks that only waited on that worker. See docs/dec
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import time
@@ -24,6 +25,7 @@ from renalmap.api.cohort.targets import RunSettings, attempts_of, failed, killer
 from renalmap.api.cohort.workers import find_unfitness, run_on_worker, unfit_worker
 from renalmap.api.outputs import Target
 from renalmap.errors import ClusterError, RenalMapError
+from renalmap.text import printable
 
 logger = logging.getLogger(__name__)
 
@@ -99,13 +101,16 @@ class _Driver:
     def run(self, targets: Sequence[Target]) -> None:
         self.waiting.extend(targets)
         while self.waiting or self.running:
-            self._hand_out(self._workers())
+            workers = self._workers()
+            self._take_back(workers)
+            self._hand_out(workers)
             try:
                 future = self.done.get(timeout=_POLL_S)
             except queue.Empty:
                 continue
-            target, _ = self.running.pop(future)
-            self._take(target, future)
+            if future in self.running:  # and not taken back
+                target, _ = self.running.pop(future)
+                self._take(target, future)
 
     def cancel(self) -> None:
         """Cancel what has not started; a scan being processed on another machine is finished there."""
@@ -146,13 +151,11 @@ class _Driver:
             if address in busy or not self.waiting:
                 continue
             target = self.waiting.popleft()
-            # Where the worker dies first, Dask may take any other.
             future = self.client.submit(
                 run_on_worker,
                 *(target, self.settings, threads),
-                key=f"{target.name}-{self.settings.run}-{self.given_up[target.name]}",
+                key=f"{printable(target.name)}-{self.settings.run}-{self.given_up[target.name]}",
                 workers=[address],
-                allow_other_workers=True,
                 pure=False,
             )
             self.running[future] = target, address
@@ -161,7 +164,7 @@ class _Driver:
     def _take(self, target: Target, future: Any) -> None:
         """Report a task that ended, or queue it again where Dask gave it up too early."""
         if future.status == "finished":
-            self.on_case(CaseReport.model_validate_json(future.result()))
+            self.on_case(CaseReport.model_validate(json.loads(future.result())))
             return
         if future.status != "error":
             raise _lost(f"the task of {target.name} is {future.status}")
@@ -175,13 +178,28 @@ class _Driver:
                 got=f"{type(error).__name__}: {error}",
                 hint="Workers need the same RenalMap as the machine with the command line",
             ) from error
+        self._begin_again(target, str(error))
+
+    def _take_back(self, workers: dict[str, int]) -> None:
+        """Queue again what was given to workers that are gone.
+
+        Dask keeps such a task for that address for ever, even where it was told that any other worker will do.
+        """
+        for future, (target, address) in list(self.running.items()):
+            if address not in workers and not future.done():
+                del self.running[future]
+                future.cancel(force=True)
+                self._begin_again(target, f"{address} is gone")
+
+    def _begin_again(self, target: Target, reason: str) -> None:
+        """Queue a target again whose worker died, unless that has happened too often."""
         self.given_up[target.name] += 1
         if attempts_of(target, self.settings) >= self.settings.attempts:
             self.on_case(killer(target, self.settings))
         elif self.given_up[target.name] < self.settings.attempts:
             self.waiting.append(target)
         else:
-            text = f"{target.scan}: workers died before the scan was started ({error})"
+            text = f"{target.scan}: workers died before the scan was started ({reason})"
             self.on_case(failed(target, text))
 
 

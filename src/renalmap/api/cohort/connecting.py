@@ -87,6 +87,8 @@ def check_request(request: ClusterRequest) -> None:
                 got="no command sbatch",
                 hint="Start this on a login node, or give the address of a scheduler",
             )
+    if not request.address.startswith(SCHEMES):
+        _import("cryptography")
 
 
 @contextmanager
@@ -130,7 +132,27 @@ def slurm_cluster(request: ClusterRequest) -> Any:
     for key, value in _SLURM_DEFAULTS.items():
         if configured.get(key) is None:
             given.setdefault(key, value)
-    return _import("dask_jobqueue").SLURMCluster(job_name="renalmap", **given)
+    if configured.get("shared-temp-directory") is None:  # where jobs read the run's key
+        given["shared_temp_directory"] = "~"
+    return _import("dask_jobqueue").SLURMCluster(
+        job_name="renalmap",
+        security=_secret(),
+        scheduler_options={
+            "dashboard_address": "localhost:8787",
+            **(configured.get("scheduler-options") or {}),
+        },
+        worker_extra_args=[*(configured.get("worker-extra-args") or ()), "--no-dashboard"],
+        **given,
+    )
+
+
+def _secret() -> Any:
+    """A key and a certificate of this run's own: who has neither can neither read its messages nor send any.
+
+    Slurm's jobs read them from files that nobody else may read.
+    """
+    _import("cryptography")
+    return _import("distributed").Security.temporary()
 
 
 def slurm_settings(request: ClusterRequest) -> dict[str, Any]:
@@ -206,6 +228,7 @@ def _start_local(request: ClusterRequest, scans: int, threads: int | None) -> An
             n_workers=workers,
             threads_per_worker=threads or max(1, available_cores() // workers),
             processes=True,
+            security=_secret(),
             dashboard_address="localhost:0",
             silence_logs=logging.CRITICAL,  # we report a worker that dies, in one sentence
         )

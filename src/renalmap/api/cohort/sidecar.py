@@ -13,12 +13,13 @@ from glob import escape
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from renalmap.config import sha256_of
 from renalmap.dataset.source import FileState, files_below
-from renalmap.imaging.files import write_text_atomically
+from renalmap.imaging.files import remove_left_overs, write_text_atomically
 from renalmap.imaging.nifti import scan_name
+from renalmap.text import json_text
 
 SIDECAR_SUFFIX: Final = ".sidecar.json"
 MARKER_SUFFIX: Final = ".in-work.json"
@@ -40,8 +41,8 @@ class Sidecar(BaseModel):
     """The run that made it, by a random name."""
     source: FileState
     outputs: dict[str, str]
-    report: dict[str, Any]
-    """The scan's report."""
+    report: Any
+    """The scan's report, a `CaseReport`; damaged, it is the report that is lost and not what it is about."""
 
 
 class Marker(BaseModel):
@@ -77,20 +78,19 @@ def read_marker(output: Path) -> Marker | None:
 
 def write_sidecar(sidecar: Sidecar, output: Path) -> None:
     """Write an output's sidecar, atomically."""
-    write_text_atomically(sidecar_path(output), sidecar.model_dump_json(indent=1) + "\n")
+    write_text_atomically(sidecar_path(output), json_text(sidecar, indent=1) + "\n")
 
 
 def write_marker(marker: Marker, output: Path) -> None:
     """Mark an output as being made, atomically."""
-    write_text_atomically(marker_path(output), marker.model_dump_json() + "\n")
+    write_text_atomically(marker_path(output), json_text(marker) + "\n")
 
 
 def remove_temporary_files(output: Path) -> None:
     """Remove what a killed process left of an output, its sidecar or its marker."""
     name = escape(scan_name(output))
-    for pattern in (f".*.tmp.{name}[._]*", f".*.tmp..{name}.*"):
-        for left in output.parent.glob(pattern):
-            left.unlink(missing_ok=True)
+    for pattern in (f"{name}[._]*", f".{name}.*"):
+        remove_left_overs(output.parent, pattern)
 
 
 def hash_outputs(outputs: tuple[Path, ...], beside: Path) -> dict[str, str]:
@@ -157,6 +157,6 @@ def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
 
 def _read(model: type[_Model], path: Path) -> _Model | None:
     try:
-        return model.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
+        return model.model_validate(json.loads(path.read_bytes()))
+    except (OSError, ValueError, RecursionError):  # pydantic's and JSON's are ValueErrors
         return None

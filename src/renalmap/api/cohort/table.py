@@ -12,6 +12,7 @@ from renalmap.extras import import_extra
 from renalmap.imaging.files import check_writable, csv_text, replace_atomically, write_text_atomically
 from renalmap.inference.quality import QualityReport
 from renalmap.labels import SIDES, Side
+from renalmap.text import printable
 
 _TEXT: Final = "string"
 _NUMBER: Final = "double"
@@ -83,7 +84,14 @@ def write_table(cases: Sequence[CaseReport], path: Path) -> None:
 
     schema = pa.schema([(name, getattr(pa, _MAKERS[kind])()) for name, kind in COLUMNS.items()])
     with replace_atomically(path) as temporary:
-        parquet.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
+        parquet.write_table(pa.Table.from_pylist(_printable(rows), schema=schema), temporary)
+
+
+def _printable(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {name: printable(value) if isinstance(value, str) else value for name, value in row.items()}
+        for row in rows
+    ]
 
 
 _MAKERS: Final = {_TEXT: "string", _NUMBER: "float64", _COUNT: "int64", "bool": "bool_"}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
+
+from pydantic import ValidationError
 
 from renalmap import __version__
 from renalmap.api.cohort.scan import CaseReport, Loaded, segment_scan
@@ -29,6 +32,7 @@ from renalmap.bundle import Bundle, default_bundle_path
 from renalmap.dataset.source import FileState
 from renalmap.errors import describe_failure
 from renalmap.progress import Progress
+from renalmap.text import json_text
 
 _NOT_IN_OUTPUTS: Final = ("model", "overwrite", "names", "assume_hu", "dicom")
 _NOT_IN_LABELS: Final = ("threads", "batch_size")
@@ -95,16 +99,24 @@ class TargetState:
 
 
 def find_state(target: Target, settings: RunSettings) -> TargetState:
-    """Find out how far a target is."""
+    """Find out how far a target is. Whatever is wrong with one leaves the others alone."""
     present = [path for path in planned_files(target, settings.request) if path.exists()]
-    sidecar = read_sidecar(target.output)
+    sidecar, marker = read_sidecar(target.output), read_marker(target.output)
     reason = "it has no sidecar that this version reads"
     if sidecar is not None and present:
-        reason = find_difference(sidecar, settings.made_by(target), target.scan, target.output) or ""
-        if not reason:
-            case = _case_of(sidecar, target).model_copy(update={"skipped": True})
-            return TargetState("finished", case=case)
-    if read_marker(target.output) is not None:
+        try:
+            difference = find_difference(sidecar, settings.made_by(target), target.scan, target.output)
+            if difference is None:
+                case = _case_of(sidecar, target).model_copy(update={"skipped": True})
+                return TargetState("finished", case=case)
+            reason = difference
+        except OSError as error:
+            reason = f"it cannot be compared ({error})"
+        except ValidationError:  # only the report is damaged: the outputs are what will be made again
+            return TargetState("interrupted")
+    # A marker beside its own run's sidecar was left by a kill after the work was done: whatever the outputs
+    # are now, somebody has changed them since.
+    if marker is not None and (sidecar is None or sidecar.run != marker.run):
         return TargetState("interrupted")
     return TargetState("other", reason) if present else TargetState("absent")
 
@@ -170,7 +182,7 @@ def _segment(
         run=settings.run,
         source=source.hashed(scan_files(target.scan)),
         outputs=hash_outputs(case.files, target.output),
-        report=case.model_dump(mode="json"),
+        report=json.loads(json_text(case)),
         **settings.made_by(target),
     )
     write_sidecar(sidecar, target.output)

@@ -16,6 +16,7 @@ from renalmap.bundle import Bundle
 from renalmap.errors import ClusterError, RenalMapError
 from renalmap.inference.cascade import SegmentOptions
 from renalmap.inference.session import Device, Engine
+from renalmap.text import json_text, keep_values_private
 
 _Key = tuple[str, Engine, Device, SegmentOptions]
 
@@ -68,6 +69,7 @@ def run_on_worker(target: Target, settings: RunSettings, threads: int) -> str:
     from distributed import get_worker  # noqa: PLC0415  (only workers are sure to have it)
 
     address = str(get_worker().address)
+    keep_values_private()
     if settings.run not in _fit:  # a worker that came after the run began was not asked yet
         unfit = find_unfitness(settings, (target.output.parent,))
         if unfit is not None:
@@ -81,11 +83,11 @@ def run_on_worker(target: Target, settings: RunSettings, threads: int) -> str:
             expected="the path as seen by the process with the command line",
             hint="Put the cohort where all machines can see it under the same path",
         )
-        return failed(target, str(error)).model_dump_json()
+        return json_text(failed(target, str(error)))
     options = settings.request.options
     ours = replace(options, threads=options.threads or threads)
     settings = replace(settings, request=replace(settings.request, options=ours))
-    return segment_target(target, settings, _load_once(settings)).model_dump_json()
+    return json_text(segment_target(target, settings, _load_once(settings)))
 
 
 def unfit_worker(address: str, reason: str) -> ClusterError:

@@ -27,8 +27,10 @@ def describe(response: httpx.Response, file: RemoteFile) -> Partial:
     etag = response.headers.get("ETag", "")
     # A weak ETag does not say that the bytes are the same.
     validator = etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
-    length = response.headers.get("Content-Length", "")
-    size = int(length) if length.isdecimal() else promised.size
+    if not (validator.isascii() and validator.isprintable()):  # it cannot be sent back
+        validator = ""
+    length = length_of(response)
+    size = promised.size if length is None else length
     if response.status_code == httpx.codes.PARTIAL_CONTENT:
         size = _range(response)[1]
     return Partial(
@@ -46,7 +48,9 @@ def continues(response: httpx.Response, held: int, partial: Partial | None, know
 
 def _range(response: httpx.Response) -> tuple[int, int | None]:
     """The first byte and the whole size given by a 206; (-1, None) if it does not say."""
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+    found = re.fullmatch(
+        r"bytes (\d{1,18})-\d+/(\d{1,18}|\*)", response.headers.get("Content-Range", "").strip()
+    )
     if found is None:
         return -1, None
     return int(found[1]), int(found[2]) if found[2] != "*" else None
@@ -57,17 +61,23 @@ def told(responses: list[httpx.Response]) -> Remote:
     size, sha256 = None, ""
     for response in responses:
         etag = response.headers.get("X-Linked-Etag", "").removeprefix("W/").strip('"').lower()
-        length = response.headers.get("X-Linked-Size", "")
+        length = length_of(response, "X-Linked-Size")
         sha256 = etag if re.fullmatch("[0-9a-f]{64}", etag) else sha256
-        size = int(length) if length.isdecimal() else size
+        size = size if length is None else length
     return Remote(size, sha256)
+
+
+def length_of(response: httpx.Response, header: str = "Content-Length") -> int | None:
+    """How many bytes a header announces; None if it does not say so."""
+    text = response.headers.get(header, "")
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 def retry_after_s(text: str) -> float:
     """Seconds or a date, as RFC 9110 has it; 0 for none."""
-    if text.strip().isdecimal():
+    if re.fullmatch("[0-9]{1,18}", text.strip()):
         return float(text)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):  # dates that are none, or beyond the calendar
         return 0.0

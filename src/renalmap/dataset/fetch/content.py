@@ -21,6 +21,12 @@ from renalmap.errors import ContentError, DamagedContentError
 HEAD_BYTES: Final = 64
 """How much of a file shows its kind."""
 
+LIMITS: Final[dict[FileKind, int]] = {"table": 64 << 20, "mask": 1 << 30, "imaging": 8 << 30}
+"""More than any file of KiTS is long, in bytes; a server that sends more is not serving it."""
+
+_LARGEST_IMAGE: Final = 32 << 30
+"""What an image may unpack to: four thousand slices of 1,024 x 1,024 voxels of eight bytes."""
+
 _READ_BYTES: Final = 16 * 1024  # of zeros, deflated a thousandfold, 16 MB in memory
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _LFS_START: Final = b"version https://git-lfs"
@@ -95,7 +101,7 @@ def _hash_table(path: Path, where: str) -> str:
     content = path.read_bytes()
     try:
         rows = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedContentError(
             "the table of cases is not JSON", where=where, got=str(error)
         ) from error
@@ -130,6 +136,8 @@ class _GzipReader:
                     "the file is damaged", where=self._where, got=str(error)
                 ) from error
             self._length += len(data)
+            if self._length > _LARGEST_IMAGE:
+                raise ContentError("the file unpacks to more than an image", where=self._where)
             self._header += data[: _NIFTI_HEADER_BYTES - len(self._header)]
             block = self._member.unused_data
             if self._member.eof:
@@ -161,7 +169,7 @@ def nifti_bytes(header: bytes) -> int | None:
         if size == 348 and header[344:348] == b"n+1\0":
             dimensions = struct.unpack_from(f"{order}8h", header, 40)
             (bits,) = struct.unpack_from(f"{order}h", header, 72)
-            offset = int(struct.unpack_from(f"{order}f", header, 108)[0])
+            (offset,) = struct.unpack_from(f"{order}f", header, 108)
         elif size == 540 and header[4:8] == b"n+2\0" and len(header) >= 540:
             dimensions = struct.unpack_from(f"{order}8q", header, 16)
             (bits,) = struct.unpack_from(f"{order}h", header, 14)
@@ -169,7 +177,8 @@ def nifti_bytes(header: bytes) -> int | None:
         else:
             continue
         axes, shape = dimensions[0], dimensions[1:]
-        if not 1 <= axes <= 7 or min(shape[:axes]) < 1 or bits < 1:
-            return None
-        return int(offset + math.prod(shape[:axes]) * bits // 8)
+        if not 1 <= axes <= 7 or min(shape[:axes]) < 1 or bits < 1 or not 0 <= offset < _LARGEST_IMAGE:
+            return None  # NaN is in no range
+        expected: int = int(offset) + math.prod(shape[:axes]) * bits // 8
+        return expected
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import threading
 import time
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 
 from renalmap.config import sha256_of
 from renalmap.dataset.fetch.content import hash_checked
-from renalmap.dataset.fetch.manifest import Manifest, locked
+from renalmap.dataset.fetch.manifest import MANIFEST_NAME, Manifest, locked
 from renalmap.dataset.fetch.parallel import Item, Result, work_on
 from renalmap.dataset.fetch.sources import DatasetName, RemoteFile
 from renalmap.dataset.fetch.transfer import (
@@ -26,7 +25,14 @@ from renalmap.dataset.fetch.transfer import (
     Watch,
     make_client,
 )
-from renalmap.errors import ContentError, DiskSpaceError, NetworkError
+from renalmap.errors import (
+    ContentError,
+    DiskSpaceError,
+    NetworkError,
+    as_output_error,
+    is_full_disk,
+)
+from renalmap.imaging.files import make_folder, remove_left_overs
 from renalmap.progress import Progress
 
 Status = Literal["kept", "fetched", "refetched", "failed", "not tried"]
@@ -95,8 +101,9 @@ def fetch_files(
         DatasetError: the folder holds another data set.
         FolderInUseError: another run is writing there.
     """
-    run.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(run.folder)
     with locked(run.folder), make_client(run.patience) as client:
+        remove_left_overs(run.folder, MANIFEST_NAME)
         manifest = Manifest.open(run.folder, run.dataset)
         stop = threading.Event()
         tally = _Tally(progress)
@@ -200,12 +207,8 @@ class _Work:
             unreachable = isinstance(error, UnreachableError)
             return replace(wanted, status="failed", error=str(error), unreachable=unreachable)
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise DiskSpaceError(
-                    "the disk is full",
-                    where=self._run.folder,
-                    hint="Make room; the same command continues where this one stopped",
-                ) from error
+            if is_full_disk(error):
+                raise as_output_error(self._run.folder, error) from error
             return replace(wanted, status="failed", error=str(error))
         return _done(wanted)
 

@@ -20,8 +20,8 @@ from typing import Final
 import httpx
 
 from renalmap import __version__
-from renalmap.dataset.fetch.answers import continues, describe, retry_after_s, told
-from renalmap.dataset.fetch.content import HEAD_BYTES, check_head, hash_checked
+from renalmap.dataset.fetch.answers import continues, describe, length_of, retry_after_s, told
+from renalmap.dataset.fetch.content import HEAD_BYTES, LIMITS, check_head, hash_checked
 from renalmap.dataset.fetch.manifest import Manifest
 from renalmap.dataset.fetch.sources import RemoteFile
 from renalmap.errors import ContentError, DamagedContentError, NetworkError
@@ -136,6 +136,8 @@ class Transfer:
             try:
                 with _named_faults(file):
                     return self._head(file.url)
+            except NetworkError:  # fetching the file names it; the others may go on
+                return None
             except _TransientError as error:
                 if error.reached or not patiently:
                     return None
@@ -144,15 +146,15 @@ class Transfer:
     def _head(self, url: str) -> int | None:
         """Hugging Face gives the size on its redirect; the storage behind it may refuse HEAD."""
         request = self._client.build_request("HEAD", url)
-        while True:
+        for _ in range(self._client.max_redirects):
             response = self._client.send(request, follow_redirects=False)
             size = told([response]).size
             if size is not None:
                 return size
             if response.next_request is None:
-                length = response.headers.get("Content-Length", "")
-                return int(length) if response.is_success and length.isdecimal() else None
+                return length_of(response) if response.is_success else None
             request = response.next_request
+        raise httpx.TooManyRedirects("the server redirects without end", request=request)
 
     def fetch(self, file: RemoteFile) -> None:
         """Fetch a file into the folder, complete and recorded, in place of anything already there.
@@ -219,7 +221,8 @@ class Transfer:
         status = response.status_code
         if status in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:
             return
-        text = f"HTTP {status} {response.reason_phrase}".strip()
+        # The words that belong to the number, not the server's.
+        text = f"HTTP {status} {httpx.codes.get_reason_phrase(status)}".strip()
         if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             self._discard(file, part)
             raise _TransientError(f"{text}; starting over")
@@ -238,6 +241,9 @@ class Transfer:
         head = b"" if held == 0 else None
         pace = _Pace(self._patience.stall_s)
         part.parent.mkdir(parents=True, exist_ok=True)
+        limit = LIMITS[file.kind] if size is None else size
+        if limit > LIMITS[file.kind]:
+            raise _too_long(file, f"{size:,} bytes")
         with part.open("ab") as handle:
             self._watch.moved(file.path, held, size)
             for block in response.iter_raw():
@@ -247,9 +253,11 @@ class Transfer:
                     if len(head) == HEAD_BYTES:
                         check_head(head, file.kind, file.shown_url)
                         head = None
+                held += len(block)
+                if held > limit:
+                    raise _too_long(file, f"more than {limit:,} bytes")
                 handle.write(block)
                 handle.flush()
-                held += len(block)
                 self._watch.moved(file.path, held, size)
                 pace.check(len(block))
         if size is not None and held != size:
@@ -274,6 +282,15 @@ class Transfer:
         part.unlink(missing_ok=True)
         self._manifest.record_partial(file.path, None)
         self._watch.moved(file.path, 0, None)
+
+
+def _too_long(file: RemoteFile, got: str) -> ContentError:
+    return ContentError(
+        "the server sends more than such a file holds",
+        where=file.shown_url,
+        got=got,
+        expected=f"at most {LIMITS[file.kind]:,} bytes, or what it announced",
+    )
 
 
 class _Effort:

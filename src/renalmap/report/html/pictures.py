@@ -16,7 +16,7 @@ from renalmap.report.html.solid import draw_solids
 from renalmap.report.html.tables import lesion_name
 from renalmap.report.page import Ink, Page, text_width_px
 from renalmap.report.palette import LABEL_COLOURS
-from renalmap.report.panel import GreyWindow, draw_panel
+from renalmap.report.panel import SOFT_TISSUE, draw_panel
 from renalmap.report.planes import choose_planes
 from renalmap.report.views import View, cut_views
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 MOST_TUMOURS: Final = 4
 """Pictures are made of so many tumours, the largest."""
-
-SOFT_TISSUE: Final = GreyWindow(width_hu=400, level_hu=40)
 
 _GROUND: Final = "#0b0e13"
 _LETTER: Final = Ink(26, "#f2f4f7", bold=True)
@@ -79,31 +77,23 @@ def _figure(picture: Image, size: str, title: str, text: str) -> str:
 def _overview_figures(contents: ReportContents, size: str) -> Iterator[str]:
     axial, coronal, _ = cut_views(contents.scan, contents.labels, choose_planes(contents.labels))
     for view in (axial, coronal):
-        yield _figure(_draw_view(view), size, f"{view.name} overview.", _on_one_line(view.caption))
-
-
-def _on_one_line(caption: str) -> str:
-    text = " ".join(caption.split())
-    return text[:1].upper() + text[1:]
+        caption = " ".join(view.caption.split())
+        yield _figure(
+            _draw_view(view), size, f"{view.name} overview.", caption[:1].upper() + caption[1:]
+        )
 
 
 def _draw_view(view: View) -> Image:
     height_mm, width_mm = view.size_mm
     px_per_mm = _OVERVIEW_PX / max(width_mm, height_mm)
-    size_px = max(1, round(width_mm * px_per_mm)), max(1, round(height_mm * px_per_mm))
-    page = Page(*size_px, _GROUND)
-    page.paste(draw_panel(view.hu, view.labels, LABEL_COLOURS, SOFT_TISSUE, size_px), (0, 0))
-    _write_letters(page, view.letters)
+    width, height = max(1, round(width_mm * px_per_mm)), max(1, round(height_mm * px_per_mm))
+    page = Page(width, height, _GROUND)
+    page.paste(draw_panel(view.hu, view.labels, LABEL_COLOURS, SOFT_TISSUE, (width, height)), (0, 0))
+    places = (22, height // 2), (width - 22, height // 2), (width // 2, 24), (width // 2, height - 24)
+    for letter, place in zip(view.letters, places, strict=True):
+        page.write(letter, place, _LETTER, anchor="mm")
     _draw_scale(page, px_per_mm)
     return page.picture
-
-
-def _write_letters(page: Page, letters: tuple[str, str, str, str]) -> None:
-    left, right, top, bottom = letters
-    width, height = page.width_px, page.height_px
-    places = (22, height // 2), (width - 22, height // 2), (width // 2, 24), (width // 2, height - 24)
-    for letter, place in zip((left, right, top, bottom), places, strict=True):
-        page.write(letter, place, _LETTER, anchor="mm")
 
 
 def _draw_scale(page: Page, px_per_mm: float) -> None:
@@ -133,10 +123,8 @@ def _draw_tumour(contents: ReportContents, tumour: LesionMeasurement) -> Image:
     rows, columns = (slice(low, low + extent) for low, extent in zip(start, window, strict=True))
     px_per_mm = _LESION_PX / float((window * spacing_mm).max())
     height, width = np.round(window * spacing_mm * px_per_mm).astype(int)
-    hu, labels = (
-        scan.hu[tumour.slice, rows, columns],
-        contents.labels.labels[tumour.slice, rows, columns],
-    )
+    place = (tumour.slice, rows, columns)
+    hu, labels = scan.hu[place], contents.labels.labels[place]
     page = Page(int(width), int(height), _GROUND)
     page.paste(draw_panel(hu, labels, LABEL_COLOURS, SOFT_TISSUE, (int(width), int(height))), (0, 0))
     # Voxel 0's centre lies half a voxel inside the picture.
@@ -181,7 +169,9 @@ def _write_beside(
 def _solid_figures(contents: ReportContents) -> Iterator[str]:
     for seen_from, picture in draw_solids(contents.labels, height_px=_SOLID_PX).items():
         page = Page(round(_SOLID_PX * 16 / 9), _SOLID_PX, _GROUND)
-        shown = _fit(picture, page.width_px - 90)
+        shown, widest = picture, page.width_px - 90
+        if shown.width > widest:
+            shown = shown.resize((widest, max(1, round(shown.height * widest / shown.width))))
         page.paste(shown, ((page.width_px - shown.width) // 2, (page.height_px - shown.height) // 2))
         letters = ("R", "L") if seen_from == "front" else ("L", "R")
         for letter, x in zip(letters, (22, page.width_px - 22), strict=True):
@@ -189,10 +179,3 @@ def _solid_figures(contents: ReportContents) -> Iterator[str]:
         side = "left" if seen_from == "front" else "right"
         text = f"The patient's right is on the {side}. Surfaces are smoothed."
         yield _figure(page.picture, "half", f"Seen from the {seen_from}.", text)
-
-
-def _fit(picture: Image, width_px: int) -> Image:
-    """The picture, made smaller if it is wider."""
-    if picture.width <= width_px:
-        return picture
-    return picture.resize((width_px, max(1, round(picture.height * width_px / picture.width))))

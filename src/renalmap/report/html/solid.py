@@ -73,12 +73,13 @@ def draw_solids(labels: LabelMap, *, height_px: int) -> dict[From, Image]:
     cut, spacing_mm = np.pad(labels.labels[box.slices], 1), labels.geometry.spacing_mm
     cube_mm = _cube_mm(cut.shape, spacing_mm)
     sigma_mm = max(_SMOOTHING_MM, _SMOOTHING_PER_SPACING * max(spacing_mm))
-    smooth = [
-        _smooth(_to_cubes(mask, spacing_mm, cube_mm), sigma_mm / cube_mm)
-        for mask in (cut != BACKGROUND, cut == TUMOUR)
-    ]
-    # Smoothing would hide what is thinner than its reach everywhere.
-    bodies = [field / np.float32(field.max() or 1.0) for field in smooth]
+    bodies = []
+    for mask in (cut != BACKGROUND, cut == TUMOUR):
+        field = _to_cubes(mask, spacing_mm, cube_mm)
+        for axis in range(3):
+            field = convolve(field, axis, gaussian(sigma_mm / cube_mm))
+        # Smoothing would hide what is thinner than its reach everywhere.
+        bodies.append(field / np.float32(field.max() or 1.0))
     from_behind = [body[:, ::-1, ::-1] for body in bodies]
     views: tuple[tuple[From, list[FloatArray]], ...] = ("front", bodies), ("back", from_behind)
     return {
@@ -108,13 +109,6 @@ def _to_cubes(
         share = (at - low).astype(np.float32).reshape([-1 if other == axis else 1 for other in range(3)])
         upper = np.take(field, np.minimum(low + 1, size - 1), axis)
         field = np.take(field, low, axis) * (1 - share) + upper * share
-    return field
-
-
-def _smooth(field: FloatArray, sigma: float) -> FloatArray:
-    """Gaussian smoothing; the field is 0 about its borders."""
-    for axis in range(3):
-        field = convolve(field, axis, gaussian(sigma))
     return field
 
 

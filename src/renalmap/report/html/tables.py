@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from typing import Final
+from typing import Final, Literal
 
-from renalmap.inference.quality import KidneyReport, TumourReport
+from renalmap.inference.quality import KidneyReport, QualityReport, TumourReport
 from renalmap.measure.measurements import KidneyMeasurement, LesionMeasurement
 from renalmap.report.html.contents import ReportContents
 
@@ -22,12 +22,7 @@ SliceIndex = Callable[[int], int]
 
 
 def measurement_tables(contents: ReportContents, slice_index: SliceIndex) -> str:
-    """Both tables and their explanations.
-
-    Args:
-        contents: what was measured.
-        slice_index: for the buttons that show a lesion in the viewer.
-    """
+    """Both tables and their explanations; buttons show a lesion in the viewer."""
     measured = contents.measurements
     if not measured.kidneys and not measured.lesions:
         return "<p>Nothing is labelled in this scan, so nothing was measured.</p>"
@@ -52,7 +47,7 @@ def lesion_name(lesion: LesionMeasurement) -> str:
 def _kidney_table(contents: ReportContents) -> str:
     kidneys = contents.measurements.kidneys
     with_cysts = any(kidney.cyst_ml for kidney in kidneys)
-    confidence_title, confidences = _kidney_confidences(contents)
+    confidence_title, confidences = _confidences(contents.quality, "kidneys")
     head = ["Kidney", "Parenchyma<br>ml", "Tumour<br>ml"]
     head += ["Cyst<br>ml"] if with_cysts else []
     head += ["Length<br>mm", "Parenchyma<br>HU", *confidence_title, "In the scan"]
@@ -64,43 +59,40 @@ def _kidney_table(contents: ReportContents) -> str:
         cells += [_share(confidences.get(kidney.id)) for _ in confidence_title]
         cells.append(_CUT if kidney.incomplete else "whole")
         name = f'<span class="dot"></span>{escape(side_of(kidney.side)).capitalize()}'
-        rows.append(_row(name, cells, big=0))
+        rows.append(_row(name, cells))
     return _table("Kidneys", head, rows)
 
 
 def _lesion_table(contents: ReportContents, slice_index: SliceIndex) -> str:
     lesions = contents.measurements.lesions
-    confidence_title, confidences = _tumour_confidences(contents)
-    head = [
-        "Lesion",
-        "Longest axial<br>diameter mm",
-        "Short axis<br>mm",
-        "Largest 3D<br>mm",
+    confidence_title, confidences = _confidences(contents.quality, "tumours")
+    head = ["Lesion", "Longest axial<br>diameter mm", "Short axis<br>mm", "Largest 3D<br>mm"]
+    head += [
         "Volume<br>ml",
+        "Size class",
+        "In the kidney",
+        "Outside<br>outline",
+        "HU",
+        *confidence_title,
+        "Slice",
     ]
-    head += ["Size class", "In the kidney", "Outside<br>outline", "HU", *confidence_title, "Slice"]
     rows = []
     for at, lesion in enumerate(lesions):
         cut = lesion.incomplete
-        cells = [
-            _number(value, cut, 1)
-            for value in (
-                lesion.longest_axial_diameter_mm,
-                lesion.short_axis_mm,
-                lesion.largest_3d_diameter_mm,
-            )
-        ]
-        cells += [_number(lesion.volume_ml, cut, 1), escape(lesion.size_class or "") or UNKNOWN]
-        cells += [lesion.polar_position or UNKNOWN, _share(lesion.exophytic_share)]
-        cells += [
-            _hu(lesion.mean_hu, lesion.sd_hu),
-            *[_share(confidences.get(lesion.id)) for _ in confidence_title],
-        ]
+        lengths_mm = (
+            lesion.longest_axial_diameter_mm,
+            lesion.short_axis_mm,
+            lesion.largest_3d_diameter_mm,
+        )
+        cells = [_number(value, cut, 1) for value in (*lengths_mm, lesion.volume_ml)]
+        cells += [escape(lesion.size_class or "") or UNKNOWN, lesion.polar_position or UNKNOWN]
+        cells += [_share(lesion.exophytic_share), _hu(lesion.mean_hu, lesion.sd_hu)]
+        cells += [_share(confidences.get(lesion.id)) for _ in confidence_title]
         cells.append(_show_button(lesion, slice_index(lesion.slice)))
         name = f'<span class="dot {lesion.kind}"></span>{escape(lesion_name(lesion))}' + (
             f" {_CUT}" if cut else ""
         )
-        rows.append(_row(name, cells, big=0, kind="screen-only" if at >= PRINTED_LESIONS else ""))
+        rows.append(_row(name, cells, kind="screen-only" if at >= PRINTED_LESIONS else ""))
     hidden = len(lesions) - PRINTED_LESIONS
     if hidden > 0:
         text = f"and {hidden} smaller on screen, not printed"
@@ -117,42 +109,29 @@ def _show_button(lesion: LesionMeasurement, index: int) -> str:
 
 def _remarks(contents: ReportContents) -> str:
     measured = contents.measurements
-    text = measured.size_class_note
-    remarks = [f"{text[:1].upper()}{text[1:]}."]
-    remarks[0] = remarks[0].replace("Size_class uses", "The size class uses")
-    remarks.append(
-        "Outside outline: share of the lesion's volume beyond the kidney's own convex outline."
-    )
-    if any(one.incomplete for one in measured.kidneys) or any(
-        one.incomplete for one in measured.lesions
-    ):
+    remarks = [
+        measured.size_class_note.replace("size_class uses", "The size class uses") + ".",
+        "Outside outline: share of the lesion's volume beyond the kidney's own convex outline.",
+    ]
+    truncated = [one.incomplete for one in measured.kidneys]
+    truncated += [one.incomplete for one in measured.lesions]
+    if any(truncated):
         remarks.append("&ge;: truncated at the border of the scan, so a lower bound.")
     return f'<p class="small">{" ".join(remarks)}</p>'
 
 
-def _kidney_confidences(contents: ReportContents) -> tuple[list[str], dict[int, float]]:
-    """Its column's title, if it has any entry, and by kidney what it says."""
-    quality = contents.quality
-    if quality is None:
-        return [], {}
-    calibrated = "Expected<br>Dice" if quality.kidney_confidence_calibrated else None
-    return _confidences(quality.kidneys, calibrated)
-
-
-def _tumour_confidences(contents: ReportContents) -> tuple[list[str], dict[int, float]]:
-    """The same by lesion."""
-    quality = contents.quality
-    if quality is None:
-        return [], {}
-    calibrated = "Probability<br>it is real" if quality.tumour_confidence_calibrated else None
-    return _confidences(quality.tumours, calibrated)
-
-
 def _confidences(
-    judged: Sequence[KidneyReport] | Sequence[TumourReport], calibrated: str | None
+    quality: QualityReport | None, of: Literal["kidneys", "tumours"]
 ) -> tuple[list[str], dict[int, float]]:
+    """The column's title, if it has any entry, and what it says by kidney or lesion."""
+    if quality is None:
+        return [], {}
+    judged: Sequence[KidneyReport | TumourReport] = getattr(quality, of)
+    title, calibrated = "Expected<br>Dice", quality.kidney_confidence_calibrated
+    if of == "tumours":
+        title, calibrated = "Probability<br>it is real", quality.tumour_confidence_calibrated
     found = {one.id: one.confidence for one in judged if one.confidence is not None}
-    return [calibrated or "Score, not<br>calibrated"] if found else [], found
+    return [title if calibrated else "Score, not<br>calibrated"] if found else [], found
 
 
 def _table(caption: str, head: Sequence[str], rows: Iterable[str]) -> str:
@@ -166,9 +145,9 @@ def _table(caption: str, head: Sequence[str], rows: Iterable[str]) -> str:
     )
 
 
-def _row(name: str, cells: Sequence[str], *, big: int, kind: str = "") -> str:
+def _row(name: str, cells: Sequence[str], kind: str = "") -> str:
     body = "".join(
-        f'<td class="n{" big" if at == big else ""}">{cell}</td>' for at, cell in enumerate(cells)
+        f'<td class="n{" big" if at == 0 else ""}">{cell}</td>' for at, cell in enumerate(cells)
     )
     return f'<tr{f" class={kind!r}" if kind else ""}><th scope="row">{name}</th>{body}</tr>'
 

@@ -1,4 +1,4 @@
-"""Tumours and cysts that never were: painted on real slices while training, so that labels cost nothing."""
+"""Synthetic tumours and cysts, painted on real slices during training, so that their labels cost nothing."""
 
 from renalmap.training.synthesis.settings import SynthesisSettings
 from renalmap.training.synthesis.shapes import LesionShapes

@@ -88,20 +88,11 @@ def draw_lesion(
     shapes: LesionShapes,
     generator: np.random.Generator,
 ) -> Lesion | None:
-    """Draw a tumour or, for the label of kidney, a cyst.
+    """Draw a tumour or, for the label of kidney, a cyst; None if no place for it is found in a few attempts.
 
-    Args:
-        site: where.
-        label: 2 or 1.
-        settings: ranges.
-        shapes: the tumours' outlines; cysts are round.
-        generator: of all random numbers.
-
-    Returns:
-        The lesion; None if no place for it was found in a few attempts.
+    Tumours have their outlines from `shapes`; cysts are round.
     """
-    parenchyma = site.labels == KIDNEY
-    parenchyma &= site.kidney
+    parenchyma = (site.labels == KIDNEY) & site.kidney
     spared = spared_tissue(site.hu, site.labels, site.kidney, site.body)
     for _ in range(ATTEMPTS):
         if label == TUMOUR:
@@ -202,11 +193,11 @@ def _place(
     swallowed_max: float,
     generator: np.random.Generator,
 ) -> tuple[BoolPlane, tuple[int, int]] | None:
-    """Move an outline over the kidney's border to where its contact with kidney is as wanted.
+    """Move an outline along the kidney's border to where it touches as much kidney as it should.
 
     Places along the normals of a few contour points are judged by samples of the outline's pixels: by
-    the contact, by how much would be cut off, and by how much other soft tissue would be covered,
-    which tumours rather displace.
+    the contact, by how much would be cut off, and by how much other soft tissue would be covered, because
+    tumours displace that rather than cover it.
 
     Returns:
         The mask, without what is spared, and its first pixel in the site; None if no place is suitable.
@@ -273,7 +264,7 @@ def _flags_at(
 def _cut_to_fit(
     mask: BoolPlane, first: tuple[int, int], spared: BoolPlane, kidney: BoolPlane
 ) -> tuple[BoolPlane, tuple[int, int]] | None:
-    """Take away what is spared and lies outside the site; the largest piece left must touch the kidney."""
+    """Remove what is spared or outside the site; the largest piece that is left must touch the kidney."""
     full = np.zeros(spared.shape, bool)
     inside = [
         slice(max(start, 0), min(start + length, limit))
@@ -285,9 +276,9 @@ def _cut_to_fit(
         slice(one.start - start, one.stop - start) for one, start in zip(inside, first, strict=True)
     )
     full[inside[0], inside[1]] = mask[part[0], part[1]]
-    box = bounding_slices(full) if full.any() else None
-    if box is None:
+    if not full.any():
         return None
+    box = bounding_slices(full)
     # The blur rounds off the corners that the cut leaves.
     kept = full[box] & ~spared[box]
     if not kept[full[box]].all():

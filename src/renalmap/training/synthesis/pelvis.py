@@ -1,4 +1,4 @@
-"""A full renal pelvis: fluid or contrast agent where the kidney's hollow was fat. It stays background."""
+"""A full renal pelvis: fluid or contrast agent where there was fat in the kidney's hollow. It stays background."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Pelvis:
 
 
 def draw_pelvis(generator: np.random.Generator) -> Pelvis:
-    """Draw urine, or a quarter of the time contrast agent that the kidney has excreted."""
+    """Draw urine or, a quarter of the time, contrast agent that the kidney has excreted."""
     limits = EXCRETED_HU if generator.random() < EXCRETED_SHARE else URINE_HU
     return Pelvis(float(generator.uniform(*limits)), int(generator.integers(2**31)))
 

@@ -21,7 +21,7 @@ from renalmap.training.synthesis.fields import gaussian_blur, sample_linear
 SPACING_MM = 1.0
 """In-plane spacing of all sections, both ways."""
 SECTIONS_PER_CASE = 24
-"""Thin-sliced tumours do not get more say than thick-sliced ones."""
+"""Tumours in thin slices must not count for more than those in thick ones."""
 SECTION_MIN_MM2 = 20.0
 FILLED_MIN = 0.35
 """Least share of the circle about its centre through its farthest pixel that a section fills: slivers at
@@ -111,12 +111,7 @@ class LesionShapes:
 
     @classmethod
     def analytic(cls, seed: int = 0, count: int = 200) -> LesionShapes:
-        """Perturbed ellipses, for when no masks are available: low-order Fourier contours.
-
-        Args:
-            seed: of the drawing.
-            count: how many; their diameters go from 8 to 100 mm in equal ratios.
-        """
+        """Perturbed ellipses (low-order Fourier contours) from 8 to 100 mm across, for when there are no masks."""
         generator = np.random.default_rng(seed)
         diameters_mm = np.geomspace(8.0, 100.0, count)
         return cls(
@@ -131,7 +126,7 @@ class LesionShapes:
     ) -> Section:
         """A section that a factor within `scale` brings to a diameter; the nearest if there is none.
 
-        Cases are drawn first and sections then, so that each tumour has its say.
+        The case is drawn first, then its section, so that each patient's tumours count alike.
         """
         factors = diameter_mm / self.diameters_mm
         fitting = np.flatnonzero((factors >= scale[0]) & (factors <= scale[1]))

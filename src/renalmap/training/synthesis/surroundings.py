@@ -47,12 +47,9 @@ def is_clipped(hu: FloatPlane) -> bool:
 
 
 def find_kidneys(labels: NDArray[np.uint8]) -> tuple[BoolPlane, ...]:
-    """The kidneys of a slice, each with its tumours, in the order of their first pixels.
+    """The kidneys of a slice (rows, columns), each with its tumours, in the order of their first pixels.
 
     Pieces near each other, like the lips of the hilum, are one kidney.
-
-    Args:
-        labels: (rows, columns).
     """
     foreground = labels > 0
     blocks = _blocks(foreground, JOINED_PX).any(axis=(1, 3))
@@ -70,11 +67,7 @@ def spared_tissue(
 ) -> BoolPlane:
     """What no lesion of a kidney may cover: what is outside the body, gas, bone, and other labels.
 
-    Args:
-        hu: (rows, columns), a piece of the slice about the kidney.
-        labels: the same piece.
-        kidney: the kidney with its tumours.
-        body: the body's inside.
+    All planes are the same piece of the slice about the kidney; `kidney` includes its tumours.
     """
     foreground = labels > 0
     spared = ~body | (labels == TUMOUR) | (foreground & ~kidney) | _bone(hu, foreground)
@@ -84,12 +77,9 @@ def spared_tissue(
 
 
 def body_inside(hu: FloatPlane) -> BoolPlane:
-    """The body without its wall, roughly: between the first and the last tissue of a row and of a column.
+    """The body without its wall, roughly: between the first and last tissue of each row and column of a slice.
 
-    In a clipped slice fat is as dark as air, and the outline is the muscles'.
-
-    Args:
-        hu: (rows, columns) of a whole slice.
+    In a clipped slice fat is as dark as air, and the outline is that of the muscles.
     """
     threshold = FAT_CEILING_HU if is_clipped(hu) else TISSUE_HU
     # Every fourth pixel is enough to outvote the noise.
@@ -106,15 +96,12 @@ def body_inside(hu: FloatPlane) -> BoolPlane:
 
 
 def estimate_noise(hu: FloatPlane) -> Noise:
-    """Noise in soft tissue, from how much pixels one and two columns apart differ.
+    """Noise in soft tissue, estimated from how much pixels one and two columns apart differ.
 
     White noise smoothed by a Gaussian of s pixels has the correlations r = exp(-1 / (4 s^2)) at lag 1 and
-    r^4 at lag 2, so that the squared differences stand as 1 + r + r^2 + r^3. Medians keep vessels out, and
-    slower changes hardly show at such small lags. Cortex beside medulla does, so places where the
-    smoothed slice is steep are left out.
-
-    Args:
-        hu: (rows, columns). The default noise is returned where it shows too little even soft tissue.
+    r^4 at lag 2, so that the ratio of the squared differences is 1 + r + r^2 + r^3. Medians exclude vessels, and
+    slower changes hardly show at such small lags. The step from cortex to medulla does, so places where the
+    smoothed slice (rows, columns) is steep are left out. With too little even soft tissue: the default noise.
     """
     smooth = gaussian_blur(hu, 2.0)
     inside = (smooth > SOFT_HU[0]) & (smooth < SOFT_HU[1])

@@ -21,12 +21,7 @@ SITE_MARGIN_MM = 75.0
 
 
 class Synthesiser:
-    """Paints lesions that never were on slices with kidneys, after Hu et al. 2023 (CVPR).
-
-    Args:
-        settings: how often, how large, how bright.
-        shapes: the tumours' outlines.
-    """
+    """Paints synthetic lesions on slices with kidneys, after Hu et al. 2023 (CVPR); tumours have outlines of `shapes`."""
 
     def __init__(self, settings: SynthesisSettings, shapes: LesionShapes) -> None:
         self._settings = settings
@@ -42,13 +37,13 @@ class Synthesiser:
         """Draw and apply changes: a pure function of the arguments and the generator's state.
 
         Args:
-            hu: (rows, columns); may be clipped to 0..255, and then stays so.
+            hu: (rows, columns); if it is clipped to 0..255, it stays so.
             labels: the same shape: 0, 1, 2.
             spacing_mm: pixel spacing (row, column).
             generator: of all random numbers.
 
         Returns:
-            New arrays. A slice without enough kidney, or for which nothing was drawn, comes back equal.
+            New arrays; equal to the old ones if there is too little kidney or nothing was drawn.
         """
         settings = self._settings
         changed = hu.astype(np.float32)
@@ -102,7 +97,7 @@ class Synthesiser:
         spacing_mm: tuple[float, float],
         generator: np.random.Generator,
     ) -> Site | None:
-        """The surroundings of one of the kidneys that are large enough; None if none is."""
+        """The surroundings of one of the kidneys that are large enough; None if there are none."""
         least_px = self._least_px(spacing_mm)
         kidneys = [
             one for one in find_kidneys(labels) if np.count_nonzero(one & (labels == KIDNEY)) >= least_px

@@ -43,14 +43,7 @@ class Tissue:
 def draw_tumour_tissue(
     settings: SynthesisSettings, diameter_mm: float, kidney_hu: float, generator: np.random.Generator
 ) -> Tissue:
-    """Draw a tumour's substance.
-
-    Args:
-        settings: ranges.
-        diameter_mm: larger tumours are dead inside more often.
-        kidney_hu: brightness of the kidney it grows from.
-        generator: of the random numbers.
-    """
+    """Draw the substance of a tumour in a kidney of this brightness; the larger, the more often its core is dead."""
     shares = np.array([settings.dull_share, settings.mixed_share, settings.bright_share])
     kind = int(generator.choice(3, p=shares / shares.sum()))
     uptake = (settings.dull_uptake, settings.mixed_uptake, settings.bright_uptake)[kind]
@@ -79,7 +72,7 @@ def draw_tumour_tissue(
 
 
 def draw_cyst_tissue(settings: SynthesisSettings, generator: np.random.Generator) -> Tissue:
-    """Draw a cyst's content: water, or seldom something denser; without texture."""
+    """Draw a cyst's content, which has no texture: water or, rarely, something denser."""
     dense = generator.random() < settings.dense_cyst
     return Tissue(mean_hu=_draw(settings.dense_cyst_hu if dense else settings.cyst_hu, generator))
 
