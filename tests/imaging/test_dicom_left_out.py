@@ -224,6 +224,23 @@ def test_a_series_of_another_part_or_kernel_does_not_continue_it(series):
         shutil.rmtree(folder)
 
 
+def test_phases_half_a_gap_apart_do_not_continue_each_other(write_series):
+    """By their thickness they might; each counts its slices by itself."""
+    write_series([0.0, 4.0, 8.0], "a", SeriesNumber=1, SliceThickness=2, InstanceNumber=1)
+    folder = write_series(
+        [2.0, 6.0], "b", SeriesNumber=2, SeriesInstanceUID="1.2", SliceThickness=2, InstanceNumber=1
+    )
+    assert read_volume(folder).notes == ()
+
+
+def test_every_other_slice_in_another_series_is_missed(tmp_path, write_slice):
+    for number in range(7):
+        write_slice(tmp_path / "series" / f"{number}.dcm", 2.0 * number, InstanceNumber=number,
+                    SeriesInstanceUID=f"1.2.{number % 2}", ConvolutionKernel="B30f")  # fmt: skip
+    with pytest.raises(MissingSliceError, match="series that continues it"):
+        read_volume(tmp_path / "series")
+
+
 def test_what_a_report_says_without_names(series):
     folder = series(ImagePositionPatient=None)
     volume = read_volume(folder, allow_missing_slices=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,20 +18,23 @@ from renalmap.errors import NoImagesError
 from renalmap.imaging.dicom.headers import (
     NOT_DICOM,
     FileHeader,
-    OtherFile,
     SkippedImage,
     SliceHeader,
 )
 from renalmap.imaging.dicom.kinds import Kernel, is_projection, kernel_kind, phase_from_words
 from renalmap.imaging.dicom.reading_headers import read_headers
-from renalmap.imaging.dicom_files.fileset import FileSet, find_files
+from renalmap.imaging.dicom_files.fileset import FileAside, FileSet, find_files
 from renalmap.imaging.orientation import MAX_OBLIQUE_DEGREES
+
+logger = logging.getLogger(__name__)
 
 PROJECTION: Final = "projection"
 BESIDE: Final = "beside the others"
 
 _ALIKE: Final = 0.75
 """Slices of one stack lie at least this share of their mean distance apart."""
+_TOUCHING: Final = 1.1
+"""Slices so many times as thick as their distance do not overlap yet."""
 _HOLE: Final = 1.5
 """Where a gap is so many times another, a slice is missing."""
 
@@ -175,7 +179,7 @@ class Catalogue:
 
     files: FileSet
     series: tuple[Series, ...]
-    others: tuple[OtherFile, ...]
+    others: tuple[FileAside, ...]
 
     @property
     def where(self) -> Path:
@@ -192,6 +196,11 @@ def read_catalogue(path: Path) -> Catalogue:
     """
     files = find_files(path)
     headers = read_headers(files.files)
+    if any(headers.odd):
+        counts = sum(headers.odd), sum(map(bool, headers.odd))
+        logger.warning(
+            "%s: %d values in %d DICOM headers break the standard; read as they are", path, *counts
+        )
     if not headers.slices and not headers.skipped:
         raise _no_images(files, headers.others)
     return Catalogue(files, _group(headers.slices, headers.skipped), headers.others)
@@ -215,21 +224,21 @@ def is_evenly_filled(slices: Sequence[SliceHeader]) -> bool:
 def are_one_stack(parts: Sequence[Sequence[SliceHeader]]) -> bool:
     """Whether parts that interleave evenly are one stack, and not phases half a gap apart.
 
-    They are if InstanceNumbers count through all of them from one end to the other, if a part by itself has holes,
-    or if a part's slices are thinner than the distance between them.
+    They are if InstanceNumbers count through all of them, if a part by itself has holes, or if the slices would
+    overlap in neither.
     """
-    every = sorted((each for part in parts for each in part), key=lambda each: each.height_mm)
-    numbers = [each.of.instance_number if each.frame is None else each.frame for each in every]
+    every = [each for part in parts for each in part]
+    thickness_mm, gaps = every[0].thickness_mm, [gaps_mm(part) for part in parts]
+    thin = thickness_mm is not None and 0.0 < thickness_mm <= _TOUCHING * gaps_mm(every).mean()
+    return thin or counts_through(every) or any(len(g) and g.max() > _HOLE * g.min() for g in gaps)
+
+
+def counts_through(slices: Sequence[SliceHeader]) -> bool:
+    """Whether InstanceNumbers, or those of frames, rise or fall from the lowest slice to the highest."""
+    ordered = sorted(slices, key=lambda each: each.height_mm)
+    numbers = [each.of.instance_number if each.frame is None else each.frame for each in ordered]
     steps = {(a < b) - (a > b) if a is not None and b is not None else 0 for a, b in pairwise(numbers)}
-    return steps in ({1}, {-1}) or any(_has_room_between(part) for part in parts)
-
-
-def _has_room_between(part: Sequence[SliceHeader]) -> bool:
-    gaps, thickness_mm = gaps_mm(part), part[0].thickness_mm
-    if not len(gaps):
-        return False
-    thin = thickness_mm is not None and 0.0 < thickness_mm < _ALIKE * gaps.min()
-    return thin or bool(gaps.max() > _HOLE * gaps.min())
+    return steps in ({1}, {-1})
 
 
 def gaps_mm(slices: Sequence[SliceHeader]) -> NDArray[np.float64]:
@@ -238,7 +247,7 @@ def gaps_mm(slices: Sequence[SliceHeader]) -> NDArray[np.float64]:
     return np.diff(np.sort([float(each.position_mm @ normal) for each in slices]))
 
 
-def _no_images(files: FileSet, others: Sequence[OtherFile]) -> NoImagesError:
+def _no_images(files: FileSet, others: Sequence[FileAside]) -> NoImagesError:
     kinds = Counter(
         (Path(each.file.name).suffix or "no suffix", each.reason) for each in (*others, *files.aside)
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.imaging.dicom_files.files import DicomFile
+from renalmap.imaging.dicom_files.fileset import FileAside
 
 COPY: Final = "copy of another file"
 NOT_DICOM: Final = "not a DICOM file"
@@ -121,28 +122,17 @@ class SkippedImage:
 
 
 @dataclass(frozen=True)
-class OtherFile:
-    """A file that is not DICOM, or cannot be opened.
-
-    Attributes:
-        file: which.
-        reason: why, for the user.
-    """
-
-    file: DicomFile
-    reason: str
-
-
-@dataclass(frozen=True)
 class Headers:
     """What a set of files contains.
 
     Attributes:
         slices: CT slices with a place in the patient, in the order of the files.
         skipped: DICOM objects that are none.
-        others: files that are not DICOM.
+        others: files that are not DICOM, or cannot be opened.
+        odd: how many values of each DICOM file break the standard.
     """
 
     slices: tuple[SliceHeader, ...]
     skipped: tuple[SkippedImage, ...]
-    others: tuple[OtherFile, ...]
+    others: tuple[FileAside, ...]
+    odd: tuple[int, ...]

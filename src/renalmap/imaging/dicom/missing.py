@@ -17,12 +17,12 @@ from renalmap.imaging.dicom.catalogue import (
     PROJECTION,
     Catalogue,
     Series,
-    are_one_stack,
+    counts_through,
     gaps_mm,
     series_key,
 )
 from renalmap.imaging.dicom.choice import Chosen, DicomChoice
-from renalmap.imaging.dicom.headers import COPY, OtherFile, SkippedImage, SliceHeader
+from renalmap.imaging.dicom.headers import COPY, SkippedImage, SliceHeader
 from renalmap.imaging.dicom.kinds import COLOUR, CT_CLASSES, SCOUT, SCREENSHOT
 from renalmap.imaging.dicom.reading_headers import read_headers
 from renalmap.imaging.dicom_files.files import DicomFile
@@ -110,8 +110,9 @@ def _other_files(catalogue: Catalogue, chosen: Chosen) -> Iterator[_Found]:
     homes, names = {file.folder for file in own}, {file.name for file in own}
     patterns = {_pattern(file.name) for file in own}
     foreign = {file.folder for file in _files_of(catalogue.series)} - homes
-    others = [*catalogue.others]
-    others += [OtherFile(each.file, NO_FILE) for each in catalogue.files.aside if each.reason == NO_FILE]
+    closed = [each for each in catalogue.files.aside if each.reason == NO_FILE]
+    others = [*catalogue.others, *closed]
+    sizes = [each.path.stat().st_size for each in own if each.member is None] if others else []
     in_folder: dict[str, set[str]] = {}
     for other in others:
         in_folder.setdefault(other.file.folder, set()).add(other.file.name)
@@ -122,7 +123,7 @@ def _other_files(catalogue: Catalogue, chosen: Chosen) -> Iterator[_Found]:
         )
         named_dicom = Path(name).suffix.lower() in DICOM_SUFFIXES
         if any(folder == home or folder.startswith(home + os.sep) for home in homes):
-            like = alike or named_dicom or _is_of_their_size(other.file, own)
+            like = alike or named_dicom or _is_of_their_size(other.file, sizes)
         else:  # a folder of its own: of this series unless it counts from the start again
             like = alike and folder not in foreign and not in_folder[folder] & names
         if like:
@@ -142,21 +143,19 @@ def _pattern(name: str) -> str:
     return re.sub(r"#([._-]#)+", "#", re.sub(r"[0-9a-f]{8,}|\d+", "#", name.lower()))
 
 
-def _is_of_their_size(file: DicomFile, own: Sequence[DicomFile]) -> bool:
+def _is_of_their_size(file: DicomFile, sizes: Sequence[int]) -> bool:
     """Whether it is as large as the slices, if those are of one size."""
-    sizes = [
-        each.path.stat().st_size for each in (*own, file) if each.member is None and each.path.is_file()
-    ]
-    return len(sizes) == len(own) + 1 and max(sizes) - min(sizes) <= _SAME_BYTES
+    if not sizes or file.member is not None or not file.path.is_file():
+        return False
+    size = file.path.stat().st_size
+    return max(size, *sizes) - min(size, *sizes) <= _SAME_BYTES
 
 
 def _its_images(chosen: Chosen) -> Iterator[_Found]:
     """Images of the same series that are not slices to segment."""
     first = chosen.slices[0]
-    files, patterns = (
-        {each.of.file for each in chosen.slices},
-        {_pattern(each.of.file.name) for each in chosen.slices},
-    )
+    files = {each.of.file for each in chosen.slices}
+    patterns = {_pattern(file.name) for file in files}
     numbers = {each.of.instance_number for each in chosen.slices} - {None}
 
     def looks_like_a_slice(image: SkippedImage) -> bool:
@@ -233,4 +232,4 @@ def _goes_on(mine: Sequence[SliceHeader], other: Sequence[SliceHeader]) -> bool:
     if np.abs(two.position_mm - there_mm).max() > _ON_LINE_MM:
         return False
     inside = any(low.height_mm < each.height_mm < high.height_mm for each in other)
-    return not inside or are_one_stack([mine, other])
+    return not inside or counts_through([*mine, *other])

@@ -17,13 +17,13 @@ from renalmap.imaging.dicom.headers import (
     NOT_DICOM,
     FileHeader,
     Headers,
-    OtherFile,
     SkippedImage,
     SliceHeader,
 )
 from renalmap.imaging.dicom.kinds import CT_CLASSES, why_no_ct_image, why_no_ct_slice
 from renalmap.imaging.dicom_files.archive import check_deflated
 from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom, quiet_pydicom, read_tags
+from renalmap.imaging.dicom_files.fileset import FileAside
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -61,8 +61,6 @@ _DIRECTORY_CLASS: Final = "1.2.840.10008.1.3.10"
 def read_headers(files: Iterable[DicomFile]) -> Headers:
     """Read the headers of files of any kind.
 
-    What is merely odd about a usable header is counted in one line of the log.
-
     Raises:
         TruncatedFileError: a DICOM file is damaged so early that it says nothing about itself, or its header
             holds values that cannot be.
@@ -70,7 +68,7 @@ def read_headers(files: Iterable[DicomFile]) -> Headers:
     """
     slices: list[SliceHeader] = []
     skipped: list[SkippedImage] = []
-    others: list[OtherFile] = []
+    others: list[FileAside] = []
     seen: set[tuple[Any, ...]] = set()
     odd: list[int] = []
     for file in files:
@@ -78,9 +76,9 @@ def read_headers(files: Iterable[DicomFile]) -> Headers:
             with _named_errors(file, odd):
                 contents = _read(file)
         except OSError as error:
-            others.append(OtherFile(file, error.strerror or "unreadable"))
+            others.append(FileAside(file, error.strerror or "unreadable"))
             continue
-        if isinstance(contents, OtherFile):
+        if isinstance(contents, FileAside):
             others.append(contents)
             continue
         for found in contents:
@@ -90,10 +88,7 @@ def read_headers(files: Iterable[DicomFile]) -> Headers:
                 slices.append(found)
             else:
                 skipped.append(SkippedImage(found.of, COPY))
-    if any(odd):
-        counts = sum(odd), sum(map(bool, odd))
-        logger.warning("%d values in %d DICOM headers break the standard; read as they are", *counts)
-    return Headers(tuple(slices), tuple(skipped), tuple(others))
+    return Headers(tuple(slices), tuple(skipped), tuple(others), tuple(odd))
 
 
 def read_owner(path: Path) -> tuple[str, str, str]:
@@ -138,10 +133,12 @@ def _named_errors(file: DicomFile, odd: list[int]) -> Iterator[None]:
         ) from error
 
 
-def _read(file: DicomFile) -> OtherFile | list[SliceHeader | SkippedImage]:
+def _read(file: DicomFile) -> FileAside | list[SliceHeader | SkippedImage]:
     """What a file holds, slice by slice, in values of Python's own."""
+    if file.member is None and not file.path.stat().st_size:
+        return FileAside(file, "empty")
     dataset = _read_tags(file)
-    if isinstance(dataset, OtherFile):
+    if isinstance(dataset, FileAside):
         return dataset
     shared = _file_header(file, dataset)
     reason = why_no_ct_image(dataset)
@@ -160,7 +157,7 @@ def _is_new(header: SliceHeader, seen: set[tuple[Any, ...]]) -> bool:
     return False
 
 
-def _read_tags(file: DicomFile) -> Dataset | OtherFile:
+def _read_tags(file: DicomFile) -> Dataset | FileAside:
     """A file's tags, unless it is not a DICOM file."""
     from pydicom.errors import InvalidDicomError  # noqa: PLC0415  (slow import)
 
@@ -172,13 +169,13 @@ def _read_tags(file: DicomFile) -> Dataset | OtherFile:
             if not begins_as_dicom(stream):
                 logger.debug("%s: skipped, no DICOM file", file)
                 stream.seek(0)
-                return OtherFile(file, NOT_DICOM if stream.read(1) else "empty")
+                return FileAside(file, NOT_DICOM if stream.read(1) else "empty")
             raise _cut_short(file) from None
     sop_class = str(dataset.get("SOPClassUID") or "")
     says_nothing = not sop_class and not dataset.get("Modality") and not _is_directory(dataset)
     if not dataset.get("Rows") and (sop_class in CT_CLASSES or says_nothing):
         if dataset.preamble is None:  # it only began like DICOM
-            return OtherFile(file, NOT_DICOM)
+            return FileAside(file, NOT_DICOM)
         raise _cut_short(file)
     return dataset
 

@@ -35,7 +35,7 @@ class FileAside:
 
     Attributes:
         file: which.
-        reason: `HIDDEN`, `LINKED`, `UNLISTED` or `NO_FILE`.
+        reason: why, for the user; such as `HIDDEN`, `LINKED`, `UNLISTED` or `NO_FILE`.
     """
 
     file: DicomFile
@@ -138,9 +138,14 @@ def _walk(root: Path, unreadable: list[str]) -> Iterator[tuple[Path, str | None]
                 reason = LINKED if path.is_symlink() else HIDDEN
                 beyond = (Path(below) / name for below, _, found in os.walk(path) for name in found)
                 yield from (
-                    (file, reason) for file in islice(filter(os.path.isfile, beyond), _MOST_BEYOND)
+                    (file, reason) for file in islice(filter(_has_content, beyond), _MOST_BEYOND)
                 )
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+
+
+def _has_content(path: Path) -> bool:
+    """Whether it is a file; those of /proc, which may never end, say that they are empty."""
+    return os.path.isfile(path) and path.stat().st_size > 0  # noqa: PTH113  (Path's raises)
 
 
 def _why_not_read(path: Path) -> str | None:
