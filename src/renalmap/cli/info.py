@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from renalmap.cli.console import output, show_warning
-from renalmap.cli.options import Acquisition, Json, Resample, Scan, Series
+from renalmap.cli.options import Acquisition, Json, Orientation, Resample, Scan, Series
 from renalmap.cli.tables import table
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def info(
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,
+    orientation: Orientation = None,
     json: Json = False,
 ) -> None:
     """Show what a scan contains and which series segment would take.
@@ -32,13 +33,13 @@ def info(
     from renalmap.api.info import info as describe_scan
     from renalmap.imaging import DicomChoice
 
-    found = describe_scan(scan, DicomChoice(series, acquisition, resample))
+    found = describe_scan(scan, DicomChoice(series, acquisition, resample, orientation))
     if json:
         typer.echo(found.model_dump_json(indent=2))
     elif found.kind == "nifti":
         output.print(_nifti_table(found))
-        if found.doubt is not None:
-            show_warning(found.doubt)
+        for doubt in (*found.grid_doubts, *([] if found.doubt is None else [found.doubt])):
+            show_warning(doubt)
     else:
         _show_dicom(found)
 

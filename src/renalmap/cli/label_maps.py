@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from renalmap.cli.console import output
-from renalmap.cli.options import Acquisition, AnonymizeReport, Json, Overwrite
+from renalmap.cli.options import Acquisition, AnonymizeReport, Json, Orientation, Overwrite
 from renalmap.cli.tables import number, table
 
 Segmentation = Annotated[Path, typer.Argument(help="A label map: 1 kidney, 2 tumour, 3 cyst.")]
@@ -19,6 +19,7 @@ def report(
     scan: Annotated[Path, typer.Option(help="The scan it was made from.")],
     out: Annotated[Path, typer.Option(help="The HTML file to write.")],
     acquisition: Acquisition = None,
+    orientation: Orientation = None,
     anonymize_report: AnonymizeReport = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -26,7 +27,7 @@ def report(
     from renalmap.api.report import report as write_report
     from renalmap.imaging import DicomChoice
 
-    dicom = DicomChoice(acquisition=acquisition)
+    dicom = DicomChoice(acquisition=acquisition, orientation=orientation)
     write_report(segmentation, scan, out, dicom=dicom, anonymize=anonymize_report, overwrite=overwrite)
     typer.echo(f"wrote {out}")
 
@@ -39,6 +40,7 @@ def mesh(
     ] = None,
     format: Annotated[str, typer.Option(help="stl, glb, or both.")] = "stl,glb",
     acquisition: Acquisition = None,
+    orientation: Orientation = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -51,7 +53,7 @@ def mesh(
         segmentation,
         out,
         scan=scan,
-        dicom=DicomChoice(acquisition=acquisition),
+        dicom=DicomChoice(acquisition=acquisition, orientation=orientation),
         formats=parse_formats(format),
         overwrite=overwrite,
     )

@@ -9,7 +9,7 @@ import typer
 
 from renalmap.cli.console import output, progress_bar, show_error, show_warning
 from renalmap.cli.measurements import measurement_tables
-from renalmap.cli.options import Acquisition, Json, Quiet, output_option
+from renalmap.cli.options import Acquisition, Json, Orientation, Quiet, output_option
 
 if TYPE_CHECKING:
     from renalmap.api.measure import MeasureReport
@@ -21,6 +21,7 @@ def measure(
         Path | None, typer.Option(help="The scan of a single label map: NIfTI file or DICOM folder.")
     ] = None,
     acquisition: Acquisition = None,
+    orientation: Orientation = None,
     csv: Annotated[
         Path | None, output_option(help="Write a CSV with one row per kidney and lesion.")
     ] = None,
@@ -42,7 +43,7 @@ def measure(
         report = measure_all(
             segmentations,
             scan=scan,
-            dicom=DicomChoice(acquisition=acquisition),
+            dicom=DicomChoice(acquisition=acquisition, orientation=orientation),
             csv=csv,
             overwrite=overwrite,
             progress=bar.show,

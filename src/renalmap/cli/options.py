@@ -52,6 +52,11 @@ Resample = Annotated[
     bool, dicom_option("--resample", help="Correct a tilted gantry or uneven slice spacing.")
 ]
 
+Orientation = Annotated[
+    Literal["sform", "qform"] | None,
+    input_option(help="Which matrix of a NIfTI file is right, if its two contradict each other."),
+]
+
 Device = Annotated[Literal["cpu", "cuda"], speed_option(help="Where to run.")]
 Engine = Annotated[
     Literal["onnxruntime", "openvino"],

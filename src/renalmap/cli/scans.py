@@ -17,6 +17,7 @@ from renalmap.cli.options import (
     Device,
     Engine,
     Json,
+    Orientation,
     Overwrite,
     Quiet,
     Resample,
@@ -51,6 +52,7 @@ def segment(
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,
+    orientation: Orientation = None,
     assume_hu: Annotated[
         bool, input_option("--assume-hu", help="The values are HU: do not warn.")
     ] = False,
@@ -154,7 +156,7 @@ def segment(
             keep="all" if keep_all else None,
         ),
         save_probabilities=save_probabilities,
-        dicom=DicomChoice(series, acquisition, resample),
+        dicom=DicomChoice(series, acquisition, resample, orientation),
         assume_hu=assume_hu,
         measure=measure,
         overwrite=overwrite,
@@ -214,12 +216,13 @@ def overview(
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,
+    orientation: Orientation = None,
 ) -> None:
     """Draw three views of a scan with outlines and volumes."""
     from renalmap.api.overview import overview as draw_overview
     from renalmap.imaging import DicomChoice
 
-    draw_overview(scan, segmentation, out, dicom=DicomChoice(series, acquisition, resample))
+    draw_overview(scan, segmentation, out, dicom=DicomChoice(series, acquisition, resample, orientation))
     typer.echo(f"wrote {out}")
 
 
