@@ -74,7 +74,8 @@ def segment(
         model_option(help="Also average over the mirror image; default: as in the bundle."),
     ] = None,
     smoothing_sigma_mm: Annotated[
-        float | None, model_option(min=0, help="Smooth across slices; default: as in the bundle.")
+        float | None,
+        model_option(min=0, max=100, help="Smooth across slices; default: as in the bundle."),
     ] = None,
     keep_all: Annotated[
         bool, model_option("--keep-all", help="Keep more than two kidneys, even if the bundle does not.")

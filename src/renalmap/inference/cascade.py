@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.anatomy.body import BodyTrack, track_body
-from renalmap.bundle import Bundle
+from renalmap.bundle import LOCALIZER_CLASSES, SEGMENTER_CLASSES, Bundle
+from renalmap.config import parse_settings
 from renalmap.errors import BundleError
 from renalmap.imaging import LabelMap, Volume
 from renalmap.imaging.connected import find_box
@@ -26,7 +28,7 @@ from renalmap.inference.localizing import Localizer, keep_foreground, localize
 from renalmap.inference.probability import GridProbabilities, RegionProbability
 from renalmap.inference.rules import RulesOutcome, ScanFacts, apply_rules
 from renalmap.inference.search import SliceSearch, search_pitch
-from renalmap.inference.session import Runtime, Session, available_cores, open_session
+from renalmap.inference.session import Runtime, Session, available_cores, open_session, try_session
 from renalmap.inference.smoothing import (
     gaussian_weights,
     likeliest,
@@ -39,6 +41,9 @@ from renalmap.preprocess.plan import FlipAveraging, KeepRule
 from renalmap.progress import Progress
 
 ByteArray = NDArray[np.uint8]
+
+_TRIAL_EDGE: Final = 64
+"""Of the slice that shows whether a graph works: it takes a few milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +67,18 @@ class SegmentOptions:
     keep: KeepRule | None = None
 
     def applied_to(self, plan: Plan) -> Plan:
-        """The Plan with what these options change of it."""
+        """The Plan with what these options change of it.
+
+        Raises:
+            ConfigError: an option's value is none that the Plan may have.
+        """
         changes = {
             "flip_averaging": self.flip_averaging,
             "smoothing_sigma_mm": self.smoothing_sigma_mm,
             "keep": self.keep,
         }
         given = {name: value for name, value in changes.items() if value is not None}
-        return Plan.model_validate(plan.model_dump() | given)
+        return parse_settings(Plan, plan.model_dump() | given, where=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,15 +118,15 @@ class Cascade:
         runtime: what runs its graphs.
 
     Raises:
-        BundleError: the graphs and the Plan do not fit.
+        BundleError: the graphs and the Plan do not fit, or a graph does not work.
         ConfigError: the device is not available.
         MissingDependencyError: the engine is not installed.
     """
 
     def __init__(self, bundle: Bundle, runtime: Runtime = Runtime()) -> None:
         self._bundle = bundle
-        self._localizer = open_session(bundle.localizer, runtime)
-        self._segmenter = open_session(bundle.segmenter, runtime)
+        self._localizer = open_session(bundle.localizer, runtime, LOCALIZER_CLASSES)
+        self._segmenter = open_session(bundle.segmenter, runtime, SEGMENTER_CLASSES)
         plan = bundle.plan
         if plan.narrow_crop_size is not None and not self._segmenter.free_size:
             raise BundleError(
@@ -125,6 +134,11 @@ class Cascade:
                 where=bundle.segmenter,
                 hint="Export the bundle again with this version",
             )
+        if (
+            runtime.engine == "onnxruntime"
+        ):  # OpenVINO compiles for a second; there the first slice is the trial
+            for session, edge in ((self._localizer, plan.grid_size), (self._segmenter, plan.crop_size)):
+                try_session(session, min(edge, _TRIAL_EDGE) if session.free_size else edge)
         self._localizer.prepare(plan.grid_size, plan.grid_size)
         for edge in (plan.narrow_crop_size, plan.crop_size):
             if edge is not None:
