@@ -185,3 +185,16 @@ def test_dicom_choice_passes_the_orientation_on(write):
     assert read_volume(path, DicomChoice(orientation="qform")).geometry.spacing_mm[0] == pytest.approx(
         2.5
     )
+
+
+def test_the_files_that_were_reported(shared_data, capfd):
+    cases = shared_data.parent / "cases"
+    for name in ("half_spacing", "mirrored"):
+        for read in ways_to_read(cases / "10_nifti_sform_qform" / f"{name}.nii.gz"):
+            with pytest.raises(AffineError, match="contradict each other"):
+                read()
+    for read in ways_to_read(cases / "12_nifti_metre" / "metre.nii.gz"):
+        geometry = read().geometry
+        np.testing.assert_allclose(geometry.spacing_mm, (5, 4, 4))
+        assert "unit is the metre" in geometry.source.doubts[0]
+    capfd.readouterr()

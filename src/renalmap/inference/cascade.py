@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from renalmap.anatomy.body import BodyTrack, track_body
 from renalmap.bundle import LOCALIZER_CLASSES, SEGMENTER_CLASSES, Bundle
 from renalmap.config import parse_settings
-from renalmap.errors import BundleError
+from renalmap.errors import BundleError, DimensionError
 from renalmap.imaging import LabelMap, Volume
 from renalmap.imaging.connected import find_box
 from renalmap.imaging.volume import Box
@@ -41,6 +41,8 @@ from renalmap.preprocess.plan import FlipAveraging, KeepRule
 from renalmap.progress import Progress
 
 ByteArray = NDArray[np.uint8]
+
+SMALLEST_SLICE_MM: Final = 20.0
 
 _TRIAL_EDGE: Final = 64
 """Of the slice that shows whether a graph works: it takes a few milliseconds."""
@@ -159,7 +161,11 @@ class Cascade:
 
         Returns:
             Labels on the scan's canonical grid; all background where no kidney was found.
+
+        Raises:
+            DimensionError: its slices are too small to show a kidney.
         """
+        _check_slices(volume)
         plan = options.applied_to(self._bundle.plan)
         scan = ScanOnGrid.of(volume, plan, self._bundle.statistics)
         run = _Run(scan, options, progress)
@@ -186,6 +192,19 @@ class Cascade:
             body=run.body,
             stage1_dropped=stage1_dropped,
             notes=outcome.notes,
+        )
+
+
+def _check_slices(volume: Volume) -> None:
+    """Refuse slices in which there is no room for a kidney, before the networks look at thousands of them."""
+    _, *in_plane = zip(volume.geometry.shape, volume.geometry.spacing_mm, strict=True)
+    extent_mm = [size * step_mm for size, step_mm in in_plane]
+    if min(extent_mm) < SMALLEST_SLICE_MM:
+        raise DimensionError(
+            "the axial slices are too small to show a kidney",
+            where=volume.name,
+            got=f"{' x '.join(f'{each:.3g}' for each in extent_mm)} mm",
+            expected=f"at least {SMALLEST_SLICE_MM:g} mm either way",
         )
 
 
@@ -352,4 +371,4 @@ def _hu_of(scan: ScanOnGrid, probability: GridProbabilities, index: int) -> NDAr
 
 
 def _reach(scan: ScanOnGrid) -> int:
-    return reach_slices(scan.plan.smoothing_sigma_mm, scan.slice_distance_mm)
+    return min(scan.depth, reach_slices(scan.plan.smoothing_sigma_mm, scan.slice_distance_mm))
