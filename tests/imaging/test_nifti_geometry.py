@@ -42,7 +42,7 @@ def write(tmp_path):
         header["xyzt_units"], header["magic"], header["vox_offset"] = unit, b"n+1", offset
         if pixdim is not None:
             header["pixdim"][1:4] = pixdim
-        path = tmp_path / "scan.nii"
+        path: Path = tmp_path / "scan.nii"
         path.write_bytes(header.binaryblock + bytes(4) + voxels.tobytes(order="F"))
         return path
 
@@ -134,7 +134,7 @@ def test_a_lone_sform_whose_sizes_pixdim_does_not_share_is_doubted(write, capfd)
 
 
 def test_an_affine_changed_in_memory_is_believed(write):
-    image = nib.load(write(qform=CONTRADICTIONS["left for right"]))
+    image = nib.Nifti1Image.from_filename(write(qform=CONTRADICTIONS["left for right"]))
     image.affine[:3, 3] += 50.0
     assert volume_from_nibabel(image).geometry.source.doubts == ()
 

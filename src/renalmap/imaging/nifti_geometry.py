@@ -173,7 +173,7 @@ def _material_differences(sform: Geometry, qform: Geometry) -> list[str]:
         codes = [stored_axes(each) for each in (sform, qform)]
         differences.append(f"axes to {codes[0]} by the sform, to {codes[1]} by the qform")
     sizes = [spacing_of(each.source.affine) for each in (sform, qform)]
-    if not np.allclose(*sizes, rtol=_SAME_SIZE, atol=0.0):
+    if not np.allclose(sizes[0], sizes[1], rtol=_SAME_SIZE, atol=0.0):
         differences.append(
             f"voxels of {_sizes(sizes[0])} by the sform, of {_sizes(sizes[1])} by the qform"
         )
