@@ -42,7 +42,7 @@ from renalmap.progress import Progress
 
 ByteArray = NDArray[np.uint8]
 
-SMALLEST_SLICE_MM: Final = 20.0
+SMALLEST_SLICE_MM: Final = 10.0
 
 _TRIAL_EDGE: Final = 64
 """Of the slice that shows whether a graph works: it takes a few milliseconds."""
