@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import tracemalloc
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
+import onnx
 import pytest
 from pydantic import ValidationError
 
 from renalmap.bundle import (
     CALIBRATION_FILE,
     HASHED_FILES,
+    LOCALIZER_FILE,
     PLAN_FILE,
     Bundle,
     CalibrationCurve,
@@ -189,3 +194,94 @@ def test_a_curve_that_is_no_monotone_map_is_refused(
 ):
     with pytest.raises(ValidationError):
         CalibrationCurve(raw=raw, confidence=confidence, n=1)
+
+
+# Made with malice, sums and all.
+
+
+def test_a_graph_with_weights_in_another_file_is_refused(make_bundle):
+    root = make_bundle()
+    graph = onnx.load(root / LOCALIZER_FILE)
+    onnx.save(
+        graph, root / LOCALIZER_FILE, save_as_external_data=True, location="beside.bin", size_threshold=0
+    )
+    write_sums(root)
+    with pytest.raises(BundleError, match=r"localizer.*weights in another file"):
+        Bundle.open(root)
+
+
+def test_two_hashes_for_one_file_are_refused(folder: Path):
+    sums = folder / "SHA256SUMS"
+    sums.write_text("0" * 64 + "  plan.json\n" + sums.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(BundleError, match=r"two hashes.*plan\.json"):
+        Bundle.open(folder)
+
+
+@pytest.mark.parametrize("name", ["plan.json", "calibration.json", "SHA256SUMS"])
+def test_a_text_of_absurd_size_is_not_read(folder: Path, name: str):
+    with (folder / name).open("ab") as file:
+        file.truncate(2**33)  # without taking any room
+    with pytest.raises(BundleError, match=rf"{name}.*too large.*at most"):
+        Bundle.open(folder)
+
+
+def npz(path: Path, **members: bytes) -> None:
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+
+
+def npy(shape: tuple[int, ...], values: bytes) -> bytes:
+    """An array as NumPy writes it, whose header may promise more than there is."""
+    head = io.BytesIO()
+    described = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(head, described)
+    return head.getvalue() + values
+
+
+GRID = npy((64, 64), bytes(64 * 64 * 4))
+NUMBER = npy((), bytes(4))
+
+
+@pytest.mark.parametrize(
+    ("mean", "got"),
+    [
+        (npy((2**20, 2**10), b""), "not an array of floats"),
+        (npy((2**40,), bytes(100)), "not an array of floats"),
+        (npy((64, 64), bytes(2**27)), "134217856 bytes, more than"),
+        (npy((32, 32), bytes(32 * 32 * 4)), "do not fit"),
+        (npy((64, 64), np.full(64 * 64, np.nan, np.float32).tobytes()), "not all of them numbers"),
+        (b"nothing of NumPy's", "cannot be read"),
+        (GRID[:-1], "not an array of floats"),
+    ],
+)
+def test_statistics_of_another_size_are_refused_before_they_are_unpacked(folder: Path, mean, got):
+    npz(
+        folder / "slice_statistics.npz",
+        mean_hu=mean,
+        deviation_hu=GRID,
+        global_mean_hu=NUMBER,
+        global_deviation_hu=NUMBER,
+    )
+    write_sums(folder)
+    tracemalloc.start()
+    with pytest.raises(BundleError, match=got):
+        Bundle.open(folder)
+    assert tracemalloc.get_traced_memory()[1] < 2**25
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"smoothing_sigma_mm": 1e9},
+        {"fill_holes_mm2": float("inf")},
+        {"grid_size": 2**20, "crop_size": 64},
+    ],
+)
+def test_a_plan_without_sense_is_refused(folder: Path, changes):
+    plan = PLAN.model_copy(update=changes)
+    (folder / "plan.json").write_text(plan.model_dump_json(), encoding="utf-8")
+    write_sums(folder)
+    with pytest.raises(BundleError, match="Plan is not one"):
+        Bundle.open(folder)

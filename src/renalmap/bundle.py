@@ -38,6 +38,17 @@ HASHED_FILES = (LOCALIZER_FILE, SEGMENTER_FILE, PLAN_FILE, STATISTICS_FILE, CARD
 OPTIONAL_FILES = (CALIBRATION_FILE,)
 """Also hashed if present."""
 
+LOCALIZER_CLASSES = 1
+"""Foreground."""
+SEGMENTER_CLASSES = 3
+"""Background, kidney, tumour."""
+
+_LARGEST_TEXT_BYTES = 2**20
+"""Of the Plan, the calibration and the sums, which have a few hundred lines at most."""
+
+_EXTERNAL_DATA_KEY = b"location"
+"""Under this name a graph says in which other file weights lie. It is in no graph that `export` makes."""
+
 NETWORK_INPUT = "image"
 """Name of both graphs' input, (N, 1, H, W) float32. H and W are free multiples of 8, in a reduced stage 1 of
 8 times the Plan's reduction; graphs of older bundles take one size only."""
@@ -127,16 +138,16 @@ class Bundle:
 
     @classmethod
     def open(cls, root: Path) -> Bundle:
-        """Open a bundle and verify every file.
+        """Open a bundle and verify every file. No file is opened that SHA256SUMS does not list.
 
         Raises:
-            BundleError: it is missing, lacks a file, a file's hash is not the one written down, or the
-                Plan, the statistics or the calibration cannot be read.
+            BundleError: it is missing, lacks a file, a file's hash is not the one written down, the Plan, the
+                statistics or the calibration cannot be read or do not fit, or a graph has weights in another
+                file.
         """
         _verify(root)
-        text = (root / PLAN_FILE).read_text(encoding="utf-8")
         try:
-            plan = Plan.model_validate_json(text)
+            plan = Plan.model_validate_json((root / PLAN_FILE).read_bytes())
             statistics = SliceStatistics.load(root / STATISTICS_FILE)
         except ValidationError as error:
             raise BundleError(
@@ -147,6 +158,7 @@ class Bundle:
             ) from error
         except StoreError as error:
             raise BundleError(error.what, where=error.where, got=error.got) from error
+        _check_statistics(statistics, plan, root / STATISTICS_FILE)
         sums = (root / SUMS_FILE).read_bytes()
         return cls(
             root=root,
@@ -178,8 +190,9 @@ def _verify(root: Path) -> None:
     if not root.is_dir():
         raise BundleError("the bundle does not exist", where=root, expected="a folder made by export")
     _check_present(root, (*HASHED_FILES, SUMS_FILE))
-    lines = (root / SUMS_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
-    expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for name in (PLAN_FILE, CALIBRATION_FILE, SUMS_FILE):
+        _check_small(root / name)
+    expected = _read_sums(root / SUMS_FILE)
     optional = tuple(name for name in OPTIONAL_FILES if name in expected or (root / name).exists())
     _check_present(root, optional)
     for name in (*HASHED_FILES, *optional):
@@ -192,6 +205,52 @@ def _verify(root: Path) -> None:
                 expected=f"{(expected.get(name) or 'no hash')[:16]}…",
                 hint="Install or export the bundle again",
             )
+    for name in (LOCALIZER_FILE, SEGMENTER_FILE):
+        if _EXTERNAL_DATA_KEY in (root / name).read_bytes():
+            raise BundleError(
+                "a graph has weights in another file, which no hash protects",
+                where=root / name,
+                expected="a graph with all of its weights in it",
+                hint="Export the bundle again",
+            )
+
+
+def _read_sums(path: Path) -> dict[str, str]:
+    """The hash of each file by its name."""
+    expected: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        if name in expected:
+            raise BundleError("a file has two hashes", where=path, got=f"two lines for {name!r}")
+        expected[name] = digest
+    return expected
+
+
+def _check_small(path: Path) -> None:
+    if path.is_file() and path.stat().st_size > _LARGEST_TEXT_BYTES:
+        raise BundleError(
+            "a file of the bundle is too large for what it is",
+            where=path,
+            got=f"{path.stat().st_size} bytes",
+            expected=f"at most {_LARGEST_TEXT_BYTES}",
+        )
+
+
+def _check_statistics(statistics: SliceStatistics, plan: Plan, path: Path) -> None:
+    """Refuse statistics of another grid, or that are no numbers."""
+    grid = (plan.grid_size, plan.grid_size)
+    slices = (statistics.mean_hu, statistics.deviation_hu)
+    numbers = (statistics.global_mean_hu, statistics.global_deviation_hu)
+    finite = all(np.isfinite(each).all() for each in (*slices, *numbers))
+    if not finite or any(each.shape != grid for each in slices):
+        raise BundleError(
+            "the slice statistics do not fit the bundle's Plan",
+            where=path,
+            got=f"slices of {' and '.join(str(each.shape) for each in slices)}"
+            + ("" if finite else ", not all of them numbers"),
+            expected=f"finite slices of {grid}",
+            hint="Export the bundle again",
+        )
 
 
 def _read_calibration(path: Path) -> ConfidenceCalibration | None:

@@ -12,7 +12,11 @@ import highdicom
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.config import disable_value_validation
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.sequence import Sequence as DicomSequence
+from pydicom.tag import Tag
 from pydicom.uid import (
     EnhancedCTImageStorage,
     ExplicitVRLittleEndian,
@@ -39,7 +43,12 @@ from renalmap.errors import (
     OutputExistsError,
 )
 from renalmap.imaging import DicomFile, LabelMap, read_label_map, read_volume
-from renalmap.imaging.dicom_seg.writing import SegAlgorithm, build_dicom_seg, write_dicom_seg
+from renalmap.imaging.dicom_seg.writing import (
+    SegAlgorithm,
+    build_dicom_seg,
+    check_can_be_written,
+    write_dicom_seg,
+)
 
 ALGORITHM = SegAlgorithm("1.2.3", "0123456789abcdef" * 4)
 LABEL_OF_STRUCTURE = np.array([0, 1, 1, 2, 2, 3, 3], np.uint8)
@@ -469,3 +478,68 @@ def test_frames_of_an_enhanced_ct_are_referred_to_by_number(axial, tmp_path, fra
     assert label_map.volume_ml(1, 2) == pytest.approx(series.structures.volume_ml(1, 2, 3))
     if not frames_before:
         assert label_map.geometry.matches(series.structures.geometry, tolerance_mm=1e-4)
+
+
+ODD_VALUES = [
+    *(("PatientSex", value) for value in ("X", "U", "N", "male", "M\\F")),
+    *(("PatientBirthDate", value) for value in ("19000000", "1981", "00000000", "1.1.1981", "19810230")),
+    *(("StudyDate", value) for value in ("20230229", "today", "19000000")),
+    *(("StudyTime", value) for value in ("12:00:00", "250000", "noon")),
+    *(("SeriesNumber", value) for value in ("-2000", "0", "2147483647", "99999999999", "one", "1\\2")),
+    *(("PatientID", value) for value in ("1\\2", "x" * 200)),
+    *(("PatientName", value) for value in ("A\\B", "x" * 300)),
+    *(("AccessionNumber", value) for value in ("1\\2", "x" * 40)),
+    *(("StudyID", value) for value in ("1\\2", "x" * 40)),
+    *(
+        ("ReferringPhysicianName", "A\\B"),
+        ("PatientIdentityRemoved", "PERHAPS"),
+        ("IssuerOfPatientID", "a\\b"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), ODD_VALUES)
+def test_odd_values_in_the_header_are_left_out_before_the_work_and_said_so(axial, tmp_path, name, value):
+    file = axial.source.instances[0].file.path
+    set_raw(file, name, value)
+
+    told = check_can_be_written(axial.source, file.parent)
+
+    seg = written(axial, tmp_path / "seg.dcm")
+    if told:
+        assert told == (
+            f"{file.parent}: the DICOM SEG has no {name}, because the scan's is not a value that DICOM allows",
+        )
+        assert not seg.get(name)
+    elif name == "SeriesNumber":
+        assert 0 < seg.SeriesNumber < 2**31
+    else:
+        with disable_value_validation():
+            assert str(seg[name].value) == value
+    taken = ("X", "19000000", "1981", "12:00:00", "1\\2")
+    assert told or value not in taken or name == "SeriesNumber"
+
+
+def set_raw(file: Path, name: str, value: str) -> None:
+    """Put a value into a file as it is: pydicom checks and converts what it is given."""
+    dataset = dcmread(file)
+    tag, vr = tag_for_keyword(name), dictionary_VR(name)
+    encoded = value.encode() + b" " * (len(value) % 2)
+    dataset[tag] = RawDataElement(Tag(tag), vr, len(encoded), encoded, 0, False, True)
+    dataset.save_as(file)
+
+
+def test_whatever_highdicom_refuses_is_an_error_of_ours(axial, tmp_path):
+    torn = replace(axial.source, orientation=np.full((2, 3), np.nan))
+    with pytest.raises(DicomReferenceError, match="cannot be written"):
+        check_can_be_written(torn, tmp_path)
+
+
+def test_the_odd_headers_that_were_reported_give_a_dicom_seg(shared_data):
+    cases = shared_data.parent / "cases" / "09_seg_odd_dates_and_sex"
+    expected = {"birth_19000000": "PatientBirthDate", "sex_U": "PatientSex", "time_colons": "StudyTime"}
+    for folder, name in ({"birth_1981": "PatientBirthDate"} | expected).items():
+        source = read_volume(cases / folder).source
+        assert source is not None
+        (told,) = check_can_be_written(source, cases / folder)
+        assert f"has no {name}," in told

@@ -20,6 +20,7 @@ def volume_spanning(low, high):
         (0, 4095, "1024 added"),
         (-150, 400, "no air"),
         (5, 5, "the same"),
+        (-1024, 62512, "without its sign"),
     ],
 )
 def test_values_that_cannot_be_hu_are_described(low, high, looks_like):

@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-from renalmap.bundle import LOCALIZER_FILE, SEGMENTER_FILE, Bundle, default_bundle_path
+from renalmap.bundle import LOCALIZER_FILE, SEGMENTER_FILE, Bundle, default_bundle_path, write_sums
 from renalmap.errors import BundleError, ConfigError, MissingDependencyError
+from renalmap.imaging.in_memory import volume_from_array
 from renalmap.inference.cascade import Cascade
 from renalmap.inference.session import (
     ENGINES,
@@ -21,6 +23,7 @@ from renalmap.inference.session import (
     import_onnxruntime,
     is_installed,
     open_session,
+    try_session,
 )
 from renalmap.phantom import PhantomConfig, make_phantom
 
@@ -245,3 +248,54 @@ def test_segmenting_opens_no_socket_and_leaves_nothing_at_home(
     finished = run_guarded(SEGMENT, home, scan, tmp_path / "out.nii.gz", make_bundle(), engine)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert [*home.rglob("*")] == []
+
+
+# Graphs that are none of ours.
+
+
+@pytest.fixture
+def swapped(make_bundle):
+    """A bundle whose graphs stand in each other's place, under sums that are right."""
+    root = make_bundle()
+    first, second = root / LOCALIZER_FILE, root / SEGMENTER_FILE
+    graphs = first.read_bytes(), second.read_bytes()
+    first.write_bytes(graphs[1])
+    second.write_bytes(graphs[0])
+    write_sums(root)
+    return root
+
+
+def test_graphs_that_are_swapped_are_refused_before_any_scan(swapped, engine):
+    with pytest.raises(BundleError, match=r"localizer.*not the one.*\(N, 1, H, W\)"):
+        Cascade(Bundle.open(swapped), Runtime(engine))
+
+
+def test_a_graph_of_other_outputs_is_refused(make_bundle, engine):
+    graph = make_bundle() / SEGMENTER_FILE
+    model = onnx.load(graph)
+    model.graph.output[0].name = model.graph.node[-1].output[0] = "logits"
+    onnx.save(model, graph)
+    with pytest.raises(BundleError, match=r"got image .* to logits .*expected"):
+        open_session(graph, Runtime(engine))
+
+
+@pytest.mark.parametrize("offset", [np.nan, np.inf])
+def test_a_network_that_gives_no_numbers_is_an_error_and_not_an_empty_result(
+    make_bundle, engine, offset
+):
+    root = make_bundle(offsets=(0.0, offset, 0.0))
+    hu = np.full((96, 96, 2), -1000, np.int16)
+    hu[20:70, 20:70] = 120
+    volume = volume_from_array(hu, np.diag([-1.0, -1.0, 3.0, 1.0]))
+    with pytest.raises(BundleError, match=r"segmenter.*something else than probabilities.*nan"):
+        Cascade(Bundle.open(root), Runtime(engine)).segment(volume)
+
+
+def test_logits_in_place_of_probabilities_are_an_error(make_bundle):
+    graph = make_bundle() / SEGMENTER_FILE
+    model = onnx.load(graph)
+    model.graph.node[0].output[0] = "probabilities"
+    del model.graph.node[1:]
+    onnx.save(model, graph)
+    with pytest.raises(BundleError, match="something else than probabilities"):
+        try_session(open_session(graph), 64)

@@ -12,6 +12,7 @@ from renalmap.anatomy.reading import Anatomy
 from renalmap.anatomy.voxels import Border
 
 FlagCode = Literal[
+    "grid_doubtful",
     "no_contrast_phase_recognised",
     "no_kidney_found",
     "only_one_kidney_found",
@@ -26,7 +27,7 @@ FlagCode = Literal[
     "thick_slices",
     "specks_left_out",
 ]
-"""The first belongs to the quality report, which looks at the scan; all others are raised here."""
+"""The second belongs to the quality report, which looks at the scan; all others are raised here."""
 
 NOTES: Final = frozenset({"specks_left_out", "side_from_field_of_view"})
 """Flags that deserve a note, not a warning."""
@@ -54,8 +55,14 @@ class Flag(BaseModel):
 
 def raise_flags(anatomy: Anatomy) -> list[Flag]:
     """The flags of an anatomy, the most serious first."""
-    kinds = (_kidney_flags, _side_flags, _cut_flags, _other_flags)
+    kinds = (_grid_flags, _kidney_flags, _side_flags, _cut_flags, _other_flags)
     return [Flag(code=code, text=text) for raised in kinds for code, text in raised(anatomy)]
+
+
+def _grid_flags(anatomy: Anatomy) -> _Raised:
+    images = [anatomy.label_map, *([] if anatomy.scan is None else [anatomy.scan])]
+    for text in dict.fromkeys(doubt for image in images for doubt in image.geometry.source.doubts):
+        yield "grid_doubtful", text
 
 
 def _kidney_flags(anatomy: Anatomy) -> _Raised:

@@ -17,7 +17,7 @@ from renalmap.imaging.dicom.missing import check_nothing_missing, describe_left_
 from renalmap.imaging.dicom.pixels import has_decoder
 from renalmap.imaging.dicom.stack import build_stack, check_regular
 from renalmap.imaging.dicom_files.fileset import check_complete
-from renalmap.imaging.nifti import stored_orientation
+from renalmap.imaging.nifti_geometry import stored_axes
 from renalmap.imaging.reading import is_dicom_path
 
 
@@ -119,6 +119,8 @@ class NiftiInfo(_Info):
     highest_hu: float
     doubt: str | None
     """Why the values cannot be HU, if they cannot."""
+    grid_doubts: list[str] = []
+    """What is doubtful about the grid: its orientation, its unit, where its voxels begin."""
 
 
 def info(path: Path, dicom: DicomChoice = DicomChoice()) -> DicomInfo | NiftiInfo:
@@ -133,17 +135,18 @@ def info(path: Path, dicom: DicomChoice = DicomChoice()) -> DicomInfo | NiftiInf
             refuse it is not an error but `refusal`.
     """
     if not is_dicom_path(path):
-        volume = read_volume(path)
+        volume = read_volume(path, orientation=dicom.orientation)
         geometry, doubt = volume.geometry, doubt_hounsfield(volume)
         return NiftiInfo(
             path=str(path),
             shape_zyx=geometry.shape,
             spacing_mm=geometry.spacing_mm,
-            stored_orientation=stored_orientation(geometry),
+            stored_orientation=stored_axes(geometry),
             values=str(volume.hu.dtype),
             lowest_hu=float(volume.hu.min()),
             highest_hu=float(volume.hu.max()),
             doubt=None if doubt is None else doubt.warning(volume.name),
+            grid_doubts=[f"{volume.name}: {text}" for text in geometry.source.doubts],
         )
     catalogue = read_catalogue(path)
     chosen, left_out, refusal = _try(catalogue, dicom)

@@ -57,7 +57,8 @@ def measure(
         label_maps: files, or folders of them: named after their cases as for `evaluate`, or in
             the layout of KiTS19, KiTS21, KiTS23 or nnU-Net.
         scan: the scan of a single label map: gives HU, and the body, which tells left from right.
-        dicom: what to take of a path that holds several DICOM series or acquisitions.
+        dicom: what to take of a path that holds several DICOM series or acquisitions; `orientation` also of
+            the label maps.
         csv: write one row per kidney and lesion here.
         overwrite: replace the CSV if it exists.
         progress: called after every label map.
@@ -123,7 +124,7 @@ def _check_not_empty(label_map: LabelMap) -> None:
 def _measure(case: Case, scan: Path | None, dicom: DicomChoice, *, alone: bool) -> MeasuredCase:
     told = {"case": case.case_id, "label_map": str(case.mask)}
     try:
-        label_map = replace(read_mask(case), name=str(case.mask))
+        label_map = replace(read_mask(case, dicom.orientation), name=str(case.mask))
         _check_not_empty(label_map)
         volume = None if scan is None else read_volume(scan, dicom)
         measurements = measure_label_map(label_map, volume).model_copy(update={"name": case.case_id})

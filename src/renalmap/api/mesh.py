@@ -71,7 +71,8 @@ def mesh(
         labels: 0 background, 1 kidney, 2 tumour, 3 cyst.
         out: a folder, made if it is missing.
         scan: the scan, which makes left and right more certain.
-        dicom: what to take of a path that holds several DICOM series or acquisitions.
+        dicom: what to take of a path that holds several DICOM series or acquisitions; `orientation` also of
+            the label map.
         formats: what to write.
         overwrite: replace files that exist.
 
@@ -81,7 +82,7 @@ def mesh(
         OutputExistsError: a file exists.
     """
     check_meshes_available()
-    label_map = read_label_map(labels)
+    label_map = read_label_map(labels, dicom.orientation)
     volume = None if scan is None else read_volume(scan, dicom)
     if not label_map.labels.any():
         raise LabelError("nothing is labelled, so there is no surface", where=labels)

@@ -30,7 +30,8 @@ def report(
         segmentation: 0 background, 1 kidney, 2 tumour, 3 cyst.
         scan: the scan it was made from.
         out: the HTML file to write.
-        dicom: what to take of a path that holds several DICOM series or acquisitions.
+        dicom: what to take of a path that holds several DICOM series or acquisitions; `orientation` also of
+            the label map.
         anonymize: neither names nor paths in the report.
         overwrite: replace an existing file.
 
@@ -41,7 +42,7 @@ def report(
         PathMissingError: its folder does not, or an input does not.
     """
     check_writable(out, overwrite=overwrite)
-    volume, label_map = read_volume(scan, dicom), read_label_map(segmentation)
+    volume, label_map = read_volume(scan, dicom), read_label_map(segmentation, dicom.orientation)
     anatomy = Anatomy.of(label_map, volume)
     no_contrast = describe_contrast(find_contrast(anatomy))
     contents = ReportContents(

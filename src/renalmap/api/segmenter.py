@@ -73,7 +73,8 @@ class Segmenter:
             scan: the path of a NIfTI file or of DICOM (a folder, a `.zip`), a nibabel image, a SimpleITK image, or a
                 three-dimensional array in HU.
             affine: with an array, and only then: (4, 4), index to world (mm, RAS+ as in NIfTI).
-            dicom: what to take of a path that holds several DICOM series or acquisitions.
+            dicom: what to take of a path that holds several DICOM series or acquisitions; of a NIfTI file or an image
+                read from one, which `orientation` counts.
             progress: called after every slice.
 
         Returns:
@@ -115,7 +116,8 @@ def segment(
         scan: the path of a NIfTI file or of DICOM (a folder, a `.zip`), a nibabel image, a SimpleITK image, or a
             three-dimensional array in HU.
         affine: with an array, and only then: (4, 4), index to world (mm, RAS+ as in NIfTI).
-        dicom: what to take of a path that holds several DICOM series or acquisitions.
+        dicom: what to take of a path that holds several DICOM series or acquisitions; of a NIfTI file or an image
+            read from one, which `orientation` counts.
         model: a bundle's folder; None takes the one that ships with the package.
         engine: `onnxruntime`, or `openvino`, which is an extra.
         options: threads, and rules to follow instead of the bundle's.
@@ -147,12 +149,13 @@ def read_scan(
         )
     if isinstance(scan, (str, os.PathLike)):
         return read_volume(Path(scan), dicom), "ijk"
-    if dicom is not None:
+    orientation = None if dicom is None else dicom.orientation
+    if dicom not in (None, DicomChoice(orientation=orientation)):
         raise ConfigError("only a path can hold several DICOM series", got=f"dicom= and a {_kind(scan)}")
     if is_sitk_image(scan):
-        return volume_from_sitk(scan), "kji"
+        return volume_from_sitk(scan, orientation=orientation), "kji"
     if is_nibabel_image(scan):
-        return volume_from_nibabel(scan), "ijk"
+        return volume_from_nibabel(scan, orientation=orientation), "ijk"
     if _is_array(scan):
         return volume_from_array(np.asarray(scan), affine), "ijk"
     raise UnreadableImageError(

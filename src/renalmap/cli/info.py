@@ -9,7 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from renalmap.cli.console import output, show_json, show_warning
-from renalmap.cli.options import Acquisition, AllowMissingSlices, Json, Resample, Scan, Series
+from renalmap.cli.options import (
+    Acquisition,
+    AllowMissingSlices,
+    Json,
+    Orientation,
+    Resample,
+    Scan,
+    Series,
+)
 from renalmap.cli.tables import table
 
 if TYPE_CHECKING:
@@ -22,6 +30,7 @@ def info(
     acquisition: Acquisition = None,
     resample: Resample = False,
     allow_missing_slices: AllowMissingSlices = False,
+    orientation: Orientation = None,
     json: Json = False,
 ) -> None:
     """Show what a scan contains and which series segment would take.
@@ -32,15 +41,14 @@ def info(
     from renalmap.api.info import info as describe_scan
     from renalmap.imaging import DicomChoice
 
-    found = describe_scan(
-        scan, DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices)
-    )
+    dicom = DicomChoice(series, acquisition, resample, allow_missing_slices, orientation)
+    found = describe_scan(scan, dicom)
     if json:
         show_json(found)
     elif found.kind == "nifti":
         output.print(_nifti_table(found))
-        if found.doubt is not None:
-            show_warning(found.doubt)
+        for doubt in (*found.grid_doubts, *([] if found.doubt is None else [found.doubt])):
+            show_warning(doubt)
     else:
         _show_dicom(found)
 

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from renalmap.cli.console import output, say, show_json
-from renalmap.cli.options import Acquisition, AllowMissingSlices, AnonymizeReport, Json, Overwrite
+from renalmap.cli.options import (
+    Acquisition,
+    AllowMissingSlices,
+    AnonymizeReport,
+    Json,
+    Orientation,
+    Overwrite,
+)
 from renalmap.cli.tables import number, table
 
 Segmentation = Annotated[Path, typer.Argument(help="A label map: 1 kidney, 2 tumour, 3 cyst.")]
@@ -20,6 +27,7 @@ def report(
     out: Annotated[Path, typer.Option(help="The HTML file to write.")],
     acquisition: Acquisition = None,
     allow_missing_slices: AllowMissingSlices = False,
+    orientation: Orientation = None,
     anonymize_report: AnonymizeReport = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -27,7 +35,9 @@ def report(
     from renalmap.api.report import report as write_report
     from renalmap.imaging import DicomChoice
 
-    dicom = DicomChoice(acquisition=acquisition, allow_missing_slices=allow_missing_slices)
+    dicom = DicomChoice(
+        acquisition=acquisition, allow_missing_slices=allow_missing_slices, orientation=orientation
+    )
     write_report(segmentation, scan, out, dicom=dicom, anonymize=anonymize_report, overwrite=overwrite)
     say(f"wrote {out}")
 
@@ -41,6 +51,7 @@ def mesh(
     format: Annotated[str, typer.Option(help="stl, glb, or both.")] = "stl,glb",
     acquisition: Acquisition = None,
     allow_missing_slices: AllowMissingSlices = False,
+    orientation: Orientation = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -53,7 +64,9 @@ def mesh(
         segmentation,
         out,
         scan=scan,
-        dicom=DicomChoice(acquisition=acquisition, allow_missing_slices=allow_missing_slices),
+        dicom=DicomChoice(
+            acquisition=acquisition, allow_missing_slices=allow_missing_slices, orientation=orientation
+        ),
         formats=parse_formats(format),
         overwrite=overwrite,
     )

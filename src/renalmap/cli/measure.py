@@ -9,7 +9,14 @@ import typer
 
 from renalmap.cli.console import output, progress_bar, show_error, show_json, show_warning
 from renalmap.cli.measurements import measurement_tables
-from renalmap.cli.options import Acquisition, AllowMissingSlices, Json, Quiet, output_option
+from renalmap.cli.options import (
+    Acquisition,
+    AllowMissingSlices,
+    Json,
+    Orientation,
+    Quiet,
+    output_option,
+)
 
 if TYPE_CHECKING:
     from renalmap.api.measure import MeasureReport
@@ -22,6 +29,7 @@ def measure(
     ] = None,
     acquisition: Acquisition = None,
     allow_missing_slices: AllowMissingSlices = False,
+    orientation: Orientation = None,
     csv: Annotated[
         Path | None, output_option(help="Write a CSV with one row per kidney and lesion.")
     ] = None,
@@ -43,7 +51,11 @@ def measure(
         report = measure_all(
             segmentations,
             scan=scan,
-            dicom=DicomChoice(acquisition=acquisition, allow_missing_slices=allow_missing_slices),
+            dicom=DicomChoice(
+                acquisition=acquisition,
+                allow_missing_slices=allow_missing_slices,
+                orientation=orientation,
+            ),
             csv=csv,
             overwrite=overwrite,
             progress=bar.show,

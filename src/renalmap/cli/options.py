@@ -58,6 +58,11 @@ AllowMissingSlices = Annotated[
     ),
 ]
 
+Orientation = Annotated[
+    Literal["sform", "qform"] | None,
+    input_option(help="Which matrix of a NIfTI file is right, if its two contradict each other."),
+]
+
 Device = Annotated[Literal["cpu", "cuda"], speed_option(help="Where to run.")]
 Engine = Annotated[
     Literal["onnxruntime", "openvino"],

@@ -18,6 +18,7 @@ from renalmap.cli.options import (
     Device,
     Engine,
     Json,
+    Orientation,
     Overwrite,
     Quiet,
     Resample,
@@ -53,6 +54,7 @@ def segment(
     acquisition: Acquisition = None,
     resample: Resample = False,
     allow_missing_slices: AllowMissingSlices = False,
+    orientation: Orientation = None,
     assume_hu: Annotated[
         bool, input_option("--assume-hu", help="The values are HU: do not warn.")
     ] = False,
@@ -74,7 +76,8 @@ def segment(
         model_option(help="Also average over the mirror image; default: as in the bundle."),
     ] = None,
     smoothing_sigma_mm: Annotated[
-        float | None, model_option(min=0, help="Smooth across slices; default: as in the bundle.")
+        float | None,
+        model_option(min=0, max=100, help="Smooth across slices; default: as in the bundle."),
     ] = None,
     keep_all: Annotated[
         bool, model_option("--keep-all", help="Keep more than two kidneys, even if the bundle does not.")
@@ -156,7 +159,7 @@ def segment(
             keep="all" if keep_all else None,
         ),
         save_probabilities=save_probabilities,
-        dicom=DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices),
+        dicom=DicomChoice(series, acquisition, resample, allow_missing_slices, orientation),
         assume_hu=assume_hu,
         measure=measure,
         overwrite=overwrite,
@@ -217,17 +220,14 @@ def overview(
     acquisition: Acquisition = None,
     resample: Resample = False,
     allow_missing_slices: AllowMissingSlices = False,
+    orientation: Orientation = None,
 ) -> None:
     """Draw three views of a scan with outlines and volumes."""
     from renalmap.api.overview import overview as draw_overview
     from renalmap.imaging import DicomChoice
 
-    draw_overview(
-        scan,
-        segmentation,
-        out,
-        dicom=DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices),
-    )
+    dicom = DicomChoice(series, acquisition, resample, allow_missing_slices, orientation)
+    draw_overview(scan, segmentation, out, dicom=dicom)
     say(f"wrote {out}")
 
 

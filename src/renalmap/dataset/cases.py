@@ -22,6 +22,7 @@ from renalmap.errors import (
 from renalmap.imaging import (
     Geometry,
     LabelMap,
+    Orientation,
     check_same_grid,
     read_geometry,
     read_label_map,
@@ -115,8 +116,12 @@ def open_case(case: Case) -> CasePixels:
     )
 
 
-def read_mask(case: Case) -> LabelMap:
+def read_mask(case: Case, orientation: Orientation | None = None) -> LabelMap:
     """A case's mask in our labels, cysts kept.
+
+    Args:
+        case: its files.
+        orientation: which of sform and qform counts in a NIfTI file where they contradict each other.
 
     Raises:
         LabelError: it holds other values than KiTS's 0 to 3, or than its data set names.
@@ -125,7 +130,7 @@ def read_mask(case: Case) -> LabelMap:
     """
     if case.mask is None:
         raise ValueError(f"{case.case_id} has no mask")
-    label_map = read_label_map(case.mask)
+    label_map = read_label_map(case.mask, orientation)
     if not case.mask_labels:
         _check_labels(label_map.labels, str(case.mask))
         return label_map

@@ -4,6 +4,7 @@ from renalmap.imaging.dicom.choice import DicomChoice
 from renalmap.imaging.dicom_files.files import DicomFile
 from renalmap.imaging.dicom_files.source import DicomSource, SourceInstance
 from renalmap.imaging.hounsfield import HounsfieldDoubt, doubt_hounsfield
+from renalmap.imaging.nifti_geometry import Orientation
 from renalmap.imaging.nifti_writing import write_label_map, write_probability_map, write_volume
 from renalmap.imaging.orientation import build_geometry
 from renalmap.imaging.reading import read_geometry, read_label_map, read_volume
@@ -17,6 +18,7 @@ __all__ = [
     "Geometry",
     "HounsfieldDoubt",
     "LabelMap",
+    "Orientation",
     "SourceGrid",
     "SourceInstance",
     "Volume",

@@ -11,6 +11,9 @@ from renalmap.imaging.volume import Volume
 HIGHEST_AIR_HU: Final = -200
 """Air in lungs, bowel or around the body reads below this even after blurring; fat does not."""
 
+HIGHEST_HU: Final = 32767
+"""Metal reads up to 30710 on scanners with an extended scale; nothing in 16 bits with a sign reads above this."""
+
 
 @dataclass(frozen=True)
 class HounsfieldDoubt:
@@ -41,7 +44,7 @@ def doubt_hounsfield(volume: Volume) -> HounsfieldDoubt | None:
     """Whether a scan's values cannot be HU; None if they can.
 
     Only the lowest and the highest value decide. Padding outside the scanner's circle (-2000, -3024)
-    counts as air; bright metal is not a reason for doubt.
+    counts as air; bright metal is not a reason for doubt, what is brighter than any metal is.
     """
     low, high = float(volume.hu.min()), float(volume.hu.max())
     looks_like = _what_it_looks_like(low, high)
@@ -59,4 +62,5 @@ def _what_it_looks_like(low: float, high: float) -> str | None:
         return "there is no air (-1000), as in raw values with 1024 added that were never rescaled"
     if low > HIGHEST_AIR_HU:
         return "there is no air (-1000), as in a clipped scan or an image of another kind"
-    return None
+    without_sign = "no metal is so bright, as in padding below air that was stored without its sign"
+    return without_sign if high > HIGHEST_HU else None

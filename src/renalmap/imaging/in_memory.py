@@ -18,7 +18,9 @@ from renalmap.errors import (
 )
 from renalmap.extras import import_extra
 from renalmap.imaging.filling import HuGrid
-from renalmap.imaging.nifti import CHUNK_BYTES, check_voxel_type, mm_per_unit, three_axes
+from renalmap.imaging.in_memory_geometry import checked_affine, geometry_of_nibabel, geometry_of_sitk
+from renalmap.imaging.nifti import CHUNK_BYTES, check_voxel_type, three_axes
+from renalmap.imaging.nifti_geometry import Orientation, mm_per_unit
 from renalmap.imaging.nifti_writing import label_map_header
 from renalmap.imaging.orientation import LPS_TO_RAS, build_geometry
 from renalmap.imaging.volume import Geometry, LabelMap, Volume
@@ -63,15 +65,17 @@ def volume_from_array(voxels: NDArray[Any], affine: ArrayLike | None, name: str 
     check_voxel_type(voxels.dtype, name)
     shape = three_axes(voxels.shape)
     _check_dimensions(shape, name)
-    geometry = build_geometry(shape, _checked_affine(affine, name), where=name)
+    geometry = build_geometry(shape, checked_affine(affine, name), where=name)
     return _fill(geometry, voxels.reshape(shape), name)
 
 
-def volume_from_nibabel(image: Any, name: str = "nibabel image") -> Volume:
+def volume_from_nibabel(
+    image: Any, name: str = "nibabel image", orientation: Orientation | None = None
+) -> Volume:
     """A scan from a nibabel image; its scaling is applied, as `get_fdata` would.
 
-    The image's own affine counts, and its header's unit and codes, as for a file. Returns and raises as
-    `volume_from_array`.
+    The image's own affine counts, and its header's unit and codes, as for a file: also what is doubtful about
+    them, unless the affine is not the header's. Returns and raises as `volume_from_array`.
     """
     dtype = image.header.get_data_dtype() if _is_proxy(image.dataobj) else image.dataobj.dtype
     check_voxel_type(np.dtype(dtype), name)
@@ -81,10 +85,7 @@ def volume_from_nibabel(image: Any, name: str = "nibabel image") -> Volume:
         )
     shape = three_axes(image.shape)
     _check_dimensions(shape, name)
-    header, unit_mm = _nifti_header(image)
-    affine = _checked_affine(image.affine, name)
-    affine[:3] *= unit_mm
-    geometry = build_geometry(shape, affine, header=header, where=name)
+    geometry = geometry_of_nibabel(image, shape, name, orientation)
     slope, intercept = 1.0, 0.0
     if _is_proxy(image.dataobj):  # whole numbers and a scale take a quarter of nibabel's float64
         raw = image.dataobj.get_unscaled()
@@ -94,11 +95,14 @@ def volume_from_nibabel(image: Any, name: str = "nibabel image") -> Volume:
     return _fill(geometry, raw.reshape(shape), name, slope, intercept)
 
 
-def volume_from_sitk(image: Any, name: str = "SimpleITK image") -> Volume:
+def volume_from_sitk(
+    image: Any, name: str = "SimpleITK image", orientation: Orientation | None = None
+) -> Volume:
     """A scan from a SimpleITK image.
 
     The stored grid has SimpleITK's index order (x, y, z) and its place, so that a label map is written as
-    `SimpleITK.WriteImage` would have written the scan. Returns and raises as `volume_from_array`.
+    `SimpleITK.WriteImage` would have written the scan. What was doubtful about the NIfTI file that it was read
+    from is known as long as SimpleITK keeps that header. Returns and raises as `volume_from_array`.
     """
     import SimpleITK as sitk  # noqa: N813, PLC0415  (there, since the image is)
 
@@ -115,10 +119,7 @@ def volume_from_sitk(image: Any, name: str = "SimpleITK image") -> Volume:
     _check_dimensions(shape, name)
     voxels = sitk.GetArrayViewFromImage(image).transpose()
     check_voxel_type(voxels.dtype, name)
-    lps = np.eye(4)
-    lps[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    lps[:3, 3] = image.GetOrigin()
-    return _fill(build_geometry(shape, LPS_TO_RAS @ lps, where=name), voxels, name)
+    return _fill(geometry_of_sitk(image, name, orientation), voxels, name)
 
 
 def label_map_to_nibabel(label_map: LabelMap) -> Any:
@@ -183,40 +184,6 @@ def _check_dimensions(shape: tuple[int, ...], name: str) -> None:
         )
 
 
-def _checked_affine(affine: ArrayLike, name: str) -> NDArray[np.float64]:
-    try:
-        matrix = np.array(affine, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise AffineError(
-            "the affine is not a matrix of numbers", where=name, got=f"a {type(affine).__name__}"
-        ) from error
-    if matrix.shape == (4, 4) and matrix[3].tolist() != [0.0, 0.0, 0.0, 1.0]:
-        raise AffineError(
-            "the affine's last row is not that of an affine",
-            where=name,
-            got=str(matrix[3].tolist()),
-            expected="0, 0, 0, 1",
-            hint="Is it transposed?",
-        )
-    return matrix
-
-
 def _is_proxy(dataobj: Any) -> bool:
     """Whether voxels are still in a file, unscaled, with one scale for all of them."""
     return hasattr(dataobj, "get_unscaled") and np.ndim(getattr(dataobj, "slope", [])) == 0
-
-
-def _nifti_header(image: Any) -> tuple[Any, float]:
-    """The image's header where it is a NIfTI file's and holds the image's affine; mm in its unit."""
-    from nibabel.nifti1 import Nifti1Header  # noqa: PLC0415  (slow import)
-    from nibabel.nifti2 import Nifti2Header  # noqa: PLC0415
-
-    header: Any = image.header
-    if not isinstance(image.header, Nifti1Header):
-        return None, 1.0
-    unit_mm = mm_per_unit(header)
-    # A pair's header (.hdr and .img) names another file; an affine may have been changed in place.
-    whole = type(header) in {Nifti1Header, Nifti2Header}
-    if whole and np.allclose(header.get_best_affine(), image.affine, rtol=1e-5, atol=1e-3):
-        return header.copy(), unit_mm
-    return None, unit_mm

@@ -14,12 +14,12 @@ from isal import igzip, igzip_lib
 from numpy.typing import NDArray
 
 from renalmap.errors import (
-    AffineError,
     ColourImageError,
     TruncatedFileError,
     UnreadableImageError,
 )
 from renalmap.imaging.filling import HuGrid, LabelGrid
+from renalmap.imaging.nifti_geometry import Orientation, find_place, settle_offset
 from renalmap.imaging.orientation import build_geometry
 from renalmap.imaging.volume import Geometry, LabelMap, Volume
 
@@ -29,10 +29,6 @@ NIFTI_SUFFIXES: Final = (".nii.gz", ".nii")
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 CHUNK_BYTES: Final = 8 * 2**20
 """How much of a file is in memory beside the array it is read into or written from."""
-
-_SPACE_UNIT_BITS: Final = 0b111
-_MM_PER_UNIT: Final = {1: 1000.0, 3: 0.001}
-"""NIfTI's codes for metre and micrometre; everything else is millimetres, said or unsaid."""
 
 
 def is_nifti_name(path: Path) -> bool:
@@ -54,29 +50,22 @@ def scan_name(path: Path) -> str:
     return name
 
 
-def stored_orientation(geometry: Geometry) -> str:
-    """Where a stored grid's axes point, in NIfTI's letters, as `RAS`."""
-    from nibabel.orientations import aff2axcodes  # noqa: PLC0415  (slow import)
-
-    codes: Any = aff2axcodes(geometry.source.affine)  # type: ignore[no-untyped-call]
-    return "".join(codes)
-
-
-def read_nifti_geometry(path: Path) -> Geometry:
+def read_nifti_geometry(path: Path, orientation: Orientation | None = None) -> Geometry:
     """Read where a NIfTI file's voxels lie, from its header alone.
 
     Raises:
         InputError: as `read_nifti_volume`, but for voxels, which are not looked at.
     """
     with _named_errors(path), _open(path) as stream:
-        return _geometry(_read_header(stream, path), path)
+        return _geometry(_read_header(stream, path), path, orientation)
 
 
-def read_nifti_volume(path: Path) -> Volume:
+def read_nifti_volume(path: Path, orientation: Orientation | None = None) -> Volume:
     """Read a CT scan from a NIfTI file and canonicalise it.
 
     Args:
         path: a `.nii` or `.nii.gz` file, three-dimensional (trailing axes of length 1 are dropped).
+        orientation: which of sform and qform counts where they contradict each other.
 
     Returns:
         int16 if every voxel is a whole number that int16 holds, else float32; axes (z, y, x).
@@ -87,13 +76,13 @@ def read_nifti_volume(path: Path) -> Volume:
     """
     with _named_errors(path), _open(path) as stream:
         header = _read_header(stream, path)
-        geometry = _geometry(header, path)
+        geometry = _geometry(header, path, orientation)
         hu_grid = HuGrid(geometry, path)
         _fill(hu_grid, stream, header, path)
         return Volume(hu_grid.hu, geometry, scan_name(path))
 
 
-def read_nifti_label_map(path: Path) -> LabelMap:
+def read_nifti_label_map(path: Path, orientation: Orientation | None = None) -> LabelMap:
     """Read a label map from a NIfTI file and canonicalise it.
 
     Integers and floats of any width are taken if every value is a whole number from 0 to 255 (some
@@ -101,6 +90,7 @@ def read_nifti_label_map(path: Path) -> LabelMap:
 
     Args:
         path: a `.nii` or `.nii.gz` file.
+        orientation: which of sform and qform counts where they contradict each other.
 
     Returns:
         uint8 labels, axes (z, y, x). A map without any label is all 0.
@@ -111,7 +101,7 @@ def read_nifti_label_map(path: Path) -> LabelMap:
     """
     with _named_errors(path), _open(path) as stream:
         header = _read_header(stream, path)
-        geometry = _geometry(header, path)
+        geometry = _geometry(header, path, orientation)
         label_grid = LabelGrid(geometry, path)
         _fill(label_grid, stream, header, path)
         return LabelMap(label_grid.labels, geometry, scan_name(path))
@@ -218,25 +208,20 @@ def three_axes(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def mm_per_unit(header: Any) -> float:
-    """Millimetres in the unit that a NIfTI header's affine is in; 1 where it does not say."""
-    return _MM_PER_UNIT.get(int(header["xyzt_units"]) & _SPACE_UNIT_BITS, 1.0)
-
-
-def _geometry(header: Any, path: Path) -> Geometry:
-    from nibabel.spatialimages import HeaderDataError  # noqa: PLC0415  (slow import)
-
-    shape = three_axes(header.get_data_shape())
-    try:
-        affine = np.array(header.get_best_affine(), dtype=np.float64)
-    except HeaderDataError as error:
-        raise AffineError(
-            "the header's rotation is not a rotation", where=path, got=str(error)
-        ) from error
-    if header["qform_code"] == 0 and header["sform_code"] == 0:
-        logger.warning("%s: the header does not say how the patient lies; assuming L, A, S axes", path)
-    affine[:3] *= mm_per_unit(header)
-    return build_geometry(shape, affine, header=header, where=path)
+def _geometry(header: Any, path: Path, orientation: Orientation | None) -> Geometry:
+    """Where the voxels lie; a header without a place for them gets the usual one."""
+    misplaced = settle_offset(header)
+    place = find_place(header, three_axes(header.get_data_shape()), path, orientation)
+    doubts = (*place.doubts, *([] if misplaced is None else [misplaced]))
+    for doubt in doubts:
+        logger.warning("%s: %s", path, doubt)
+    return build_geometry(
+        three_axes(header.get_data_shape()),
+        place.affine,
+        header=place.header,
+        where=path,
+        doubts=doubts,
+    )
 
 
 def _fill(grid: HuGrid | LabelGrid, stream: IO[bytes], header: Any, path: Path) -> None:

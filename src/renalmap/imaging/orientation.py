@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,15 @@ MAX_OBLIQUE_DEGREES: Final = 30.0
 LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From DICOM's and ITK's world to NIfTI's, and back: it is its own inverse."""
 
+VOXEL_MM: Final = (0.05, 50.0)
+"""A voxel's edges: no scanner's are shorter, and slices further apart show no kidney."""
+
+LONGEST_MM: Final = 2500.0
+"""No body, and no scanner's table, is longer."""
+
+FARTHEST_MM: Final = 1e6
+"""Positions beyond this are no longer exact in NIfTI's float32."""
+
 _WORLD_AXIS_ZYX: Final = (2, 1, 0)
 _WORLD_SIGN_ZYX: Final = (1.0, -1.0, -1.0)
 
@@ -30,6 +40,7 @@ def build_geometry(
     *,
     header: Any = None,
     where: Path | str | None = None,
+    doubts: tuple[str, ...] = (),
 ) -> Geometry:
     """Find the canonical orientation of a stored grid.
 
@@ -41,29 +52,24 @@ def build_geometry(
         affine: (4, 4), stored voxel index to world (mm, RAS+).
         header: the NIfTI header to keep for writing, or None.
         where: the file or folder, for messages.
+        doubts: what is doubtful about all this, for the stored grid.
 
     Returns:
         The canonical grid, with the stored grid as its `source`.
 
     Raises:
         DimensionError: `shape` is not three positive sizes.
-        AffineError: the affine is not finite, singular, sheared by more than `MAX_SHEAR_DEGREES`, or
-            oblique by more than `MAX_OBLIQUE_DEGREES`.
+        AffineError: the affine is not finite, singular, sheared by more than `MAX_SHEAR_DEGREES`,
+            oblique by more than `MAX_OBLIQUE_DEGREES`, or no grid of a scan of a body has such a size.
     """
-    if len(shape) != 3 or min(shape) < 1:
-        raise DimensionError(
-            "the image is not a three-dimensional grid",
-            where=where,
-            got=f"shape {tuple(shape)}",
-            expected="three axes, each at least one voxel long",
-            hint="Give one CT volume; split a series of volumes first",
-        )
+    check_shape(shape, where)
     stored_affine = np.array(affine, dtype=np.float64)
     directions, spacing_mm = _directions_and_spacing(stored_affine, where)
     _check_right_angles(directions, where)
+    _check_size(shape, stored_affine, where)
     axes, flips = _canonical_axes(directions, where)
     stored_shape = (int(shape[0]), int(shape[1]), int(shape[2]))
-    source = SourceGrid(stored_shape, stored_affine, axes, flips, header)
+    source = SourceGrid(stored_shape, stored_affine, axes, flips, header, doubts)
     return Geometry(
         shape=(stored_shape[axes[0]], stored_shape[axes[1]], stored_shape[axes[2]]),
         spacing_mm=(
@@ -74,6 +80,53 @@ def build_geometry(
         affine=stored_affine @ _canonical_to_stored(stored_shape, axes, flips),
         source=source,
     )
+
+
+def check_shape(shape: Sequence[int], where: Path | str | None) -> None:
+    """Refuse what is not three positive sizes.
+
+    Raises:
+        DimensionError: it is not.
+    """
+    if len(shape) != 3 or min(shape) < 1:
+        raise DimensionError(
+            "the image is not a three-dimensional grid",
+            where=where,
+            got=f"shape {tuple(shape)}",
+            expected="three axes, each at least one voxel long",
+            hint="Give one CT volume; split a series of volumes first",
+        )
+
+
+def spacing_of(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3,) mm between voxels along each stored axis."""
+    spacing_mm: NDArray[np.float64] = np.linalg.norm(affine[:3, :3], axis=0)
+    return spacing_mm
+
+
+def describe_implausible(shape: Sequence[int], affine: NDArray[np.float64]) -> str | None:
+    """What of a stored grid no scan of a body can have, a few words; None if it can be one."""
+    spacing_mm = spacing_of(affine)
+    if not (spacing_mm.min() >= VOXEL_MM[0] and spacing_mm.max() <= VOXEL_MM[1]):
+        return f"voxels of {' x '.join(f'{each:.4g}' for each in spacing_mm)} mm"
+    extent_mm = spacing_mm * shape
+    if extent_mm.max() > LONGEST_MM:
+        return f"an extent of {' x '.join(f'{each:.4g}' for each in extent_mm)} mm"
+    if np.abs(affine[:3, 3]).max() > FARTHEST_MM:
+        return f"a position {np.abs(affine[:3, 3]).max():.4g} mm from the origin"
+    return None
+
+
+def _check_size(shape: Sequence[int], affine: NDArray[np.float64], where: Path | str | None) -> None:
+    absurd = describe_implausible(shape, affine)
+    if absurd is not None:
+        raise AffineError(
+            "no scan of a body has this size",
+            where=where,
+            got=absurd,
+            expected=f"voxels of {VOXEL_MM[0]:g} to {VOXEL_MM[1]:g} mm, at most {LONGEST_MM:g} mm in all",
+            hint="Is the unit millimetres?",
+        )
 
 
 def _directions_and_spacing(
@@ -87,7 +140,7 @@ def _directions_and_spacing(
             got=str(affine.tolist()),
             hint="Convert the scan from DICOM again",
         )
-    spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)
+    spacing_mm = spacing_of(affine)
     if spacing_mm.min() > 0.0:
         directions = affine[:3, :3] / spacing_mm
         if abs(np.linalg.det(directions)) > 1e-6:

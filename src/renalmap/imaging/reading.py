@@ -16,12 +16,13 @@ from renalmap.imaging.nifti import (
     read_nifti_label_map,
     read_nifti_volume,
 )
+from renalmap.imaging.nifti_geometry import Orientation
 from renalmap.imaging.volume import Geometry, LabelMap, Volume
 
 logger = logging.getLogger(__name__)
 
 
-def read_volume(
+def read_volume(  # noqa: PLR0913 -- the fields of DicomChoice, for those who read one scan
     path: Path,
     dicom: DicomChoice | None = None,
     *,
@@ -29,6 +30,7 @@ def read_volume(
     acquisition: int | None = None,
     resample: bool = False,
     allow_missing_slices: bool = False,
+    orientation: Orientation | None = None,
 ) -> Volume:
     """Read a CT scan and canonicalise it.
 
@@ -40,6 +42,7 @@ def read_volume(
         acquisition: which AcquisitionNumber to take of a DICOM series that holds several.
         resample: correct a tilted gantry or a varying slice distance instead of refusing it.
         allow_missing_slices: read a DICOM series although files were left out that look like slices of it.
+        orientation: which of a NIfTI file's sform and qform counts where they contradict each other.
 
     Returns:
         The scan, axes (z, y, x); int16 if every voxel is a whole number that int16 holds, else float32.
@@ -48,7 +51,7 @@ def read_volume(
     Raises:
         InputError: its child that names the trouble; see `read_nifti_volume` and `read_dicom_volume`.
     """
-    choice = DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices)
+    choice = DicomChoice(series, acquisition, resample, allow_missing_slices, orientation)
     if dicom is not None:
         if choice != DicomChoice():
             raise ConfigError("dicom= and its fields say the same thing twice", got=f"{dicom}, {choice}")
@@ -56,7 +59,7 @@ def read_volume(
     if is_dicom_path(path):
         return read_dicom_volume(path, choice)
     _note_unused(choice, path)
-    return read_nifti_volume(path)
+    return read_nifti_volume(path, choice.orientation)
 
 
 def read_geometry(
@@ -77,11 +80,12 @@ def read_geometry(
     return read_nifti_geometry(path)
 
 
-def read_label_map(path: Path) -> LabelMap:
+def read_label_map(path: Path, orientation: Orientation | None = None) -> LabelMap:
     """Read a label map from a NIfTI file or a DICOM SEG and canonicalise it.
 
     Args:
         path: a `.nii` or `.nii.gz` file, or a DICOM SEG of whatever name.
+        orientation: which of a NIfTI file's sform and qform counts where they contradict each other.
 
     Returns:
         uint8 labels, axes (z, y, x). A map without any label is all 0.
@@ -92,7 +96,7 @@ def read_label_map(path: Path) -> LabelMap:
             `read_dicom_seg`.
     """
     if not is_dicom_path(path):
-        return read_nifti_label_map(path)
+        return read_nifti_label_map(path, orientation)
     if path.is_file() and is_dicom_file(path):
         return read_dicom_seg(path)
     raise UnreadableImageError(

@@ -39,6 +39,7 @@ class SourceGrid:
         flips: for each canonical axis, whether its direction is opposite to the stored axis.
         header: the NIfTI header the scan came with, so that its codes and units survive; None for
             scans that were no NIfTI file.
+        doubts: what is doubtful about its place or size, a clause each without the scan's name.
     """
 
     shape: tuple[int, int, int]
@@ -46,6 +47,7 @@ class SourceGrid:
     axes: tuple[int, int, int] = (0, 1, 2)
     flips: tuple[bool, bool, bool] = (False, False, False)
     header: Any = field(default=None, repr=False)
+    doubts: tuple[str, ...] = ()
 
     def to_canonical(self, stored: NDArray[Any]) -> NDArray[Any]:
         """A view of a stored array with canonical axes (z, y, x)."""

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.anatomy.body import BodyTrack, track_body
-from renalmap.bundle import Bundle
-from renalmap.errors import BundleError
+from renalmap.bundle import LOCALIZER_CLASSES, SEGMENTER_CLASSES, Bundle
+from renalmap.config import parse_settings
+from renalmap.errors import BundleError, DimensionError
 from renalmap.imaging import LabelMap, Volume
 from renalmap.imaging.connected import find_box
 from renalmap.imaging.volume import Box
@@ -26,7 +28,7 @@ from renalmap.inference.localizing import Localizer, keep_foreground, localize
 from renalmap.inference.probability import GridProbabilities, RegionProbability
 from renalmap.inference.rules import RulesOutcome, ScanFacts, apply_rules
 from renalmap.inference.search import SliceSearch, search_pitch
-from renalmap.inference.session import Runtime, Session, available_cores, open_session
+from renalmap.inference.session import Runtime, Session, available_cores, open_session, try_session
 from renalmap.inference.smoothing import (
     gaussian_weights,
     likeliest,
@@ -39,6 +41,11 @@ from renalmap.preprocess.plan import FlipAveraging, KeepRule
 from renalmap.progress import Progress
 
 ByteArray = NDArray[np.uint8]
+
+SMALLEST_SLICE_MM: Final = 10.0
+
+_TRIAL_EDGE: Final = 64
+"""Of the slice that shows whether a graph works: it takes a few milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +69,18 @@ class SegmentOptions:
     keep: KeepRule | None = None
 
     def applied_to(self, plan: Plan) -> Plan:
-        """The Plan with what these options change of it."""
+        """The Plan with what these options change of it.
+
+        Raises:
+            ConfigError: an option's value is none that the Plan may have.
+        """
         changes = {
             "flip_averaging": self.flip_averaging,
             "smoothing_sigma_mm": self.smoothing_sigma_mm,
             "keep": self.keep,
         }
         given = {name: value for name, value in changes.items() if value is not None}
-        return Plan.model_validate(plan.model_dump() | given)
+        return parse_settings(Plan, plan.model_dump() | given, where=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,15 +120,15 @@ class Cascade:
         runtime: what runs its graphs.
 
     Raises:
-        BundleError: the graphs and the Plan do not fit.
+        BundleError: the graphs and the Plan do not fit, or a graph does not work.
         ConfigError: the device is not available.
         MissingDependencyError: the engine is not installed.
     """
 
     def __init__(self, bundle: Bundle, runtime: Runtime = Runtime()) -> None:
         self._bundle = bundle
-        self._localizer = open_session(bundle.localizer, runtime)
-        self._segmenter = open_session(bundle.segmenter, runtime)
+        self._localizer = open_session(bundle.localizer, runtime, LOCALIZER_CLASSES)
+        self._segmenter = open_session(bundle.segmenter, runtime, SEGMENTER_CLASSES)
         plan = bundle.plan
         if plan.narrow_crop_size is not None and not self._segmenter.free_size:
             raise BundleError(
@@ -125,6 +136,11 @@ class Cascade:
                 where=bundle.segmenter,
                 hint="Export the bundle again with this version",
             )
+        if (
+            runtime.engine == "onnxruntime"
+        ):  # OpenVINO compiles for a second; there the first slice is the trial
+            for session, edge in ((self._localizer, plan.grid_size), (self._segmenter, plan.crop_size)):
+                try_session(session, min(edge, _TRIAL_EDGE) if session.free_size else edge)
         self._localizer.prepare(plan.grid_size, plan.grid_size)
         for edge in (plan.narrow_crop_size, plan.crop_size):
             if edge is not None:
@@ -145,7 +161,11 @@ class Cascade:
 
         Returns:
             Labels on the scan's canonical grid; all background where no kidney was found.
+
+        Raises:
+            DimensionError: its slices are too small to show a kidney.
         """
+        _check_slices(volume)
         plan = options.applied_to(self._bundle.plan)
         scan = ScanOnGrid.of(volume, plan, self._bundle.statistics)
         run = _Run(scan, options, progress)
@@ -172,6 +192,19 @@ class Cascade:
             body=run.body,
             stage1_dropped=stage1_dropped,
             notes=outcome.notes,
+        )
+
+
+def _check_slices(volume: Volume) -> None:
+    """Refuse slices in which there is no room for a kidney, before the networks look at thousands of them."""
+    _, *in_plane = zip(volume.geometry.shape, volume.geometry.spacing_mm, strict=True)
+    extent_mm = [size * step_mm for size, step_mm in in_plane]
+    if min(extent_mm) < SMALLEST_SLICE_MM:
+        raise DimensionError(
+            "the axial slices are too small to show a kidney",
+            where=volume.name,
+            got=f"{' x '.join(f'{each:.3g}' for each in extent_mm)} mm",
+            expected=f"at least {SMALLEST_SLICE_MM:g} mm either way",
         )
 
 
@@ -338,4 +371,4 @@ def _hu_of(scan: ScanOnGrid, probability: GridProbabilities, index: int) -> NDAr
 
 
 def _reach(scan: ScanOnGrid) -> int:
-    return reach_slices(scan.plan.smoothing_sigma_mm, scan.slice_distance_mm)
+    return min(scan.depth, reach_slices(scan.plan.smoothing_sigma_mm, scan.slice_distance_mm))

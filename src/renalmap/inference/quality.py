@@ -137,12 +137,12 @@ def find_contrast(anatomy: Anatomy) -> ContrastReport:
 def describe_quality(report: QualityReport, anatomy: Anatomy) -> list[str]:
     """A sentence for every flag that is worth a warning, and for every note of the cascade.
 
-    If nothing is labelled there is no sentence for it: the case's status says so.
+    If nothing is labelled there is a sentence about the grid alone: the case's status says the rest.
     """
     no_contrast = describe_contrast(report.contrast)
     texts = [] if no_contrast is None else [no_contrast]
-    if anatomy.components:
-        texts += [flag.text for flag in raise_flags(anatomy) if not flag.is_note]
+    raised = [flag for flag in raise_flags(anatomy) if not flag.is_note]
+    texts += [flag.text for flag in raised if anatomy.components or flag.code == "grid_doubtful"]
     return [*texts, *report.notes]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,6 +32,7 @@ ENGINES: Final[tuple[Engine, ...]] = ("onnxruntime", "openvino")
 _PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 _ANOTHER: Final = "use another --engine"
+_ROUNDING: Final = 1e-3
 
 _SIZES_COMPILED: Final = 4
 """Compiling takes OpenVINO as long for one size as for all, and the one is a quarter faster."""
@@ -66,7 +67,11 @@ class Session(Protocol):
         ...
 
     def run(self, images: FloatArray) -> FloatArray:
-        """Probabilities (N, C, H, W) for normalised images (N, 1, H, W)."""
+        """Probabilities (N, C, H, W) for normalised images (N, 1, H, W).
+
+        Raises:
+            BundleError: the graph gives something else, such as NaN.
+        """
         ...
 
     def prepare(self, height: int, width: int) -> None:
@@ -86,25 +91,36 @@ def is_installed(engine: Engine) -> bool:
     return find_spec(engine) is not None
 
 
-def open_session(path: Path, runtime: Runtime = Runtime()) -> Session:
+def open_session(path: Path, runtime: Runtime = Runtime(), classes: int | None = None) -> Session:
     """Load a graph.
 
     Args:
         path: the ONNX file.
         runtime: engine and device.
+        classes: how many classes' probabilities it must give; None for any number.
 
     Raises:
         ConfigError: the device is not available, or the engine does not know it.
         MissingDependencyError: the engine is not installed.
-        BundleError: the engine cannot load the graph.
+        BundleError: the engine cannot load the graph, or it has other inputs and outputs than a network's.
     """
     if runtime.device == "cuda" and runtime.engine == "openvino":
         raise ConfigError(
             "OpenVINO does not run on CUDA", hint="Use --engine onnxruntime, or --device cpu"
         )
     if runtime.engine == "openvino":
-        return OpenVinoSession(path, runtime.threads or available_cores())
-    return OnnxRuntimeSession(path, runtime.device)
+        return OpenVinoSession(path, runtime.threads or available_cores(), classes)
+    return OnnxRuntimeSession(path, runtime.device, classes)
+
+
+def try_session(session: Session, edge: int) -> None:
+    """Run a slice of stripes through a graph that takes slices of this edge.
+
+    Raises:
+        BundleError: it gives no probabilities.
+    """
+    stripes = np.tile(np.linspace(-2.0, 2.0, edge, dtype=np.float32), (edge, 1))
+    session.run(stripes[None, None])
 
 
 class OnnxRuntimeSession:
@@ -113,9 +129,11 @@ class OnnxRuntimeSession:
     Args:
         path: the ONNX file.
         device: `cpu` or `cuda`.
+        classes: how many it must tell apart; None for any number.
     """
 
-    def __init__(self, path: Path, device: Device = "cpu") -> None:
+    def __init__(self, path: Path, device: Device = "cpu", classes: int | None = None) -> None:
+        self._path, self._classes = path, classes
         onnxruntime = import_onnxruntime()
         provider = _PROVIDERS[device]
         available = onnxruntime.get_available_providers()
@@ -142,6 +160,11 @@ class OnnxRuntimeSession:
                 expected=provider,
                 hint="Check the CUDA driver and cuDNN, or use --device cpu",
             )
+        ports = [
+            {each.name: [size if isinstance(size, int) else None for size in each.shape] for each in one}
+            for one in (self._session.get_inputs(), self._session.get_outputs())
+        ]
+        _check_ports(path, ports[0], ports[1], classes)
 
     @property
     def free_size(self) -> bool:
@@ -150,8 +173,11 @@ class OnnxRuntimeSession:
 
     def run(self, images: FloatArray) -> FloatArray:
         """See Session."""
-        outputs: list[FloatArray] = self._session.run([NETWORK_OUTPUT], {NETWORK_INPUT: images})
-        return outputs[0]
+        try:
+            outputs = self._session.run([NETWORK_OUTPUT], {NETWORK_INPUT: images})
+        except Exception as error:  # as above
+            raise _unrunnable(self._path, error) from error
+        return _checked(outputs[0], images, self._classes, self._path)
 
     def prepare(self, height: int, width: int) -> None:
         """Nothing to do."""
@@ -166,9 +192,11 @@ class OpenVinoSession:
     Args:
         path: the ONNX file.
         threads: streams, as far as there are cores for them.
+        classes: how many it must tell apart; None for any number.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, classes: int | None = None) -> None:
+        self._path, self._classes = path, classes
         self._openvino = import_openvino()
         self._core = self._openvino.Core()
         self._config = {
@@ -183,6 +211,16 @@ class OpenVinoSession:
             self._model = self._core.read_model(path)
         except Exception as error:  # as above
             raise _unloadable(path, error) from error
+        ports = [
+            {
+                port.any_name: [
+                    size.get_length() if size.is_static else None for size in port.partial_shape
+                ]
+                for port in one
+            }
+            for one in (self._model.inputs, self._model.outputs)
+        ]
+        _check_ports(path, ports[0], ports[1], classes)
 
     @property
     def free_size(self) -> bool:
@@ -200,7 +238,8 @@ class OpenVinoSession:
             request.infer()
             probabilities.append(request.get_output_tensor().data.copy())
         compiled.idle.append(request)
-        return np.concatenate(probabilities) if len(probabilities) > 1 else probabilities[0]
+        joined = np.concatenate(probabilities) if len(probabilities) > 1 else probabilities[0]
+        return _checked(joined, images, self._classes, self._path)
 
     def prepare(self, height: int, width: int) -> None:
         """Compile in the background, while the scan is being read."""
@@ -253,6 +292,54 @@ def import_openvino() -> Any:
     if "openvino" not in sys.modules:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     return import_extra("openvino", "the engine OpenVINO", instead=_ANOTHER)
+
+
+def _check_ports(
+    path: Path,
+    inputs: Mapping[str, Sequence[int | None]],
+    outputs: Mapping[str, Sequence[int | None]],
+    classes: int | None,
+) -> None:
+    """Refuse a graph that is not a network's: other inputs, other outputs, another number of classes."""
+    given, made = inputs.get(NETWORK_INPUT, ()), outputs.get(NETWORK_OUTPUT, ())
+    fits = len(inputs) == len(outputs) == 1 and len(given) == len(made) == 4
+    if not fits or given[1] not in {1, None} or (classes and made[1] not in {classes, None}):
+        shown = [
+            ", ".join(
+                f"{name} {['?' if size is None else size for size in shape]}" for name, shape in ports
+            )
+            for ports in (inputs.items(), outputs.items())
+        ]
+        raise BundleError(
+            "the graph is not the one that the Plan expects in this place",
+            where=path,
+            got=f"{shown[0]} to {shown[1]}",
+            expected=f"{NETWORK_INPUT} (N, 1, H, W) to {NETWORK_OUTPUT} (N, {classes or 'C'}, H, W)",
+            hint="Export the bundle again",
+        )
+
+
+def _checked(
+    probabilities: FloatArray, images: FloatArray, classes: int | None, path: Path
+) -> FloatArray:
+    """Probabilities, after a look whether they are any: of the images' size, and from 0 to 1."""
+    count, _, *size = images.shape
+    shape = [count, classes or probabilities.shape[1], *size]
+    fits = list(probabilities.shape) == shape
+    lowest, highest = (probabilities.min(), probabilities.max()) if fits else (np.nan, np.nan)
+    if not (lowest >= -_ROUNDING and highest <= 1.0 + _ROUNDING):  # NaN is not
+        raise BundleError(
+            "a network gave something else than probabilities",
+            where=path,
+            got=f"values from {lowest:g} to {highest:g} in shape {probabilities.shape}",
+            expected=f"0 to 1 in shape {tuple(shape)}",
+            hint="Install or export the bundle again",
+        )
+    return probabilities
+
+
+def _unrunnable(path: Path, error: Exception) -> BundleError:
+    return BundleError("the runtime cannot run the graph", where=path, got=str(error))
 
 
 def _unloadable(path: Path, error: Exception) -> BundleError:

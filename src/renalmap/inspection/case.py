@@ -91,6 +91,8 @@ def _check_grid(volume: Volume | None, mask: LabelMap | None, found: CaseInspect
         return
     geometry = given.geometry
     found.shape_zyx, found.spacing_mm = geometry.shape, geometry.spacing_mm
+    for doubt in geometry.source.doubts:
+        found.add("grid", "warning", doubt)
     _, rows, columns = geometry.shape
     if rows != columns:
         found.add("stored", "note", f"slices are not square: {rows} by {columns} pixels")

@@ -6,20 +6,25 @@ that are either one number or one number per pixel of the grid.
 
 from __future__ import annotations
 
+import math
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
+from typing import Any, Final
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.errors import StoreError
 from renalmap.imaging.files import replace_atomically
-from renalmap.preprocess.plan import Plan
+from renalmap.preprocess.plan import LARGEST_GRID, Plan
 
 FloatArray = NDArray[np.float32]
+
+_LARGEST_ARRAY_BYTES: Final = LARGEST_GRID**2 * np.dtype(np.float32).itemsize + 1024
+"""A slice on the largest grid that a Plan may have, and NumPy's header."""
 
 
 def clip_hu(hu: NDArray[Any], plan: Plan) -> FloatArray:
@@ -66,20 +71,37 @@ class SliceStatistics:
         """Read what `save` wrote.
 
         Raises:
-            StoreError: the file is missing or of another kind.
+            StoreError: the file is missing, of another kind, or larger than statistics can be.
         """
         try:
-            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
+            with path.open("rb") as handle, ZipFile(handle) as archive:
                 return cls(
-                    mean_hu=arrays["mean_hu"],
-                    deviation_hu=arrays["deviation_hu"],
-                    global_mean_hu=float(arrays["global_mean_hu"]),
-                    global_deviation_hu=float(arrays["global_deviation_hu"]),
+                    mean_hu=_read_array(archive, "mean_hu"),
+                    deviation_hu=_read_array(archive, "deviation_hu"),
+                    global_mean_hu=float(_read_array(archive, "global_mean_hu")),
+                    global_deviation_hu=float(_read_array(archive, "global_deviation_hu")),
                 )
-        except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
+        except (
+            *(OSError, EOFError, KeyError, ValueError, TypeError, RuntimeError, zlib.error, BadZipFile),
+        ) as error:
             raise StoreError(
                 "the slice statistics cannot be read", where=path, got=str(error)
             ) from error
+
+
+def _read_array(archive: ZipFile, name: str) -> NDArray[Any]:
+    """An array of a NumPy archive; unlike NumPy's own reader this one allocates nothing before it knows how much."""
+    member = archive.getinfo(f"{name}.npy")
+    if member.file_size > _LARGEST_ARRAY_BYTES:
+        raise ValueError(f"{name} has {member.file_size} bytes, more than {_LARGEST_ARRAY_BYTES}")
+    with archive.open(member) as stream:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError(f"{name} is no array of version 1.0")
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
+        values = stream.read()
+    if dtype.kind != "f" or len(values) != dtype.itemsize * math.prod(shape):
+        raise ValueError(f"{name} is not an array of floats")
+    return np.frombuffer(values, dtype).reshape(shape, order="F" if by_columns else "C")
 
 
 class SliceStatisticsAccumulator:

@@ -11,6 +11,11 @@ CropMode = Literal["blob", "slice"]
 FlipAveraging = Literal["none", "segmenter", "both"]
 KeepRule = Literal["all", "two_kidneys"]
 
+LARGEST_GRID = 4096
+"""No scanner's slices have more pixels along an edge."""
+LARGEST_SMOOTHING_MM = 100.0
+"""A kidney is not much longer."""
+
 LOCALIZER_FIELDS = frozenset({"localizer_reduction"})
 """What of the Plan only stage 1's training reads."""
 SEGMENTER_FIELDS = frozenset({"crop", "crop_size", "crop_margin"})
@@ -33,11 +38,11 @@ class Plan(BaseModel):
     from there by inference: no number in it stands anywhere else.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format_version: Literal[1] = 1
 
-    grid_size: int = Field(512, ge=64, multiple_of=8)
+    grid_size: int = Field(512, ge=64, le=LARGEST_GRID, multiple_of=8)
     """Edge of the square grid stage 1 sees, in pixels. Slices of this size are used as they are;
     others are fitted to it (`InPlaneFit`)."""
 
@@ -84,7 +89,7 @@ class Plan(BaseModel):
     flip_averaging: FlipAveraging = "none"
     """Which networks' probabilities are averaged over the image and its mirror image, left to right."""
 
-    smoothing_sigma_mm: float = Field(0.0, ge=0)
+    smoothing_sigma_mm: float = Field(0.0, ge=0, le=LARGEST_SMOOTHING_MM)
     """Stage 2's probabilities are smoothed across slices by a Gaussian of this standard deviation."""
 
     follow_gap_mm: float = Field(0.0, ge=0)

@@ -101,7 +101,7 @@ def _thicken(line: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
 
 def _spread(target: NDArray[np.bool_], source: NDArray[np.bool_], shift_yx: tuple[int, int]) -> None:
     """Add the source to the target, moved by a shift both forth and back."""
-    dy, dx = shift_yx
     height, width = source.shape
+    dy, dx = min(shift_yx[0], height), min(shift_yx[1], width)
     target[dy:, dx:] |= source[: height - dy, : width - dx]
     target[: height - dy, : width - dx] |= source[dy:, dx:]

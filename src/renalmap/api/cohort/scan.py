@@ -25,6 +25,7 @@ from renalmap.imaging import (
     write_label_map,
     write_probability_map,
 )
+from renalmap.imaging.dicom_seg.writing import check_can_be_written
 from renalmap.imaging.files import check_writable
 from renalmap.inference.components import DroppedComponent
 from renalmap.inference.quality import QualityReport
@@ -155,12 +156,15 @@ def segment_scan(
     start = time.perf_counter()
     volume = read_volume(target.scan, target.dicom)
     read_s = time.perf_counter() - start
-    if request.format_of(target.output) == "dicom-seg":
-        dicom_source_of(volume, target.scan)  # checked before the work is done
+    left_out: tuple[str, ...] = ()
+    if request.format_of(target.output) == "dicom-seg":  # checked before the work is done
+        source = dicom_source_of(volume, target.scan)
+        left_out = check_can_be_written(source, target.scan, request.segmentation_type)
     loaded = load()
     result = loaded.segmenter.segment_volume(volume, progress)
     result = replace(result, seconds={"read": read_s, **result.seconds})
-    return _report_case(result, target, request).model_copy(update=loaded.told)
+    report = _report_case(result, target, request)
+    return report.model_copy(update={**loaded.told, "warnings": [*report.warnings, *left_out]})
 
 
 def _check_before(target: Target, request: SegmentRequest) -> None:

@@ -19,6 +19,7 @@ from renalmap.imaging.dicom.catalogue import PROJECTION, Catalogue, Series
 from renalmap.imaging.dicom.headers import SliceHeader
 from renalmap.imaging.dicom.kinds import COLOUR, MULTI_FRAME
 from renalmap.imaging.dicom_files.fileset import shorten
+from renalmap.imaging.nifti_geometry import Orientation
 
 logger = logging.getLogger(__name__)
 
@@ -30,19 +31,21 @@ _SEVERAL: Final = 3
 
 @dataclass(frozen=True)
 class DicomChoice:
-    """What to take from a path that holds more than one volume.
+    """What to take from a path that can be read in more than one way.
 
     Attributes:
         series: a SeriesInstanceUID, or a SeriesNumber; None leaves it to the rules.
         acquisition: an AcquisitionNumber; None if there is but one.
         resample: correct a tilted gantry or uneven slice spacing instead of refusing it.
         allow_missing_slices: read a series although files were left out that look like slices of it.
+        orientation: of NIfTI, not DICOM: whether sform or qform counts where they contradict each other.
     """
 
     series: str | None = None
     acquisition: int | None = None
     resample: bool = False
     allow_missing_slices: bool = False
+    orientation: Orientation | None = None
 
 
 @dataclass(frozen=True, eq=False)

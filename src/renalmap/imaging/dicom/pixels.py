@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from renalmap.errors import DimensionError, TruncatedFileError, UnreadableImageError
 from renalmap.imaging.dicom.headers import SliceHeader
+from renalmap.imaging.dicom.padding import Padding
 from renalmap.imaging.dicom_files.files import DicomFile, quietly
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def decode_slices(slices: Sequence[SliceHeader]) -> Iterator[tuple[int, NDArray[
         slices: as they are stacked.
 
     Yields:
-        (index in `slices`, raw pixels (rows, columns) before rescaling).
+        (index in `slices`, raw pixels (rows, columns) before rescaling, with air for padding that is brighter).
 
     Raises:
         DimensionError: a slice has another size than its header says.
@@ -37,7 +38,7 @@ def decode_slices(slices: Sequence[SliceHeader]) -> Iterator[tuple[int, NDArray[
         of_file.setdefault(each.of.file, []).append(index)
     for file, indices in of_file.items():
         frames = [slices[index].frame for index in indices]
-        for index, pixels in zip(indices, _decode(file, frames), strict=True):
+        for index, (pixels, padding) in zip(indices, _decode(file, frames), strict=True):
             expected = slices[index].of.rows_columns
             if pixels.shape != expected:
                 raise DimensionError(
@@ -46,7 +47,9 @@ def decode_slices(slices: Sequence[SliceHeader]) -> Iterator[tuple[int, NDArray[
                     got=f"pixels of shape {pixels.shape}",
                     expected=f"{expected}",
                 )
-            yield index, _own_bits(pixels, slices[index].of.bits_stored)
+            slice_of = slices[index]
+            own = _own_bits(pixels, slice_of.of.bits_stored)
+            yield index, own if padding is None else padding.filled(own, slice_of.rescale or (1.0, 0.0))
 
 
 def _own_bits(pixels: NDArray[Any], bits_stored: int) -> NDArray[Any]:
@@ -58,19 +61,25 @@ def _own_bits(pixels: NDArray[Any], bits_stored: int) -> NDArray[Any]:
     return cleared
 
 
-def _decode(file: DicomFile, frames: Sequence[int | None]) -> Iterator[NDArray[Any]]:
-    """Raw pixels of a file's frames (from 1; None: the only one), in the order given."""
+def _decode(
+    file: DicomFile, frames: Sequence[int | None]
+) -> Iterator[tuple[NDArray[Any], Padding | None]]:
+    """Raw pixels of a file's frames (from 1; None: the only one), in the order given, and what of them is none."""
     from pydicom.pixels.utils import iter_pixels, pixel_array  # noqa: PLC0415  (slow import)
 
     dataset = file.read_dataset()
     try:
         _check_ends(dataset)
+        padding = Padding.of(dataset)
         # Decoders hold the interpreter's lock: a pool of threads was measured to gain nothing.
         if frames == [None]:
-            yield from quietly(pixel_array(each) for each in (dataset,))
+            arrays = (pixel_array(each) for each in (dataset,))
         else:
-            wanted = [0 if frame is None else frame - 1 for frame in frames]
-            yield from quietly(iter_pixels(dataset, indices=wanted))
+            arrays = iter_pixels(
+                dataset, indices=[0 if frame is None else frame - 1 for frame in frames]
+            )
+        for pixels in quietly(arrays):
+            yield pixels, padding
     except (ValueError, RuntimeError, EOFError, AttributeError, NotImplementedError) as error:
         raise _undecodable(file, dataset, error) from error
 

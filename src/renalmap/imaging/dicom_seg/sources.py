@@ -31,6 +31,14 @@ _TAKEN_OVER: Final = (
     *("SpecificCharacterSet", "Modality", "SeriesNumber"),
 )
 
+_CONVERSION_ERRORS: Final = (
+    *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError, NotImplementedError, OSError),
+)
+"""What pydicom raises where it converts a value, which is when it is first asked for."""
+_SEXES: Final = ("M", "F", "O")
+_LARGEST_SERIES_NUMBER: Final = 2**31 - 1 - 1000
+"""So that the SEG's own, higher one is a number of DICOM's too."""
+_SEVERAL_VALUES: Final = {"SpecificCharacterSet", "DeidentificationMethod"}
 
 _CHARACTER_SETS_KEPT: Final = re.compile(r"ISO_IR (13|100|101|109|110|126|127|138|144|148|166|192|203)")
 _UTF_8: Final = "ISO_IR 192"
@@ -66,27 +74,66 @@ def check_source(source: DicomSource, where: Path | str) -> None:
         raise _unreferable(where, f"{len(instances)} slices that share {len(uids)} SOPInstanceUIDs")
 
 
+def unusable_attributes(source: DicomSource) -> tuple[str, ...]:
+    """The attributes that a series' DICOM SEG leaves empty or out, because DICOM does not allow their values."""
+    own = {"SeriesNumber"}  # the SEG has a number of its own
+    return tuple(name for name in _read_header(source)[1] if name not in own)
+
+
 def source_datasets(source: DicomSource) -> list[Dataset]:
     """The headers that a DICOM SEG is made with: one per slice in the source's order, or that of a multi-frame file.
 
     They hold what the SEG needs and nothing else, so that nothing else can reach it: no age, weight,
-    comment, institution or private tag. Attributes of type 2 that the scan lacks are there, empty.
+    comment, institution or private tag. Attributes of type 2 that the scan lacks, and those of
+    `unusable_attributes`, are there, empty.
 
     Args:
         source: a series that `check_source` took.
     """
-    from pydicom import dcmread  # noqa: PLC0415  (slow import)
+    header, _ = _read_header(source)
+    if source.instances[0].frame is not None:
+        return [_multi_frame_dataset(header, source)]
+    return [_slice_dataset(header, source, index) for index in range(len(source.instances))]
 
-    first = source.instances[0]
-    with first.file.open() as stream:
-        header = dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAKEN_OVER))
+
+def _read_header(source: DicomSource) -> tuple[Any, tuple[str, ...]]:
+    """What is taken over of a series' header, and the names of what is not, for its values."""
+    from pydicom import dcmread  # noqa: PLC0415  (slow import)
+    from pydicom.datadict import tag_for_keyword  # noqa: PLC0415
+
+    with source.instances[0].file.open() as stream:
+        header: Any = dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAKEN_OVER))
+    unusable = []
+    for name in _TAKEN_OVER:
+        try:
+            _check_usable(name, header.get(name))
+        except _CONVERSION_ERRORS:
+            unusable.append(name)
+            del header[tag_for_keyword(name)]
     _settle_character_set(header)
     for name in _PATIENT_AND_STUDY:
         if name not in header:
             setattr(header, name, "")
-    if first.frame is not None:
-        return [_multi_frame_dataset(header, source)]
-    return [_slice_dataset(header, source, index) for index in range(len(source.instances))]
+    return header, tuple(unusable)
+
+
+def _check_usable(name: str, value: Any) -> None:
+    """Raise ValueError for a value with which highdicom makes no SEG."""
+    from pydicom.multival import MultiValue  # noqa: PLC0415  (slow import)
+    from pydicom.valuerep import DA, TM  # noqa: PLC0415
+
+    if not value:
+        return
+    if name in {"PatientBirthDate", "StudyDate"}:
+        DA(value)
+    elif name == "StudyTime":
+        TM(value)
+    allowed = {
+        "PatientSex": value in _SEXES,
+        "SeriesNumber": name != "SeriesNumber" or 0 < int(value) <= _LARGEST_SERIES_NUMBER,
+    }
+    if not allowed.get(name, name in _SEVERAL_VALUES or not isinstance(value, MultiValue)):
+        raise ValueError(value)
 
 
 def _settle_character_set(header: Any) -> None:

@@ -7,14 +7,17 @@ anywhere: orientations follow from ImagePositionPatient and ImageOrientationPati
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.errors import GeometryMismatchError, LabelError
+from renalmap.errors import DicomReferenceError, GeometryMismatchError, LabelError, RenalMapError
 from renalmap.extras import import_extra
 from renalmap.imaging.dicom.placing import labels_on_instances
 from renalmap.imaging.dicom_seg.codes import (
@@ -27,7 +30,7 @@ from renalmap.imaging.dicom_seg.codes import (
     SnomedCode,
     Structure,
 )
-from renalmap.imaging.dicom_seg.sources import check_source, source_datasets
+from renalmap.imaging.dicom_seg.sources import check_source, source_datasets, unusable_attributes
 from renalmap.imaging.files import check_writable, replace_atomically
 from renalmap.imaging.volume import LabelMap
 from renalmap.labels import KIDNEY
@@ -77,13 +80,79 @@ def build_dicom_seg(
         highdicom's Segmentation, which is a pydicom Dataset. A structure without voxels gets no segment.
 
     Raises:
-        DicomReferenceError: as `check_source`.
+        DicomReferenceError: as `check_source`; or highdicom cannot write it.
         LabelError: there is no structure at all, or a number is not a structure's.
         GeometryMismatchError: the structures do not lie on the series' slices.
         MissingDependencyError: highdicom is not installed.
     """
     check_source(source, structures.name)
     found = _structures_in(structures)
+    with _named_errors(structures.name):
+        return _build(found, _pixels(structures, source), source, algorithm, segmentation_type)
+
+
+def check_can_be_written(
+    source: DicomSource, where: Path, segmentation_type: SegmentationType = "binary"
+) -> tuple[str, ...]:
+    """Write a DICOM SEG of one pixel on two slices of a series to nowhere, before the work.
+
+    Args:
+        source: a series that `check_source` took.
+        where: for messages.
+        segmentation_type: as for `build_dicom_seg`.
+
+    Returns:
+        What the SEG will leave out, a sentence each.
+
+    Raises:
+        DicomReferenceError: it cannot be written.
+        MissingDependencyError: highdicom is not installed.
+    """
+    trial = replace(source, instances=source.instances[:2])
+    pixels = np.zeros((len(trial.instances), *source.rows_columns), np.uint8)
+    pixels[0, 0, 0] = STRUCTURES[0].number
+    with _named_errors(where):
+        dataset = _build([STRUCTURES[0]], pixels, trial, SegAlgorithm("0", "0" * 64), segmentation_type)
+        dataset.save_as(BytesIO(), enforce_file_format=True)
+        unusable = unusable_attributes(source)
+    return tuple(
+        f"{where}: the DICOM SEG has no {name}, because the scan's is not a value that DICOM allows"
+        for name in unusable
+    )
+
+
+@contextmanager
+def _named_errors(where: Path | str) -> Iterator[None]:
+    """Turn whatever highdicom and pydicom raise on a scan's header into an error that names the scan.
+
+    What they would only warn of is copied as it is, a name that is not a valid PN or a number that is too long:
+    the SEG must match its scan.
+    """
+    from pydicom.config import disable_value_validation  # noqa: PLC0415  (slow import)
+
+    try:
+        with warnings.catch_warnings(), disable_value_validation():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    except (RenalMapError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise DicomReferenceError(
+            "a DICOM SEG of this scan cannot be written",
+            where=where,
+            got=f"{type(error).__name__}: {error}",
+            hint="Write NIfTI instead (--out NAME.nii.gz)",
+        ) from error
+
+
+def _build(
+    found: Sequence[Structure],
+    pixels: NDArray[np.uint8],
+    source: DicomSource,
+    algorithm: SegAlgorithm,
+    segmentation_type: SegmentationType,
+) -> Dataset:
+    """The SEG of structures, given as their numbers on every source slice (instances, rows, columns)."""
     highdicom = import_extra("highdicom", "writing a DICOM SEG")
     import_extra("highdicom.seg", "writing a DICOM SEG")
     datasets = source_datasets(source)
@@ -91,33 +160,29 @@ def build_dicom_seg(
     numbers = np.zeros(256, np.uint8)
     for place, each in enumerate(found, start=1):
         numbers[each.number] = place if binary else each.number
-    pixels = _pixels(structures, source)
-    with warnings.catch_warnings():
-        # A patient's name that is not a valid PN is copied as it is: the SEG must match its scan.
-        warnings.simplefilter("ignore", UserWarning)
-        dataset = highdicom.seg.Segmentation(
-            source_images=datasets,
-            pixel_array=numbers[pixels],
-            segmentation_type=segmentation_type.upper(),
-            segment_descriptions=[
-                _describe(highdicom, each, int(numbers[each.number]), algorithm) for each in found
-            ],
-            series_instance_uid=highdicom.UID(),
-            series_number=_SERIES_NUMBER_STEP + int(datasets[0].get("SeriesNumber") or 0),
-            series_description="RenalMap kidneys and tumours",
-            sop_instance_uid=highdicom.UID(),
-            instance_number=1,
-            manufacturer="RenalMap",
-            manufacturer_model_name="RenalMap",
-            software_versions=algorithm.version,
-            device_serial_number=algorithm.bundle_sha256,
-            content_label="RENALMAP",
-            content_description="Kidneys and tumours; research use only",
-            transfer_syntax_uid=_transfer_syntax(segmentation_type),
-            # All slices' frames show how far the scan reaches. Where they would cost too much, single
-            # bits, the list of referenced instances tells it; a multi-frame scan's has one entry only.
-            omit_empty_frames=binary and len(datasets) > 1,
-        )
+    dataset = highdicom.seg.Segmentation(
+        source_images=datasets,
+        pixel_array=numbers[pixels],
+        segmentation_type=segmentation_type.upper(),
+        segment_descriptions=[
+            _describe(highdicom, each, int(numbers[each.number]), algorithm) for each in found
+        ],
+        series_instance_uid=highdicom.UID(),
+        series_number=_SERIES_NUMBER_STEP + int(datasets[0].get("SeriesNumber") or 0),
+        series_description="RenalMap kidneys and tumours",
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer="RenalMap",
+        manufacturer_model_name="RenalMap",
+        software_versions=algorithm.version,
+        device_serial_number=algorithm.bundle_sha256,
+        content_label="RENALMAP",
+        content_description="Kidneys and tumours; research use only",
+        transfer_syntax_uid=_transfer_syntax(segmentation_type),
+        # All slices' frames show how far the scan reaches. Where they would cost too much, single
+        # bits, the list of referenced instances tells it; a multi-frame scan's has one entry only.
+        omit_empty_frames=binary and len(datasets) > 1,
+    )
     if source.instances[0].frame is not None:
         _refer_to_frames(dataset, source)
     return dataset  # type: ignore[no-any-return]
@@ -129,9 +194,10 @@ def write_dicom_seg(dataset: Dataset, path: Path, *, overwrite: bool = False) ->
     Raises:
         OutputExistsError: the file exists.
         PathMissingError: its folder does not.
+        DicomReferenceError: it holds a value that cannot be written.
     """
     check_writable(path, overwrite=overwrite)
-    with replace_atomically(path) as temporary:
+    with _named_errors(path), replace_atomically(path) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
 
 
