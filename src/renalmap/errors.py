@@ -9,6 +9,7 @@ failed while the others went on (exit code 1).
     │   ├── PathMissingError
     │   ├── NoImagesError
     │   ├── TruncatedFileError
+    │   ├── TooLargeError
     │   ├── UnreadableImageError
     │   ├── DimensionError
     │   ├── ColourImageError
@@ -45,6 +46,8 @@ failed while the others went on (exit code 1).
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -106,6 +109,10 @@ class NoImagesError(InputError):
 
 class TruncatedFileError(InputError):
     """A file ends before its data does."""
+
+
+class TooLargeError(InputError):
+    """Reading a file would take more memory than a read may."""
 
 
 class UnreadableImageError(InputError):
@@ -236,6 +243,29 @@ class CasesFailedError(CaseError):
     """
 
     failures: tuple[RenalMapError, ...] = ()
+
+
+@contextmanager
+def named_errors(name: Callable[[str], RenalMapError]) -> Iterator[None]:
+    """A format's boundary: whatever a library raises about a file becomes the format's own error.
+
+    Errors of ours pass, and so do the system's that name a file: no permission, no such file.
+
+    Args:
+        name: makes the error from what the library said, in one line.
+    """
+    try:
+        yield
+    except RenalMapError:
+        raise
+    except MemoryError as error:
+        where = name("").where
+        raise TooLargeError("there is not enough memory to read this", where=where) from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        logger.info("a library's error", exc_info=True)
+        raise name((str(error).strip().splitlines() or [type(error).__name__])[0]) from error
 
 
 def as_case_error(where: Path | str, error: Exception) -> RenalMapError:

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from renalmap.errors import TruncatedFileError
 from renalmap.imaging.dicom.kinds import CT_CLASSES, why_no_ct_image, why_no_ct_slice
-from renalmap.imaging.dicom_files.archive import check_deflated
-from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom
+from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom, named_dicom_errors
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -172,11 +171,15 @@ def read_headers(files: Iterable[DicomFile]) -> Headers:
     others: list[DicomFile] = []
     seen: set[tuple[Any, ...]] = set()
     for file in files:
-        dataset = _read_tags(file)
-        if dataset is None:
+        with named_dicom_errors(
+            file
+        ):  # values are converted within: pydicom does that when they are read
+            dataset = _read_tags(file)
+            found_in_file = None if dataset is None else _images(file, dataset)
+        if found_in_file is None:
             others.append(file)
             continue
-        shared, images = _images(file, dataset)
+        shared, images = found_in_file
         for found in images:
             if isinstance(found, SkippedImage):
                 skipped.append(found)
@@ -189,23 +192,11 @@ def read_headers(files: Iterable[DicomFile]) -> Headers:
 
 def _images(file: DicomFile, dataset: Dataset) -> tuple[FileHeader, list[SliceHeader | SkippedImage]]:
     """What a DICOM object holds, slice by slice."""
-    try:
-        shared = _file_header(file, dataset)
-        reason = why_no_ct_image(dataset)
-        if reason is not None:
-            return shared, [SkippedImage(shared, reason)]
-        return shared, list(_slices(shared, dataset))
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:  # values that are not numbers, missing parts
-        raise TruncatedFileError(
-            "the DICOM header is damaged",
-            where=str(file),
-            got=(str(error).splitlines() or [type(error).__name__])[0],
-            hint="Export it again",
-        ) from error
+    shared = _file_header(file, dataset)
+    reason = why_no_ct_image(dataset)
+    if reason is not None:
+        return shared, [SkippedImage(shared, reason)]
+    return shared, list(_slices(shared, dataset))
 
 
 def _is_new(header: SliceHeader, seen: set[tuple[Any, ...]]) -> bool:
@@ -226,7 +217,6 @@ def _read_tags(file: DicomFile) -> Dataset | None:
     with file.open() as stream, warnings.catch_warnings():
         # The user need not know what pydicom finds odd about a usable header.
         warnings.simplefilter("ignore")
-        check_deflated(stream, str(file))
         try:
             dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
         except (InvalidDicomError, EOFError):

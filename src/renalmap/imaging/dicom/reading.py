@@ -11,7 +11,7 @@ import numpy as np
 
 from renalmap.imaging.dicom.catalogue import read_catalogue
 from renalmap.imaging.dicom.choice import Chosen, DicomChoice, choose
-from renalmap.imaging.dicom.pixels import decode_slices
+from renalmap.imaging.dicom.pixels import check_sizes, decode_slices
 from renalmap.imaging.dicom.resampling import read_resampled, resampled_geometry
 from renalmap.imaging.dicom.stack import Stack, build_stack, check_regular
 from renalmap.imaging.dicom_files.fileset import check_complete
@@ -83,6 +83,7 @@ def _plan(path: Path, choice: DicomChoice) -> _Plan:
     left_out = len(catalogue.files.files) - len({each.of.file for each in chosen.slices})
     if left_out:
         logger.info("%s: skipped %d files that are not slices of it", path, left_out)
+    check_sizes(chosen.slices)
     stack = build_stack(chosen.slices, path)
     if choice.resample and not stack.is_regular:
         return _Plan(chosen, stack, resampled_geometry(stack), resampled=True)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from renalmap.errors import PathMissingError, TruncatedFileError, UnsafeArchiveError
+from renalmap.imaging.budget import is_special_file
 from renalmap.imaging.dicom_files.archive import ARCHIVE_SUFFIX, Archive
 from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom
 
@@ -85,7 +86,8 @@ def find_files(path: Path) -> FileSet:
 def _walk(root: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(folder) / name for name in sorted(names) if not name.startswith("."))
+        files = (Path(folder) / name for name in sorted(names) if not name.startswith("."))
+        yield from (file for file in files if not is_special_file(file))
 
 
 def _relative(file: Path, root: Path) -> PurePosixPath:
@@ -128,13 +130,13 @@ def read_directory(file: DicomFile) -> Sequence[tuple[PurePosixPath, bool]]:
         with warnings.catch_warnings():
             # pydicom warns of names with characters that DICOM does not allow; they are judged below.
             warnings.simplefilter("ignore")
-            records = file.read_dataset().DirectoryRecordSequence
+            records = file.read_header(["DirectoryRecordSequence"]).DirectoryRecordSequence
             entries = [
                 (each.get("ReferencedFileID"), str(each.get("DirectoryRecordType", "")))
                 for each in records
             ]
     except Exception as error:  # pydicom raises many kinds on damaged files
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.filename is not None:
             raise
         raise TruncatedFileError(
             "the DICOMDIR cannot be read",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from renalmap.errors import DicomReferenceError
+from renalmap.imaging.dicom_files.files import named_dicom_errors
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -75,12 +76,10 @@ def source_datasets(source: DicomSource) -> list[Dataset]:
     Args:
         source: a series that `check_source` took.
     """
-    from pydicom import dcmread  # noqa: PLC0415  (slow import)
-
     first = source.instances[0]
-    with first.file.open() as stream:
-        header = dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAKEN_OVER))
-    _settle_character_set(header)
+    header = first.file.read_header(_TAKEN_OVER)
+    with named_dicom_errors(first.file):
+        _settle_character_set(header)
     for name in _PATIENT_AND_STUDY:
         if name not in header:
             setattr(header, name, "")
