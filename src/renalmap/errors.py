@@ -52,6 +52,9 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
+_LINES = 3
+"""Of a library's message: what, where and why in pydantic's."""
+
 
 class RenalMapError(Exception):
     """Root of the tree.
@@ -252,7 +255,7 @@ def named_errors(name: Callable[[str], RenalMapError]) -> Iterator[None]:
     Errors of ours pass, and so do the system's that name a file: no permission, no such file.
 
     Args:
-        name: makes the error from what the library said, in one line.
+        name: makes the error from what the library said.
     """
     try:
         yield
@@ -265,7 +268,8 @@ def named_errors(name: Callable[[str], RenalMapError]) -> Iterator[None]:
         if isinstance(error, OSError) and error.filename is not None:
             raise
         logger.info("a library's error", exc_info=True)
-        raise name((str(error).strip().splitlines() or [type(error).__name__])[0]) from error
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise name(" ".join(lines[:_LINES]) or type(error).__name__) from error
 
 
 def as_case_error(where: Path | str, error: Exception) -> RenalMapError:

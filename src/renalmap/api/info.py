@@ -13,7 +13,7 @@ from renalmap.imaging import DicomChoice, doubt_hounsfield, read_volume
 from renalmap.imaging.dicom.catalogue import Acquisition, Catalogue, Series, read_catalogue
 from renalmap.imaging.dicom.choice import Chosen, choose
 from renalmap.imaging.dicom.headers import SliceHeader
-from renalmap.imaging.dicom.pixels import has_decoder
+from renalmap.imaging.dicom.pixels import check_sizes, has_decoder
 from renalmap.imaging.dicom.stack import build_stack, check_regular
 from renalmap.imaging.dicom_files.fileset import check_complete
 from renalmap.imaging.nifti import stored_orientation
@@ -163,6 +163,7 @@ def _try(catalogue: Catalogue, choice: DicomChoice) -> tuple[Chosen | None, str 
     try:
         check_complete(catalogue.files)
         chosen = choose(catalogue, choice)
+        check_sizes(chosen.slices)
         stack = build_stack(chosen.slices, catalogue.where)
         if not choice.resample:
             check_regular(stack)

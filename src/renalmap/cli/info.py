@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from renalmap.cli.console import output, show_warning
-from renalmap.cli.options import Acquisition, Json, Resample, Scan, Series
+from renalmap.cli.options import Acquisition, Json, Memory, Resample, Scan, Series
 from renalmap.cli.tables import table
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def info(
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,
+    memory_gb: Memory = None,
     json: Json = False,
 ) -> None:
     """Show what a scan contains and which series segment would take.

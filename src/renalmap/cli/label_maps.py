@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from renalmap.cli.console import output
-from renalmap.cli.options import Acquisition, AnonymizeReport, Json, Overwrite
+from renalmap.cli.options import Acquisition, AnonymizeReport, Json, Memory, Overwrite
 from renalmap.cli.tables import number, table
 
 Segmentation = Annotated[Path, typer.Argument(help="A label map: 1 kidney, 2 tumour, 3 cyst.")]
@@ -20,6 +20,7 @@ def report(
     out: Annotated[Path, typer.Option(help="The HTML file to write.")],
     acquisition: Acquisition = None,
     anonymize_report: AnonymizeReport = False,
+    memory_gb: Memory = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write an HTML report with a viewer, to open offline."""
@@ -39,6 +40,7 @@ def mesh(
     ] = None,
     format: Annotated[str, typer.Option(help="stl, glb, or both.")] = "stl,glb",
     acquisition: Acquisition = None,
+    memory_gb: Memory = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:

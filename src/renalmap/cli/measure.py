@@ -9,7 +9,7 @@ import typer
 
 from renalmap.cli.console import output, progress_bar, show_error, show_warning
 from renalmap.cli.measurements import measurement_tables
-from renalmap.cli.options import Acquisition, Json, Quiet, output_option
+from renalmap.cli.options import Acquisition, Json, Memory, Quiet, output_option
 
 if TYPE_CHECKING:
     from renalmap.api.measure import MeasureReport
@@ -27,6 +27,7 @@ def measure(
     overwrite: Annotated[
         bool, output_option("--overwrite", help="Replace the CSV if it exists.")
     ] = False,
+    memory_gb: Memory = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

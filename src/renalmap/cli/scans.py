@@ -17,6 +17,7 @@ from renalmap.cli.options import (
     Device,
     Engine,
     Json,
+    Memory,
     Overwrite,
     Quiet,
     Resample,
@@ -47,6 +48,7 @@ def segment(
     device: Device = "cpu",
     engine: Engine = "onnxruntime",
     threads: Threads = None,
+    memory_gb: Memory = None,
     batch_size: Annotated[int, speed_option(min=1, help="Slices in one call of the runtime.")] = 1,
     series: Series = None,
     acquisition: Acquisition = None,
@@ -214,6 +216,7 @@ def overview(
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,
+    memory_gb: Memory = None,
 ) -> None:
     """Draw three views of a scan with outlines and volumes."""
     from renalmap.api.overview import overview as draw_overview

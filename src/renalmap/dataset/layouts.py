@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from renalmap.dataset.nnunet import read_nnunet_labels
-from renalmap.errors import DatasetError, PathMissingError
+from renalmap.errors import DatasetError, PathMissingError, named_errors
 from renalmap.imaging.nifti import NIFTI_SUFFIXES, scan_name
 
 MANIFEST = "cases.csv"
@@ -159,17 +159,17 @@ def _kits_table(folder: Path) -> tuple[Path | None, dict[str, Mapping[str, Any]]
     table = next((folder / name for name in _KITS_TABLES if (folder / name).is_file()), None)
     if table is None:
         return None, {}
-    try:
-        rows = json.loads(table.read_text(encoding="utf-8"))
-        return table, {row["case_id"]: row for row in rows}
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise DatasetError(
+    with named_errors(
+        lambda got: DatasetError(
             "the table of the data set cannot be read",
             where=table,
-            got=f"{type(error).__name__}: {error}",
+            got=got,
             expected="a list of records, each with a case_id",
             hint="Fetch it again from the official repository",
-        ) from error
+        )
+    ):
+        rows = json.loads(table.read_text(encoding="utf-8"))
+        return table, {row["case_id"]: dict(row) for row in rows}
 
 
 def _edition(
@@ -236,13 +236,13 @@ def _slice_cases(root: Path) -> tuple[Case, ...]:
 
 
 def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as handle:
-            reader = csv.DictReader(handle, restval="")
-            missing = set(columns) - set(reader.fieldnames or ())
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError("the table of cases is not CSV", where=path, got=str(error)) from error
+    with (
+        named_errors(lambda got: DatasetError("the table of cases is not CSV", where=path, got=got)),
+        path.open(newline="", encoding="utf-8") as handle,
+    ):
+        reader = csv.DictReader(handle, restval="")
+        missing = set(columns) - set(reader.fieldnames or ())
+        rows = list(reader)
     if missing:
         raise DatasetError(
             "the table of cases lacks columns",

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.errors import StoreError
+from renalmap.errors import StoreError, named_errors
+from renalmap.imaging.arrays import read_npz
 from renalmap.imaging.files import replace_atomically
 from renalmap.imaging.volume import Box
 from renalmap.preprocess.plan import Plan
@@ -69,18 +69,14 @@ class SliceStatistics:
         Raises:
             StoreError: the file is missing or of another kind.
         """
-        try:
-            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
-                return cls(
-                    mean_hu=arrays["mean_hu"],
-                    deviation_hu=arrays["deviation_hu"],
-                    global_mean_hu=float(arrays["global_mean_hu"]),
-                    global_deviation_hu=float(arrays["global_deviation_hu"]),
-                )
-        except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
-            raise StoreError(
-                "the slice statistics cannot be read", where=path, got=str(error)
-            ) from error
+
+        def unreadable(got: str) -> StoreError:
+            return StoreError("the slice statistics cannot be read", where=path, got=got)
+
+        names = ("mean_hu", "deviation_hu", "global_mean_hu", "global_deviation_hu")
+        with named_errors(unreadable):
+            mean, deviation, global_mean, global_deviation = read_npz(path, names, unreadable)
+            return cls(mean, deviation, float(global_mean), float(global_deviation))
 
 
 class SliceStatisticsAccumulator:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from renalmap.errors import TruncatedFileError
 from renalmap.imaging.dicom.kinds import CT_CLASSES, why_no_ct_image, why_no_ct_slice
-from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom, named_dicom_errors
+from renalmap.imaging.dicom_files.bounds import named_dicom_errors
+from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset

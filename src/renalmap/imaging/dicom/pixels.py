@@ -18,7 +18,8 @@ from renalmap.errors import (
 )
 from renalmap.imaging.budget import PACKED_FROM_BYTES, check_budget, is_trap
 from renalmap.imaging.dicom.headers import SliceHeader
-from renalmap.imaging.dicom_files.files import DicomFile, named_dicom_errors
+from renalmap.imaging.dicom_files.bounds import named_dicom_errors
+from renalmap.imaging.dicom_files.files import DicomFile
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from renalmap.errors import DicomReferenceError
-from renalmap.imaging.dicom_files.files import named_dicom_errors
+from renalmap.imaging.dicom_files.bounds import named_dicom_errors
 
 if TYPE_CHECKING:
     from pydicom import Dataset
