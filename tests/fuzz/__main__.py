@@ -31,11 +31,14 @@ def main() -> int:
             yield number
 
     outcome = try_numbers(only or until_then(), options.seed, options.kind)
-    for line in outcome.escaped:
-        print(line)
     refused = ", ".join(f"{name} {times}" for name, times in outcome.refused.most_common())
-    print(f"{outcome.tried} damaged inputs: {outcome.read} read, {outcome.refused.total()} refused ({refused}),")
-    print(f"{len(outcome.escaped)} neither; {outcome.grown_bytes / 1e6:.0f} MB at most, of {BUDGET_GB * 1e3:.0f}")
+    grown = f"grown by {outcome.grown_bytes / 1e6:.0f} MB at most, of {BUDGET_GB * 1e3:.0f}"
+    lines = [
+        *outcome.escaped,
+        f"{outcome.tried} damaged inputs: {outcome.read} read, {outcome.refused.total()} refused ({refused}),",
+        f"{len(outcome.escaped)} neither; {grown}",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
     return int(bool(outcome.escaped))
 
 

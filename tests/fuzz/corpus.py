@@ -13,7 +13,6 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
@@ -126,7 +125,11 @@ def _read_slices(root: Path) -> object:
 def _read_store(root: Path) -> object:
     store = Store.open(root)
     return [
-        (store.slices.count(entry.case_id), store.slices.read(entry.case_id, 0), store.normalisation(entry))
+        (
+            store.slices.count(entry.case_id),
+            store.slices.read(entry.case_id, 0),
+            store.normalisation(entry),
+        )
         for entry in store.entries
     ]
 
@@ -141,12 +144,19 @@ def _made(path: Path, save: Callable[[Path], object]) -> bytes:
 
 
 def _below(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
 
 
 def _pixels() -> dict[str, Any]:
     generator = np.random.default_rng(0)
-    return {"hu": generator.normal(0, 100, (64, 64)).astype(np.float32), "label": generator.integers(0, 3, (64, 64), np.uint8)}
+    return {
+        "hu": generator.normal(0, 100, (64, 64)).astype(np.float32),
+        "label": generator.integers(0, 3, (64, 64), np.uint8),
+    }
 
 
 def npz(**arrays: Any) -> bytes:
@@ -156,14 +166,18 @@ def npz(**arrays: Any) -> bytes:
 
 
 def _statistics(grid: int) -> SliceStatistics:
-    return SliceStatistics(np.zeros((grid, grid), np.float32), np.full((grid, grid), 100, np.float32), 0.0, 100.0)
+    return SliceStatistics(
+        np.zeros((grid, grid), np.float32), np.full((grid, grid), 100, np.float32), 0.0, 100.0
+    )
 
 
 def _store(root: Path, store_format: StoreFormat) -> Kind:
     root.mkdir(parents=True)
     plan = Plan(grid_size=64, crop_size=32, crop_margin=4)
     pixels = _pixels()
-    slice_store(root, store_format).write_case("a", [(z, pixels["hu"], pixels["label"]) for z in range(2)], 2)
+    slice_store(root, store_format).write_case(
+        "a", [(z, pixels["hu"], pixels["label"]) for z in range(2)], 2
+    )
     write_entry(root, CaseEntry(case_id="a", patient="a", shape=(64, 64), spacing_mm=(1, 1, 1), z_indices=(0, 1), kidney_pixels=(1, 1), tumour_pixels=(1, 1), min_hu=0, p01_hu=0, p50_hu=0, p99_hu=0, max_hu=0, outlier=False, volume_mean_deviation_hu=(0, 1)))  # fmt: skip
     (root / "store.json").write_text(StoreSettings(format=store_format, plan=plan).model_dump_json())
     Split(seed=0, train=("a",), validation=(), test=()).save(root / "split.json")
@@ -229,7 +243,9 @@ def ct_slice(number: int, syntax: str = ExplicitVRLittleEndian) -> bytes:
     dataset.PixelSpacing, dataset.SliceThickness = [0.8, 0.8], 2.5
     dataset.RescaleSlope, dataset.RescaleIntercept = 1, -1024
     dataset.ConvolutionKernel = "B30f"
-    dataset.PixelData = np.random.default_rng(number).integers(0, 1200, (36, 40)).astype(np.int16).tobytes()
+    dataset.PixelData = (
+        np.random.default_rng(number).integers(0, 1200, (36, 40)).astype(np.int16).tobytes()
+    )
     dataset["PixelData"].VR = "OW"
     if syntax == DeflatedExplicitVRLittleEndian:
         dataset.file_meta.TransferSyntaxUID = syntax
@@ -241,15 +257,21 @@ def ct_slice(number: int, syntax: str = ExplicitVRLittleEndian) -> bytes:
 def enhanced() -> bytes:
     dataset = _dataset(0, EnhancedCTImageStorage)
     dataset.ImageType, dataset.NumberOfFrames = ["ORIGINAL", "PRIMARY", "VOLUME"], 3
-    shared, frames = Dataset(), []
+    shared = Dataset()
     shared.PixelMeasuresSequence = [_item(PixelSpacing=[0.8, 0.8], SliceThickness=2.5)]
     shared.PlaneOrientationSequence = [_item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])]
-    shared.PixelValueTransformationSequence = [_item(RescaleSlope=1, RescaleIntercept=-1024, RescaleType="HU")]
-    for number in range(3):
-        frames.append(_item(PlanePositionSequence=[_item(ImagePositionPatient=[-4.0, -4.0, 2.5 * number])]))
+    shared.PixelValueTransformationSequence = [
+        _item(RescaleSlope=1, RescaleIntercept=-1024, RescaleType="HU")
+    ]
+    frames = [
+        _item(PlanePositionSequence=[_item(ImagePositionPatient=[-4.0, -4.0, 2.5 * number])])
+        for number in range(3)
+    ]
     dataset.SharedFunctionalGroupsSequence = Sequence([shared])
     dataset.PerFrameFunctionalGroupsSequence = Sequence(frames)
-    dataset.PixelData = np.random.default_rng(0).integers(0, 1200, (3, 36, 40)).astype(np.int16).tobytes()
+    dataset.PixelData = (
+        np.random.default_rng(0).integers(0, 1200, (3, 36, 40)).astype(np.int16).tobytes()
+    )
     dataset["PixelData"].VR = "OW"
     return _saved(dataset)
 
@@ -292,7 +314,9 @@ def seg() -> bytes:
         _item(SegmentNumber=1, SegmentLabel="Kidney", SegmentedPropertyTypeCodeSequence=[kidney])
     ]
     shared = _item(
-        PixelMeasuresSequence=[_item(PixelSpacing=[0.8, 0.8], SliceThickness=2.5, SpacingBetweenSlices=2.5)],
+        PixelMeasuresSequence=[
+            _item(PixelSpacing=[0.8, 0.8], SliceThickness=2.5, SpacingBetweenSlices=2.5)
+        ],
         PlaneOrientationSequence=[_item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
         SegmentIdentificationSequence=[_item(ReferencedSegmentNumber=1)],
     )
@@ -305,6 +329,3 @@ def seg() -> bytes:
     dataset.PixelData = np.packbits(bits, bitorder="little").tobytes()
     dataset["PixelData"].VR = "OB"
     return _saved(dataset)
-
-
-assert pydicom  # the plugins that compress register with it

@@ -87,7 +87,9 @@ def _try(kind: Kind, root: Path, generator: np.random.Generator, into: tuple[int
         frames = traceback.extract_tb(error.__traceback__)
         ours = [each for each in frames if "/src/renalmap/" in each.filename] or frames
         place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
-        outcome.escaped.append(f"{kind.name} {number} ({name}): {place}: {type(error).__name__}: {error}"[:300])
+        outcome.escaped.append(
+            f"{kind.name} {number} ({name}): {place}: {type(error).__name__}: {error}"[:300]
+        )
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         (root / name).write_bytes(kind.files[name])

@@ -21,11 +21,45 @@ _NUMBERS: Final = (
     *(struct.pack("<d", value) for value in (np.nan, -np.inf, 1e300, 1e-300)),
 )
 _TOKENS: Final = (
-    *(b"-1", b"0", b"1e999", b"1e-320", b"NaN", b"null", b"{}", b"[]", b'""', b"\\", b"'", b"\0", b"..", b"/"),
+    *(
+        b"-1",
+        b"0",
+        b"1e999",
+        b"1e-320",
+        b"NaN",
+        b"null",
+        b"{}",
+        b"[]",
+        b'""',
+        b"\\",
+        b"'",
+        b"\0",
+        b"..",
+        b"/",
+    ),
     *(b"99999999999999999999999", b"true", b"\xff\xfe", b"\xc3\x28", b"\n", b",", b"=", b"X"),
     *(b"[" * 5000, b'{"a":' * 5000, b"[a]\n" * 3, b"9" * 5000),
-    *(b"SQ", b"UN", b"OB", b"DS", b"IS", b"UI", b"PN", b"AT", b"FD", b"\xfe\xff\x00\xe0", b"\xff\xff\xff\xff"),
-    *(b"\xfe\xff\xdd\xe0\0\0\0\0", b"\xff\xd8", b"\xff\x4f\xff\x51", b"PK\x03\x04", b"PK\x01\x02", b"\xe0\x7f\x10\0"),
+    *(
+        b"SQ",
+        b"UN",
+        b"OB",
+        b"DS",
+        b"IS",
+        b"UI",
+        b"PN",
+        b"AT",
+        b"FD",
+        b"\xfe\xff\x00\xe0",
+        b"\xff\xff\xff\xff",
+    ),
+    *(
+        b"\xfe\xff\xdd\xe0\0\0\0\0",
+        b"\xff\xd8",
+        b"\xff\x4f\xff\x51",
+        b"PK\x03\x04",
+        b"PK\x01\x02",
+        b"\xe0\x7f\x10\0",
+    ),
 )
 
 

@@ -11,6 +11,8 @@ from typing import Final
 
 from renalmap.dataset.layouts import KITS_IMAGE, KITS_MASKS, kits_folder, nifti_files
 from renalmap.errors import ConfigError, DatasetError, NoImagesError
+from renalmap.imaging.dicom_files.bounds import named_dicom_errors
+from renalmap.imaging.dicom_files.files import DicomFile
 from renalmap.imaging.dicom_files.fileset import is_dicom_file
 from renalmap.imaging.nifti import is_nifti_name, scan_name
 
@@ -207,9 +209,8 @@ def _first_dicom(folder: Path) -> Path | None:
 
 def _modality(folder: Path) -> str:
     """The modality that the folder's first DICOM file states; empty if it states none."""
-    from pydicom import dcmread  # noqa: PLC0415  (slow import)
-
     first = _first_dicom(folder)
     if first is None:
         return ""
-    return str(dcmread(first, stop_before_pixels=True, specific_tags=["Modality"]).get("Modality") or "")
+    with named_dicom_errors(first):
+        return str(DicomFile(first).read_header(["Modality"]).get("Modality") or "")
