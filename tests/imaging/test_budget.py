@@ -9,13 +9,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
-from tests.fuzz.corpus import ct_slice, npz, seg
+from tests.fuzz.attacks import nifti_of, write_study
+from tests.fuzz.corpus import npz, seg
 
 from renalmap.errors import (
     ConfigError,
@@ -37,26 +37,6 @@ from renalmap.imaging.budget import (
 from renalmap.imaging.dicom.pixels import stated_size
 
 GIB = 2**30
-
-
-def nifti_of(shape: tuple[int, ...], dtype: Any = np.int16, voxels: bytes = b"") -> bytes:
-    """A header of a shape, and these voxels, whatever the header says."""
-    header = nib.Nifti1Header()
-    header.set_data_dtype(dtype)
-    header.set_data_shape(shape)
-    header.set_sform(np.diag([-1.0, 1.0, 2.0, 1.0]), code=1)
-    header["magic"], header["vox_offset"] = b"n+1", 352
-    return bytes(header.binaryblock) + bytes(4) + voxels
-
-
-def write_study(folder: Path, change: Any) -> Path:
-    """Three slices, each changed as a dataset."""
-    folder.mkdir()
-    for number in range(3):
-        dataset = pydicom.dcmread(io.BytesIO(ct_slice(number)))
-        change(dataset)
-        dataset.save_as(folder / f"{number}.dcm", enforce_file_format=True)
-    return folder
 
 
 def test_the_budget_is_a_quarter_of_what_the_process_may_have(tmp_path, monkeypatch):

@@ -30,6 +30,8 @@ _KITS_TABLES: Final = {"kits.json": "kits19", "kits21.json": "kits21", "kits23.j
 _CLINICAL_KEYS: Final = frozenset({"age_at_nephrectomy", "gender", "body_mass_index"})
 """KiTS's own table has these; a phantom's, or another data set's in KiTS's layout, does not."""
 
+_NAMED: Final = 80
+
 LayoutName = Literal["kits", "nnunet", "table", "slices"]
 Edition = Literal["kits19", "kits21", "kits23"]
 
@@ -265,7 +267,13 @@ def _integer(table: Path, text: str) -> int:
 def _existing(table: Path, name: str) -> Path:
     if not name:
         raise DatasetError("the table of cases leaves a path empty", where=table)
-    path = (table.parent / name).resolve()
-    if not path.exists():
+    try:
+        path = (table.parent / name).resolve()
+        exists = path.exists()
+    except (OSError, ValueError) as error:  # too long, or with a zero byte
+        raise DatasetError(
+            "the table of cases names what cannot be a file", where=table, got=repr(name[:_NAMED])
+        ) from error
+    if not exists:
         raise PathMissingError("a file that the table of cases names does not exist", where=path)
     return path

@@ -259,7 +259,7 @@ def _geometry(header: Any, path: Path) -> Geometry:
 
 def _check_size(header: Any, path: Path) -> int:
     """The bytes that a header claims; refused, before anything is allocated, if its file cannot hold them."""
-    offset, itemsize = int(header.get_data_offset()), header.get_data_dtype().itemsize
+    offset, itemsize = int(header.get_data_offset()), int(header.get_data_dtype().itemsize)
     *plane, planes = (int(size) for size in three_axes(header.get_data_shape()))
     claimed = offset + prod(plane) * planes * itemsize
     held = path.stat().st_size
