@@ -105,9 +105,9 @@ def make_attacks(root: Path) -> Iterator[Path]:
     square = {"Rows": 65535, "Columns": 65535}
     for name, change in (
         ("native, 65535 squared", lambda dataset: vars_of(dataset, square)),
-        ("RLE, 65535 squared", compressed(RLELossless, **square)),
-        ("JPEG-LS, 65535 squared", compressed(JPEGLSLossless, **square)),
-        ("JPEG 2000, 65535 squared", compressed(JPEG2000Lossless, **square)),
+        ("RLE, 65535 squared", compressed(RLELossless, b"", b"", **square)),
+        ("JPEG-LS, 65535 squared", compressed(JPEGLSLossless, b"", b"", **square)),
+        ("JPEG 2000, 65535 squared", compressed(JPEG2000Lossless, b"", b"", **square)),
         ("JPEG-LS frame of 60000 squared", compressed(JPEGLSLossless, b"\0\x24\0\x28", b"\xea\x60\xea\x60")),
         ("JPEG 2000 codestream of 60000 squared", compressed(JPEG2000Lossless, b"\0\0\0\x28\0\0\0\x24", b"\0\0\xea\x60" * 2)),
         ("JPEG 2000 of 16384 components", compressed(JPEG2000Lossless, b"\0\x01\x8f\x01\x01", b"\x40\0\x8f\x01\x01")),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
+import resource
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pydicom
 import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
-from tests.fuzz.attacks import nifti_of, write_study
+from tests.fuzz.attacks import READS, nifti_of, write_study
 from tests.fuzz.corpus import npz, seg
 
 from renalmap.errors import (
@@ -37,6 +39,19 @@ from renalmap.imaging.budget import (
 from renalmap.imaging.dicom.pixels import stated_size
 
 GIB = 2**30
+
+
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
+
+
+@pytest.mark.parametrize("case", sorted(CASES.glob("attack_*")), ids=lambda path: path.name)
+def test_the_published_attacks_are_read_or_refused_and_cost_nothing(case):
+    path = case / "study" if (case / "study").is_dir() else next(case.glob("*.[nd]*"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for read in READS.values():
+        with contextlib.suppress(InputError):
+            read(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
 
 
 def test_the_budget_is_a_quarter_of_what_the_process_may_have(tmp_path, monkeypatch):
