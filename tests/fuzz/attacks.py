@@ -130,11 +130,11 @@ def make_attacks(root: Path) -> Iterator[Path]:
     bomb = b"\x1f\x8b\x08" + bytes(6) + b"\xff" + start + _zeros(8_000_000_000) + bytes(8)
     (root / "gzip bomb of 8 GB.nii.gz").write_bytes(bomb)
     yield root / "gzip bomb of 8 GB.nii.gz"
-    with zipfile.ZipFile(root / "member of 0.3 GB at 99 to 1.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(root / "member of 0.3 GB at 90 to 1.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(2):
-            filling = np.random.default_rng(0).bytes(2_500_000) + bytes(297_500_000)
+            filling = np.random.default_rng(0).bytes(3_000_000) + bytes(297_000_000)
             archive.writestr(f"{number}.dcm", ct_slice(number) + (filling if number == 0 else b""))
-    yield root / "member of 0.3 GB at 99 to 1.zip"
+    yield root / "member of 0.3 GB at 90 to 1.zip"
     dataset = pydicom.dcmread(io.BytesIO(seg()))
     vars_of(dataset, square)
     dataset.save_as(root / "SEG of 65535 squared.dcm", enforce_file_format=True)
