@@ -45,7 +45,9 @@ def nifti_of(shape: tuple[int, ...], dtype: Any = np.int16, voxels: bytes = b"")
     header = nib.Nifti1Header()
     header.set_data_dtype(dtype)
     header.set_data_shape(shape)
-    header.set_sform(np.diag([-1.0, 1.0, 2.0, 1.0]), code=1)
+    # The largest shape that 16 bits can say is that of a body.
+    header.set_zooms((0.06,) * min(3, len(shape)) + (1.0,) * (len(shape) - 3))
+    header.set_sform(np.diag([-0.06, 0.06, 0.06, 1.0]), code=1)
     header["magic"], header["vox_offset"] = b"n+1", 352
     return bytes(header.binaryblock) + bytes(4) + voxels
 
@@ -130,11 +132,11 @@ def make_attacks(root: Path) -> Iterator[Path]:
     bomb = b"\x1f\x8b\x08" + bytes(6) + b"\xff" + start + _zeros(8_000_000_000) + bytes(8)
     (root / "gzip bomb of 8 GB.nii.gz").write_bytes(bomb)
     yield root / "gzip bomb of 8 GB.nii.gz"
-    with zipfile.ZipFile(root / "member of 0.3 GB at 99 to 1.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(root / "member of 0.3 GB at 90 to 1.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(2):
-            filling = np.random.default_rng(0).bytes(2_500_000) + bytes(297_500_000)
+            filling = np.random.default_rng(0).bytes(3_000_000) + bytes(297_000_000)
             archive.writestr(f"{number}.dcm", ct_slice(number) + (filling if number == 0 else b""))
-    yield root / "member of 0.3 GB at 99 to 1.zip"
+    yield root / "member of 0.3 GB at 90 to 1.zip"
     dataset = pydicom.dcmread(io.BytesIO(seg()))
     vars_of(dataset, square)
     dataset.save_as(root / "SEG of 65535 squared.dcm", enforce_file_format=True)

@@ -35,6 +35,8 @@ CHUNK_BYTES: Final = 8 * 2**20
 
 _CHUNK_COPIES: Final = 3
 """Of a plane beyond that size: as bytes, rescaled, compared."""
+_MOST_PACKED_LABELS: Final = 2**31
+"""Voxels of 8,000 slices of 512 by 512."""
 _DEFLATE_RATIO: Final = 1032
 """More bytes than this never come out of one; label maps come close."""
 
@@ -88,14 +90,7 @@ def read_nifti_volume(path: Path, orientation: Orientation | None = None) -> Vol
     with _named_errors(path), _open(path) as stream:
         header = _read_header(stream, path)
         geometry = _geometry(header, path, orientation)
-        claimed = _check_size(header, path)
-        if is_trap(claimed, path.stat().st_size):
-            raise TooLargeError(
-                "the file unpacks to more than a scan can",
-                where=path,
-                got=f"{claimed} bytes out of {path.stat().st_size}",
-                expected=f"at most {PACKED_RATIO} to 1",
-            )
+        _check_packed(_check_size(header, path), path)
         hu_grid = HuGrid(geometry, path)
         _fill(hu_grid, stream, header, path)
         return Volume(hu_grid.hu, geometry, scan_name(path))
@@ -121,7 +116,9 @@ def read_nifti_label_map(path: Path, orientation: Orientation | None = None) -> 
     with _named_errors(path), _open(path) as stream:
         header = _read_header(stream, path)
         geometry = _geometry(header, path, orientation)
-        _check_size(header, path)
+        claimed = _check_size(header, path)
+        if prod(geometry.shape) > _MOST_PACKED_LABELS:  # below, 1,000 to 1 is usual
+            _check_packed(claimed, path)
         label_grid = LabelGrid(geometry, path)
         _fill(label_grid, stream, header, path)
         return LabelMap(label_grid.labels, geometry, scan_name(path))
@@ -254,6 +251,17 @@ def _check_size(header: Any, path: Path) -> int:
         raise _truncated(path, f"{held} bytes at most, of {claimed} that its header claims")
     check_budget(max(CHUNK_BYTES, prod(plane) * itemsize) * _CHUNK_COPIES, path)
     return claimed
+
+
+def _check_packed(claimed: int, path: Path) -> None:
+    """Refuse a file that unpacks to more than a scan of its size can."""
+    if is_trap(claimed, path.stat().st_size):
+        raise TooLargeError(
+            "the file unpacks to more than a scan can",
+            where=path,
+            got=f"{claimed} bytes out of {path.stat().st_size}",
+            expected=f"at most {PACKED_RATIO} to 1",
+        )
 
 
 def _fill(grid: HuGrid | LabelGrid, stream: IO[bytes], header: Any, path: Path) -> None:
