@@ -168,6 +168,9 @@ def test_a_run_length_bomb_is_not_unpacked(tmp_path):
 def write_seg(path: Path, **tags: Any) -> Path:
     dataset = pydicom.dcmread(io.BytesIO(seg()))
     apart_mm = tags.pop("apart_mm", 2.5)
+    if "Rows" in tags:  # of a body's size
+        measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+        measures.PixelSpacing = [0.06, 0.06]
     for name, value in tags.items():
         setattr(dataset, name, value)
     for number, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
@@ -178,10 +181,10 @@ def write_seg(path: Path, **tags: Any) -> Path:
 
 def test_a_seg_asks_for_no_more_than_a_scans_grid(tmp_path):
     assert read_label_map(write_seg(tmp_path / "a.dcm")).labels.any()
-    with pytest.raises(TruncatedFileError, match="3 x 65535 x 65535 pixels"), read_budget(1000):
-        read_label_map(write_seg(tmp_path / "b.dcm", Rows=65535, Columns=65535))
-    with pytest.raises(TooLargeError):
-        read_label_map(write_seg(tmp_path / "c.dcm", Rows=65535, Columns=65535))
+    with pytest.raises(TruncatedFileError, match="3 x 40000 x 40000 pixels"), read_budget(1000):
+        read_label_map(write_seg(tmp_path / "b.dcm", Rows=40000, Columns=40000))
+    with pytest.raises(TooLargeError), read_budget(4):
+        read_label_map(write_seg(tmp_path / "c.dcm", Rows=40000, Columns=40000))
     with pytest.raises(MissingSliceError, match="too far apart"):
         read_label_map(write_seg(tmp_path / "d.dcm", apart_mm=2.5e4))
     with pytest.raises(InputError):
@@ -190,13 +193,13 @@ def test_a_seg_asks_for_no_more_than_a_scans_grid(tmp_path):
 
 def test_resampling_asks_for_no_more_than_the_budget(tmp_path):
     """Its even spacing is that of the nearest slices, which may lie far from the next."""
-    heights_mm = iter((0.0, 0.0011, 9.9))
+    heights_mm = iter((0.0, 0.06, 9.9))
 
     def place(dataset):
         dataset.ImagePositionPatient = [0, 0, next(heights_mm)]
 
     folder = write_study(tmp_path / "study", place)
-    with read_budget(0.05), pytest.raises(TooLargeError):
+    with read_budget(0.001), pytest.raises(TooLargeError, match=r"study: .* 0\.00\d+ GB"):
         read_volume(folder, resample=True)
 
 
@@ -232,11 +235,15 @@ def test_only_regular_files_are_opened(tmp_path, name, read):
         read(tmp_path / name)
 
 
-def test_a_pipe_among_slices_is_passed_over(tmp_path):
+def test_a_pipe_among_slices_is_passed_over_unless_it_is_called_like_one(tmp_path):
     folder = write_study(tmp_path / "study", lambda _: None)
-    os.mkfifo(folder / "3.dcm")
-    (folder / "4.dcm").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe")
+    (folder / "device").symlink_to("/dev/zero")
     assert read_volume(folder).hu.shape == (3, 36, 40)
+    (folder / "3.dcm").symlink_to("/dev/zero")
+    with pytest.raises(MissingSliceError, match=r"not a file that can be opened: 3\.dcm"):
+        read_volume(folder)
+    assert read_volume(folder, allow_missing_slices=True).hu.shape == (3, 36, 40)
 
 
 def test_arrays_are_not_larger_than_they_say(tmp_path):
