@@ -34,6 +34,12 @@ coverage: $(VENV)/.installed ## Run all tests and measure coverage, with a floor
 nightly: coverage ## That, and the tests under each Python there is and with the lowest dependencies (hours).
 	@$(VENV)/bin/python -m nox
 
+MINUTES ?= 10
+FUZZ ?=
+.PHONY: fuzz
+fuzz: $(VENV)/.installed ## Read damaged files of every format for MINUTES (FUZZ="--seed 1" for other damage).
+	@nice -n 10 $(VENV)/bin/python -m tests.fuzz --minutes $(MINUTES) $(FUZZ)
+
 .PHONY: check
 check: $(VENV)/.installed ## Run format, lint, type and import checks, without the tests.
 	@$(start_checks) $(static_checks) $(end_checks)

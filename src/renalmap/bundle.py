@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from renalmap.config import sha256_of
-from renalmap.errors import BundleError, StoreError
+from renalmap.errors import BundleError, StoreError, named_errors
 from renalmap.imaging.files import write_text_atomically
 from renalmap.preprocess import Plan, SliceStatistics
 
@@ -146,16 +146,17 @@ class Bundle:
                 file.
         """
         _verify(root)
-        try:
-            plan = Plan.model_validate_json((root / PLAN_FILE).read_bytes())
-            statistics = SliceStatistics.load(root / STATISTICS_FILE)
-        except ValidationError as error:
-            raise BundleError(
+        with named_errors(
+            lambda got: BundleError(
                 "the bundle's Plan is not one this version reads",
                 where=root / PLAN_FILE,
-                got=str(error),
+                got=got,
                 hint="Update renalmap, or export the model again",
-            ) from error
+            )
+        ):
+            plan = Plan.model_validate_json((root / PLAN_FILE).read_text(encoding="utf-8"))
+        try:
+            statistics = SliceStatistics.load(root / STATISTICS_FILE)
         except StoreError as error:
             raise BundleError(error.what, where=error.where, got=error.got) from error
         _check_statistics(statistics, plan, root / STATISTICS_FILE)
@@ -256,15 +257,15 @@ def _check_statistics(statistics: SliceStatistics, plan: Plan, path: Path) -> No
 def _read_calibration(path: Path) -> ConfidenceCalibration | None:
     if not path.is_file():
         return None
-    try:
-        return ConfidenceCalibration.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise BundleError(
+    with named_errors(
+        lambda got: BundleError(
             "the bundle's calibration is not one this version reads",
             where=path,
-            got=str(error),
+            got=got,
             hint="Update renalmap, or export the model again",
-        ) from error
+        )
+    ):
+        return ConfidenceCalibration.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 def _check_present(root: Path, names: tuple[str, ...]) -> None:

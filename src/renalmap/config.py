@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from renalmap.errors import ConfigError, PathMissingError
+from renalmap.errors import ConfigError, PathMissingError, named_errors
 from renalmap.imaging.files import write_text_atomically
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -96,10 +96,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise PathMissingError("the settings file does not exist", where=path)
-    try:
+    with named_errors(
+        lambda got: ConfigError("the settings file is not valid TOML", where=path, got=got)
+    ):
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError("the settings file is not valid TOML", where=path, got=str(error)) from error
 
 
 def sha256_of(path: Path) -> str:

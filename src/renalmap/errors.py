@@ -9,6 +9,7 @@ failed while the others went on (exit code 1).
     │   ├── PathMissingError
     │   ├── NoImagesError
     │   ├── TruncatedFileError
+    │   ├── TooLargeError
     │   ├── UnreadableImageError
     │   ├── DimensionError
     │   ├── ColourImageError
@@ -46,9 +47,14 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
+
+_LINES = 3
+"""Of a library's message: what, where and why in pydantic's."""
 
 
 class RenalMapError(Exception):
@@ -107,6 +113,10 @@ class NoImagesError(InputError):
 
 class TruncatedFileError(InputError):
     """A file ends before its data does."""
+
+
+class TooLargeError(InputError):
+    """Reading a file would take more memory than a read may."""
 
 
 class UnreadableImageError(InputError):
@@ -251,6 +261,35 @@ def as_output_error(path: Path | str, error: OSError) -> InputError:
         return DiskSpaceError("the disk is full", where=path, got=error.strerror, hint=hint)
     reason = error.strerror or str(error)
     return InputError("the output cannot be written", where=path, got=reason, hint="Give another place")
+
+
+@contextmanager
+def named_errors(name: Callable[[str], RenalMapError]) -> Iterator[None]:
+    """A format's boundary: whatever a library raises about a file becomes the format's own error.
+
+    Errors of ours pass, and so do the system's own: no permission, no such file, a faulty disk.
+
+    Args:
+        name: makes the error from what the library said.
+    """
+    try:
+        yield
+    except RenalMapError:
+        raise
+    except MemoryError as error:
+        where = name("").where
+        raise TooLargeError("there is not enough memory to read this", where=where) from error
+    except Exception as error:
+        if isinstance(error, OSError) and _is_systems(error):
+            raise
+        logger.info("a library's error", exc_info=True)
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise name(" ".join(lines[:_LINES]) or type(error).__name__) from error
+
+
+def _is_systems(error: OSError) -> bool:
+    """Whether a path or a disk is at fault; a bad place to seek to (EINVAL) comes from what a file claims."""
+    return error.filename is not None or error.errno not in {None, errno.EINVAL}
 
 
 def as_case_error(where: Path | str, error: Exception) -> RenalMapError:

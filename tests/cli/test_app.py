@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from importlib import import_module
 
@@ -85,6 +86,16 @@ def test_a_file_where_a_folder_belongs_is_a_message_not_a_traceback(cli, tmp_pat
     assert finished.code == 2
     assert finished.stderr.startswith(f"error: {tmp_path / 'file'}")
     assert "Traceback" not in finished.stderr
+
+
+def test_memory_gb_bounds_what_a_verb_reads(cli, scan, monkeypatch):
+    finished = cli("info", scan, "--memory-gb", 0.01)
+    assert finished.code == 2
+    assert "takes more memory than a read may" in finished.stderr
+    assert "RENALMAP_MEMORY_GB" not in os.environ
+    monkeypatch.setenv("RENALMAP_MEMORY_GB", "0.01")
+    assert cli("info", scan).code == 2
+    assert cli("info", scan, "--memory-gb", 1).code == 0
 
 
 def test_an_overview_is_drawn_and_told(cli, tmp_path, write_scan, scan, hu):

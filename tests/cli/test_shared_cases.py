@@ -131,17 +131,9 @@ EXPECTED: dict[str, Check] = {
     "attack_rle_rows65535": pixels,
     "attack_seg_huge_grid": bounded(read_label_map, "*.dcm"),
 }
-OWNERS = {"09": "B7 (values15)", "10": "A3 (values15)", "12": "A4 (values15)", "at": "C11 (budget15)"}
-"""Until the branch that mends it is merged. The attacks are not even run: they take all memory or time there is."""
 
 
-def marked(name: str) -> Any:
-    owner = None if "nested" in name else OWNERS.get(name[:2])
-    waits = pytest.mark.xfail(strict=False, run=not name.startswith("attack"), reason=str(owner))
-    return pytest.param(name, marks=[waits] if owner else [])
-
-
-@pytest.mark.parametrize("name", [marked(name) for name in EXPECTED])
+@pytest.mark.parametrize("name", EXPECTED)
 def test_a_case_has_its_right_answer(name, cli, model, tmp_path):
     case = SHARED_CASES / name
     if not case.is_dir():

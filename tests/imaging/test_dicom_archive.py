@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from tests.imaging.conftest import source_of
 
-from renalmap.errors import TruncatedFileError, UnreadableImageError, UnsafeArchiveError
+from renalmap.errors import TooLargeError, TruncatedFileError, UnreadableImageError, UnsafeArchiveError
 from renalmap.imaging import read_geometry, read_label_map, read_volume
-from renalmap.imaging.dicom_files.archive import Archive, ArchiveLimits, check_deflated
+from renalmap.imaging.dicom_files.archive import Archive, ArchiveLimits
 
 MIB = 2**20
 
@@ -177,20 +177,52 @@ def test_air_packs_well_and_is_no_bomb(write_slice, tmp_path, pack):
     assert (read_volume(archive).hu == -1000).all()
 
 
-def test_a_deflated_dicom_file_may_be_a_bomb_too(tmp_path):
-    path = tmp_path / "deflated.dcm"
+DEFLATED = b"\x02\x00\x10\x00UI\x16\x001.2.840.10008.1.2.1.99"
+PRIVATE = b"\x02\x00\x02\x01OB\x00\x00" + struct.pack("<I", 5000) + bytes(5000)
+
+
+def deflated_bomb(meta, group_length):
+    """A file that claims a length of its file meta and unpacks to 80 MiB."""
     packed = zlib.compressobj(9, zlib.DEFLATED, -15)
-    meta = b"\x02\x00\x10\x00UI\x16\x001.2.840.10008.1.2.1.99"
-    head = bytes(128) + b"DICM" + b"\x02\x00\x00\x00UL\x04\x00" + struct.pack("<I", len(meta)) + meta
-    path.write_bytes(head + packed.compress(bytes(80 * MIB)) + packed.flush())
+    length = b"\x02\x00\x00\x00UL\x04\x00" + struct.pack("<I", group_length)
+    return bytes(128) + b"DICM" + length + meta + packed.compress(bytes(80 * MIB)) + packed.flush()
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "meta", "group_length"),
+    [
+        ("slice.dcm", read_volume, DEFLATED, len(DEFLATED)),
+        ("slice.dcm", read_geometry, DEFLATED, 1000),
+        ("slice.dcm", read_volume, DEFLATED, 2**31),
+        ("slice.dcm", read_volume, PRIVATE + DEFLATED, 5042),
+        ("DICOMDIR", read_volume, DEFLATED, 1000),
+        ("seg.dcm", read_label_map, PRIVATE + DEFLATED, 5042),
+    ],
+)
+def test_a_deflated_dicom_file_may_be_a_bomb_too(tmp_path, name, read, meta, group_length):
+    path = tmp_path / name
+    path.write_bytes(deflated_bomb(meta, group_length))
     tracemalloc.start()
-    with pytest.raises(UnsafeArchiveError, match=r"deflated\.dcm.*unpacks to more than a scan can"):
-        read_volume(path)
+    with pytest.raises(
+        (UnsafeArchiveError, TruncatedFileError), match="unpacks to more than a scan can"
+    ):
+        read(path)
     assert tracemalloc.get_traced_memory()[1] < 8 * MIB
     tracemalloc.stop()
-    with path.open("rb") as stream:
-        check_deflated(stream, "larger limits", ArchiveLimits(ratio_from_bytes=100 * MIB))
-        assert stream.tell() == 0
+
+
+def test_a_member_much_larger_than_its_image_is_never_unpacked_whole(archive_of, write_slice, tmp_path):
+    """At a ratio just below what counts as a bomb."""
+    padded = write_slice(tmp_path / "slice.dcm", 0.0).read_bytes() + bytes(70 * MIB)
+    noise = np.random.default_rng(0).bytes(MIB)
+    path = archive_of(
+        ("0.dcm", padded + noise), ("1.dcm", write_slice(tmp_path / "1.dcm", 1.0).read_bytes())
+    )
+    tracemalloc.start()
+    with pytest.raises(TooLargeError, match=r"0\.dcm.*much larger than the image"):
+        read_volume(path)
+    assert tracemalloc.get_traced_memory()[1] < 16 * MIB
+    tracemalloc.stop()
 
 
 def test_no_archive_and_a_cut_one_are_refused(write_series, pack, tmp_path):

@@ -14,7 +14,7 @@ from renalmap.imaging.dicom.catalogue import Acquisition, Catalogue, Series, rea
 from renalmap.imaging.dicom.choice import Chosen, choose
 from renalmap.imaging.dicom.headers import SliceHeader
 from renalmap.imaging.dicom.missing import check_nothing_missing, describe_left_out, find_left_out
-from renalmap.imaging.dicom.pixels import has_decoder
+from renalmap.imaging.dicom.pixels import check_sizes, has_decoder
 from renalmap.imaging.dicom.stack import build_stack, check_regular
 from renalmap.imaging.dicom_files.fileset import check_complete
 from renalmap.imaging.nifti_geometry import stored_axes
@@ -177,6 +177,7 @@ def _try(catalogue: Catalogue, choice: DicomChoice) -> tuple[Chosen | None, list
         left_out = find_left_out(catalogue, chosen, choice)
         told = describe_left_out(left_out)
         check_nothing_missing(left_out, choice, catalogue.where)
+        check_sizes(chosen.slices)
         stack = build_stack(chosen.slices, catalogue.where)
         if not choice.resample:
             check_regular(stack)

@@ -9,7 +9,7 @@ import typer
 
 from renalmap.cli.console import output, progress_bar, say, show_error, show_json, show_warning
 from renalmap.cli.inspection import inspection_tables
-from renalmap.cli.options import Crop, Json, Quiet
+from renalmap.cli.options import Crop, Json, Memory, Quiet
 from renalmap.cli.tables import fetch_table, store_table
 
 
@@ -80,6 +80,7 @@ def inspect(
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Cases at once; each takes up to 1 GB.")
     ] = 1,
+    memory_gb: Memory = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

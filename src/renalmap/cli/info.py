@@ -13,6 +13,7 @@ from renalmap.cli.options import (
     Acquisition,
     AllowMissingSlices,
     Json,
+    Memory,
     Orientation,
     Resample,
     Scan,
@@ -31,6 +32,7 @@ def info(
     resample: Resample = False,
     allow_missing_slices: AllowMissingSlices = False,
     orientation: Orientation = None,
+    memory_gb: Memory = None,
     json: Json = False,
 ) -> None:
     """Show what a scan contains and which series segment would take.

@@ -13,6 +13,7 @@ from renalmap.cli.options import (
     AllowMissingSlices,
     AnonymizeReport,
     Json,
+    Memory,
     Orientation,
     Overwrite,
 )
@@ -29,6 +30,7 @@ def report(
     allow_missing_slices: AllowMissingSlices = False,
     orientation: Orientation = None,
     anonymize_report: AnonymizeReport = False,
+    memory_gb: Memory = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write an HTML report with a viewer, to open offline."""
@@ -52,6 +54,7 @@ def mesh(
     acquisition: Acquisition = None,
     allow_missing_slices: AllowMissingSlices = False,
     orientation: Orientation = None,
+    memory_gb: Memory = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:

@@ -13,6 +13,7 @@ from renalmap.cli.options import (
     Acquisition,
     AllowMissingSlices,
     Json,
+    Memory,
     Orientation,
     Quiet,
     output_option,
@@ -36,6 +37,7 @@ def measure(
     overwrite: Annotated[
         bool, output_option("--overwrite", help="Replace the CSV if it exists.")
     ] = False,
+    memory_gb: Memory = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

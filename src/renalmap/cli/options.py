@@ -72,6 +72,26 @@ Threads = Annotated[
     int | None, speed_option(min=1, help="Slices processed at once; default: number of cores.")
 ]
 
+
+def _set_read_budget(context: typer.Context, value: float | None) -> float | None:
+    """Every read until the verb has ended, in whatever process, stays within the budget."""
+    if value is not None:
+        from renalmap.imaging.budget import read_budget
+
+        context.with_resource(read_budget(value))
+    return value
+
+
+Memory = Annotated[
+    float | None,
+    speed_option(
+        "--memory-gb",
+        min=0.01,
+        callback=_set_read_budget,
+        help="Most that reading a scan may take; default: a quarter of the memory.",
+    ),
+]
+
 Crop = Annotated[Literal["blob", "slice"] | None, typer.Option(help="Stage 2's crops.")]
 
 Protocol = Annotated[

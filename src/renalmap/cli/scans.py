@@ -18,6 +18,7 @@ from renalmap.cli.options import (
     Device,
     Engine,
     Json,
+    Memory,
     Orientation,
     Overwrite,
     Quiet,
@@ -49,6 +50,7 @@ def segment(
     device: Device = "cpu",
     engine: Engine = "onnxruntime",
     threads: Threads = None,
+    memory_gb: Memory = None,
     batch_size: Annotated[int, speed_option(min=1, help="Slices in one call of the runtime.")] = 1,
     series: Series = None,
     acquisition: Acquisition = None,
@@ -221,6 +223,7 @@ def overview(
     resample: Resample = False,
     allow_missing_slices: AllowMissingSlices = False,
     orientation: Orientation = None,
+    memory_gb: Memory = None,
 ) -> None:
     """Draw three views of a scan with outlines and volumes."""
     from renalmap.api.overview import overview as draw_overview

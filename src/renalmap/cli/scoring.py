@@ -14,6 +14,7 @@ from renalmap.cli.options import (
     Device,
     Engine,
     Json,
+    Memory,
     Plot,
     Protocol,
     Quiet,
@@ -38,6 +39,7 @@ def evaluate(
     csv: Csv = None,
     plot: Plot = None,
     surface: Surface = True,
+    memory_gb: Memory = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -74,6 +76,7 @@ def test(
         bool,
         typer.Option("--overwrite", help="Redo what another bundle made; complete results are kept."),
     ] = False,
+    memory_gb: Memory = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from renalmap.imaging import (
     read_label_map,
     read_volume,
 )
+from renalmap.imaging.arrays import read_npz
 from renalmap.labels import CYST, KIDNEY, LABEL_NAMES, UNKNOWN, is_known
 
 __all__ = ["Case", "CasePixels", "find_cases", "open_case", "read_case_geometry", "read_mask"]
@@ -181,17 +181,17 @@ def _open_slices(case: Case) -> CasePixels:
 
 
 def _read_slice(path: Path) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
-            hu, labels = arrays["hu"], arrays["label"]
-    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
-        raise DatasetError("a slice cannot be read", where=path, got=str(error)) from error
+    hu, labels = read_npz(
+        path, ("hu", "label"), lambda got: DatasetError("a slice cannot be read", where=path, got=got)
+    )
     if hu.ndim != 2 or hu.shape != labels.shape:
         raise DatasetError(
             "a slice's pixels and labels differ in shape",
             where=path,
             got=f"hu {hu.shape}, label {labels.shape}",
         )
+    if hu.dtype.kind not in "iuf":
+        raise DatasetError("a slice's pixels are not numbers", where=path, got=str(hu.dtype))
     if not np.isfinite(hu).all():
         raise NonFiniteVoxelsError("a slice holds NaN or infinite pixels", where=path)
     _check_labels(labels, str(path))

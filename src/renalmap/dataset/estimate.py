@@ -11,6 +11,7 @@ import numpy as np
 
 from renalmap.dataset.cases import Case, read_case_geometry
 from renalmap.dataset.store import StoreFormat
+from renalmap.imaging.budget import cgroup_memory, read_system_file
 from renalmap.imaging.nifti import CHUNK_BYTES
 
 _PROCESS_BYTES: Final = 150_000_000
@@ -23,13 +24,6 @@ _STORED_BYTES_PER_PIXEL: Final[dict[StoreFormat, float]] = {"npz": 1.4, "blosc2"
 """HU and label, compressed: 1.2 and 0.85 of phantoms and of HCC_006 (benchmarks/store_formats.py)."""
 
 _UNKNOWN_MEMORY_BYTES: Final = 4_000_000_000
-_CGROUP_LIMITS: Final = (
-    ("/sys/fs/cgroup{}/memory.max", "/sys/fs/cgroup{}/memory.current"),
-    (
-        "/sys/fs/cgroup/memory{}/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory{}/memory.usage_in_bytes",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -79,38 +73,12 @@ def available_memory_bytes(root: Path = Path("/")) -> int:
     Args:
         root: where `/proc` and `/sys` are.
     """
-    found = [allowed for allowed in (_free_bytes(root), *_cgroup_bytes(root)) if allowed is not None]
+    free = _free_bytes(root)
+    found = [limit - used for limit, used in cgroup_memory(root)] + ([] if free is None else [free])
     return max(1, min(found, default=_UNKNOWN_MEMORY_BYTES))
 
 
 def _free_bytes(root: Path) -> int | None:
-    match = re.search(r"^MemAvailable:\s*(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+    text = read_system_file(root / "proc/meminfo")
+    match = re.search(r"^MemAvailable:\s*(\d+) kB", text, re.MULTILINE)
     return int(match[1]) * 1024 if match else None
-
-
-def _cgroup_bytes(root: Path) -> list[int]:
-    """What each group this process is in, and each group about that, still allows."""
-    allowed = []
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        below = path.rstrip("/")
-        while True:
-            for limit, used in _CGROUP_LIMITS:
-                numbers = [
-                    _text(root / name.format(below).lstrip("/")).strip() for name in (limit, used)
-                ]
-                if all(number.isdecimal() for number in numbers):
-                    allowed.append(int(numbers[0]) - int(numbers[1]))
-            if not below:
-                break
-            below = below.rpartition("/")[0]
-    return allowed
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from renalmap.dataset.nnunet import read_nnunet_labels
-from renalmap.errors import DatasetError, PathMissingError
+from renalmap.errors import DatasetError, PathMissingError, named_errors
 from renalmap.imaging.nifti import NIFTI_SUFFIXES, scan_name
 
 MANIFEST = "cases.csv"
@@ -29,6 +29,8 @@ _KITS_FOLDERS: Final = ("data", "dataset", "kits21/data")
 _KITS_TABLES: Final = {"kits.json": "kits19", "kits21.json": "kits21", "kits23.json": "kits23"}
 _CLINICAL_KEYS: Final = frozenset({"age_at_nephrectomy", "gender", "body_mass_index"})
 """KiTS's own table has these; a phantom's, or another data set's in KiTS's layout, does not."""
+
+_NAMED: Final = 80
 
 LayoutName = Literal["kits", "nnunet", "table", "slices"]
 Edition = Literal["kits19", "kits21", "kits23"]
@@ -156,17 +158,17 @@ def _kits_table(folder: Path) -> tuple[Path | None, dict[str, Mapping[str, Any]]
     table = next((folder / name for name in _KITS_TABLES if (folder / name).is_file()), None)
     if table is None:
         return None, {}
-    try:
-        rows = json.loads(table.read_text(encoding="utf-8"))
-        return table, {row["case_id"]: row for row in rows}
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise DatasetError(
+    with named_errors(
+        lambda got: DatasetError(
             "the table of the data set cannot be read",
             where=table,
-            got=f"{type(error).__name__}: {error}",
+            got=got,
             expected="a list of records, each with a case_id",
             hint="Fetch it again from the official repository",
-        ) from error
+        )
+    ):
+        rows = json.loads(table.read_text(encoding="utf-8"))
+        return table, {row["case_id"]: dict(row) for row in rows}
 
 
 def _edition(
@@ -229,13 +231,13 @@ def _slice_cases(root: Path) -> tuple[Case, ...]:
 
 
 def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as handle:
-            reader = csv.DictReader(handle, restval="")
-            missing = set(columns) - set(reader.fieldnames or ())
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError("the table of cases is not CSV", where=path, got=str(error)) from error
+    with (
+        named_errors(lambda got: DatasetError("the table of cases is not CSV", where=path, got=got)),
+        path.open(newline="", encoding="utf-8") as handle,
+    ):
+        reader = csv.DictReader(handle, restval="")
+        missing = set(columns) - set(reader.fieldnames or ())
+        rows = list(reader)
     if missing:
         raise DatasetError(
             "the table of cases lacks columns",
@@ -258,7 +260,13 @@ def _integer(table: Path, text: str) -> int:
 def _existing(table: Path, name: str) -> Path:
     if not name:
         raise DatasetError("the table of cases leaves a path empty", where=table)
-    path = (table.parent / name).resolve()
-    if not path.exists():
+    try:
+        path = (table.parent / name).resolve()
+        exists = path.exists()
+    except (OSError, ValueError) as error:  # too long, or with a zero byte
+        raise DatasetError(
+            "the table of cases names what cannot be a file", where=table, got=repr(name[:_NAMED])
+        ) from error
+    if not exists:
         raise PathMissingError("a file that the table of cases names does not exist", where=path)
     return path

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from renalmap.errors import DatasetError
+from renalmap.errors import DatasetError, named_errors
 from renalmap.labels import BACKGROUND, CYST, KIDNEY, LABEL_NAMES, REGIONS, TUMOUR, UNKNOWN
 
 _LABELS: Final = {
@@ -37,7 +37,11 @@ def read_nnunet_labels(path: Path) -> tuple[tuple[int, int], ...]:
     Raises:
         DatasetError: there is no such file, it is faulty, has several channels, or names other labels.
     """
-    content = _read(path)
+    with named_errors(lambda got: DatasetError("this is no dataset.json", where=path, got=got)):
+        return _translation(_read(path), path)
+
+
+def _translation(content: dict[str, Any], path: Path) -> tuple[tuple[int, int], ...]:
     channels = content.get("channel_names", content.get("modality", {"0": "CT"}))
     if len(channels) != 1:
         raise DatasetError(
@@ -83,10 +87,8 @@ def _read(path: Path) -> dict[str, Any]:
             where=path,
             hint="It says what the numbers in the label maps mean; write it, or name the files in a cases.csv",
         )
-    try:
+    with named_errors(lambda got: DatasetError("this is not JSON", where=path, got=got)):
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DatasetError("this is not JSON", where=path, got=str(error)) from error
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
         raise DatasetError("the labels are missing", where=path, expected=_EXPECTED)
     return content

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from renalmap.dataset.cases import Case
-from renalmap.errors import DatasetError, PathMissingError
+from renalmap.errors import DatasetError, PathMissingError, named_errors
 from renalmap.imaging.files import write_text_atomically
 
 Part = Literal["train", "validation", "test"]
@@ -91,10 +91,8 @@ class Split(BaseModel):
         """
         if not path.is_file():
             raise PathMissingError("the split does not exist", where=path)
-        try:
+        with named_errors(lambda got: DatasetError("not a split", where=path, got=got)):
             return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except ValidationError as error:
-            raise DatasetError("not a split", where=path, got=str(error)) from error
 
 
 def draw_split(

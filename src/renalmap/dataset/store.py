@@ -21,17 +21,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from renalmap.dataset.source import CaseSource
 from renalmap.dataset.split import Part, Split
-from renalmap.errors import StoreError
+from renalmap.errors import StoreError, TooLargeError, named_errors
 from renalmap.extras import import_extra
+from renalmap.imaging.arrays import read_npz
+from renalmap.imaging.budget import check_budget
 from renalmap.imaging.files import write_text_atomically
 from renalmap.preprocess import InPlaneFit, Normalisation, Plan, SliceStatistics
 
@@ -123,8 +126,9 @@ class NpzSlices:
 
     def read(self, case_id: str, index: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """See `SliceStore`."""
-        with np.load(self._root / case_id / f"{index:05d}.npz", allow_pickle=False) as arrays:
-            return arrays["hu"], arrays["label"]
+        path = self._root / case_id / f"{index:05d}.npz"
+        hu, labels = read_npz(path, ("hu", "label"), lambda got: _unreadable_slice(path, got))
+        return hu, labels
 
     def count(self, case_id: str) -> int:
         """See `SliceStore`."""
@@ -158,21 +162,25 @@ class Blosc2Slices:
 
     def read(self, case_id: str, index: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """See `SliceStore`."""
-        return self._open(case_id, "hu")[index], self._open(case_id, "label")[index]
+        with named_errors(lambda got: _unreadable_slice(self._root / case_id, got)):
+            return self._open(case_id, "hu")[index], self._open(case_id, "label")[index]
 
     def count(self, case_id: str) -> int:
         """See `SliceStore`."""
         try:
             return min(int(self._open_array(case_id, name).shape[0]) for name, _ in _BLOSC2_ARRAYS)
-        except (
-            OSError,
-            RuntimeError,
-            ValueError,
-        ):  # what blosc2 raises on a file of another kind
+        except (StoreError, TooLargeError):
             return 0
 
     def _open_array(self, case_id: str, name: str) -> Any:
-        return self._blosc2.open(str(self._root / case_id / f"{name}.b2nd"), mode="r")
+        path = self._root / case_id / f"{name}.b2nd"
+        with named_errors(lambda got: _unreadable_slice(path, got)):
+            array = self._blosc2.open(str(path), mode="r")
+            if array.dtype != dict(_BLOSC2_ARRAYS)[name] or array.ndim != 3:
+                raise StoreError("this is no array of slices", where=path, got=f"{array.dtype}")
+            # Its chunks are slices; what is claimed beyond the shape is unpacked all the same.
+            check_budget(max(prod(array.chunks), prod(array.shape[1:])) * array.dtype.itemsize, path)
+            return array
 
     def _empty(self, path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
         return self._blosc2.empty(
@@ -184,6 +192,12 @@ class Blosc2Slices:
             # A slice is compressed in a millisecond; threads belong to cases.
             cparams={"nthreads": 1},
         )
+
+
+def _unreadable_slice(path: Path, got: str) -> StoreError:
+    return StoreError(
+        "prepared slices cannot be read", where=path, got=got, hint="Prepare the case again"
+    )
 
 
 @contextmanager
@@ -312,23 +326,21 @@ def read_settings(root: Path) -> StoreSettings | None:
     path = root / "store.json"
     if not path.is_file():
         return None
-    try:
+    with named_errors(
+        lambda got: StoreError("the store's settings cannot be read", where=path, got=got)
+    ):
         return StoreSettings.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise StoreError("the store's settings cannot be read", where=path, got=str(error)) from error
 
 
 def read_entries(root: Path) -> tuple[CaseEntry, ...]:
     """The cases that are done, sorted by id."""
-    try:
+    with named_errors(
+        lambda got: StoreError("a case's record cannot be read", where=root / "cases", got=got)
+    ):
         return tuple(
             CaseEntry.model_validate_json(path.read_text(encoding="utf-8"))
             for path in sorted((root / "cases").glob("[!.]*.json"))  # a temporary file is not a record
         )
-    except ValidationError as error:
-        raise StoreError(
-            "a case's record cannot be read", where=root / "cases", got=str(error)
-        ) from error
 
 
 def write_entry(root: Path, entry: CaseEntry) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.errors import LabelError, NonFiniteVoxelsError
+from renalmap.imaging.budget import check_budget
 from renalmap.imaging.volume import Geometry, HuArray, LabelArray
+
+_EXACT: Final = 2**30
+"""Slopes and intercepts below this, times 32 bits, cannot overflow 64."""
 
 
 class HuGrid:
@@ -17,10 +22,11 @@ class HuGrid:
 
     The array is int16 as long as every value is a whole number that int16 holds, however the file
     stores it (KiTS19 stores whole numbers as float64), and turns into float32 at the first piece that
-    is not.
+    is not. Neither is allocated beyond what a read may take.
     """
 
     def __init__(self, geometry: Geometry, where: Path | str) -> None:
+        check_budget(2 * prod(geometry.shape), where)
         self._geometry = geometry
         self._where = where
         self._empty = True
@@ -41,6 +47,7 @@ class HuGrid:
         values = _rescale(raw, slope, intercept)
         _check_finite(values, self._where)
         if self.hu.dtype == np.int16 and not _fits_int16(values):
+            check_budget((4 if self._empty else 6) * self.hu.size, self._where)
             self.hu = (
                 np.empty(self._geometry.shape, dtype=np.float32)
                 if self._empty
@@ -55,6 +62,7 @@ class LabelGrid:
     """A label map's canonical voxels while it is being read; `labels` is uint8."""
 
     def __init__(self, geometry: Geometry, where: Path | str) -> None:
+        check_budget(prod(geometry.shape), where)
         self._geometry = geometry
         self._where = where
         self.labels: LabelArray = np.empty(geometry.shape, dtype=np.uint8)
@@ -87,9 +95,11 @@ class LabelGrid:
 def _rescale(raw: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
     if slope == 1.0 and intercept == 0.0:
         return raw
-    if raw.dtype.kind in "iu" and slope.is_integer() and intercept.is_integer():
+    whole = slope.is_integer() and intercept.is_integer() and max(abs(slope), abs(intercept)) < _EXACT
+    if raw.dtype.kind in "iu" and raw.dtype.itemsize <= 4 and whole:
         return raw.astype(np.int64) * int(slope) + int(intercept)
-    return raw.astype(np.float64) * slope + intercept
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused
+        return raw.astype(np.float64) * slope + intercept
 
 
 def _check_finite(values: NDArray[Any], where: Path | str) -> None:

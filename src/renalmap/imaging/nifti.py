@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
-from isal import igzip, igzip_lib
+from isal import igzip
 from numpy.typing import NDArray
 
 from renalmap.errors import (
     ColourImageError,
+    TooLargeError,
     TruncatedFileError,
     UnreadableImageError,
+    named_errors,
 )
+from renalmap.imaging.budget import PACKED_RATIO, check_budget, check_regular_file, is_trap
 from renalmap.imaging.filling import HuGrid, LabelGrid
 from renalmap.imaging.nifti_geometry import Orientation, find_place, settle_offset
 from renalmap.imaging.orientation import build_geometry
@@ -29,6 +32,13 @@ NIFTI_SUFFIXES: Final = (".nii.gz", ".nii")
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 CHUNK_BYTES: Final = 8 * 2**20
 """How much of a file is in memory beside the array it is read into or written from."""
+
+_CHUNK_COPIES: Final = 3
+"""Of a plane beyond that size: as bytes, rescaled, compared."""
+_MOST_PACKED_LABELS: Final = 2**31
+"""Voxels of 8,000 slices of 512 by 512."""
+_DEFLATE_RATIO: Final = 1032
+"""More bytes than this never come out of one; label maps come close."""
 
 
 def is_nifti_name(path: Path) -> bool:
@@ -57,7 +67,10 @@ def read_nifti_geometry(path: Path, orientation: Orientation | None = None) -> G
         InputError: as `read_nifti_volume`, but for voxels, which are not looked at.
     """
     with _named_errors(path), _open(path) as stream:
-        return _geometry(_read_header(stream, path), path, orientation)
+        header = _read_header(stream, path)
+        geometry = _geometry(header, path, orientation)
+        _check_size(header, path)
+        return geometry
 
 
 def read_nifti_volume(path: Path, orientation: Orientation | None = None) -> Volume:
@@ -77,6 +90,7 @@ def read_nifti_volume(path: Path, orientation: Orientation | None = None) -> Vol
     with _named_errors(path), _open(path) as stream:
         header = _read_header(stream, path)
         geometry = _geometry(header, path, orientation)
+        _check_packed(_check_size(header, path), path)
         hu_grid = HuGrid(geometry, path)
         _fill(hu_grid, stream, header, path)
         return Volume(hu_grid.hu, geometry, scan_name(path))
@@ -102,6 +116,9 @@ def read_nifti_label_map(path: Path, orientation: Orientation | None = None) -> 
     with _named_errors(path), _open(path) as stream:
         header = _read_header(stream, path)
         geometry = _geometry(header, path, orientation)
+        claimed = _check_size(header, path)
+        if prod(geometry.shape) > _MOST_PACKED_LABELS:  # below, 1,000 to 1 is usual
+            _check_packed(claimed, path)
         label_grid = LabelGrid(geometry, path)
         _fill(label_grid, stream, header, path)
         return LabelMap(label_grid.labels, geometry, scan_name(path))
@@ -109,17 +126,14 @@ def read_nifti_label_map(path: Path, orientation: Orientation | None = None) -> 
 
 @contextmanager
 def _named_errors(path: Path) -> Iterator[None]:
-    """Turn what gzip, ISA-L and nibabel raise on damaged files into errors that name the file."""
+    """Turn whatever gzip, ISA-L, nibabel and NumPy raise on damaged files into errors that name the file."""
     from nibabel.spatialimages import HeaderDataError  # noqa: PLC0415  (slow import)
 
-    try:
-        yield
-    except (EOFError, igzip_lib.error) as error:  # type: ignore[misc]  # the stub gives an instance
-        raise _truncated(path, str(error)) from error
-    except gzip.BadGzipFile as error:
-        raise _truncated(path, str(error)) from error
-    except HeaderDataError as error:
-        raise _unreadable(path, str(error)) from error
+    with named_errors(lambda got: _truncated(path, got)):
+        try:
+            yield
+        except HeaderDataError as error:
+            raise _unreadable(path, str(error)) from error
 
 
 def _truncated(path: Path, got: str) -> TruncatedFileError:
@@ -142,6 +156,7 @@ def _unreadable(path: Path, got: str) -> UnreadableImageError:
 
 @contextmanager
 def _open(path: Path) -> Iterator[IO[bytes]]:
+    check_regular_file(path)
     if path.stat().st_size == 0:
         raise _truncated(path, "an empty file")
     with path.open("rb") as raw:
@@ -222,6 +237,31 @@ def _geometry(header: Any, path: Path, orientation: Orientation | None) -> Geome
         where=path,
         doubts=doubts,
     )
+
+
+def _check_size(header: Any, path: Path) -> int:
+    """The bytes that a header claims; refused, before anything is allocated, if its file cannot hold them."""
+    offset, itemsize = int(header.get_data_offset()), int(header.get_data_dtype().itemsize)
+    *plane, planes = (int(size) for size in three_axes(header.get_data_shape()))
+    claimed = offset + prod(plane) * planes * itemsize
+    held = path.stat().st_size
+    if path.name.lower().endswith(".gz"):
+        held *= _DEFLATE_RATIO
+    if claimed > held:
+        raise _truncated(path, f"{held} bytes at most, of {claimed} that its header claims")
+    check_budget(max(CHUNK_BYTES, prod(plane) * itemsize) * _CHUNK_COPIES, path)
+    return claimed
+
+
+def _check_packed(claimed: int, path: Path) -> None:
+    """Refuse a file that unpacks to more than a scan of its size can."""
+    if is_trap(claimed, path.stat().st_size):
+        raise TooLargeError(
+            "the file unpacks to more than a scan can",
+            where=path,
+            got=f"{claimed} bytes out of {path.stat().st_size}",
+            expected=f"at most {PACKED_RATIO} to 1",
+        )
 
 
 def _fill(grid: HuGrid | LabelGrid, stream: IO[bytes], header: Any, path: Path) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from renalmap.errors import ConfigError, PathMissingError, UnreadableImageError
+from renalmap.errors import ConfigError, PathMissingError, UnreadableImageError, named_errors
+from renalmap.imaging.budget import check_regular_file
 from renalmap.imaging.dicom.choice import DicomChoice
 from renalmap.imaging.dicom.reading import read_dicom_geometry, read_dicom_volume
 from renalmap.imaging.dicom_files.fileset import is_archive_name, is_dicom_file, is_directory_name
@@ -56,10 +59,11 @@ def read_volume(  # noqa: PLR0913 -- the fields of DicomChoice, for those who re
         if choice != DicomChoice():
             raise ConfigError("dicom= and its fields say the same thing twice", got=f"{dicom}, {choice}")
         choice = dicom
-    if is_dicom_path(path):
-        return read_dicom_volume(path, choice)
-    _note_unused(choice, path)
-    return read_nifti_volume(path, choice.orientation)
+    with _named_errors(path):
+        if is_dicom_path(path):
+            return read_dicom_volume(path, choice)
+        _note_unused(choice, path)
+        return read_nifti_volume(path, choice.orientation)
 
 
 def read_geometry(
@@ -72,12 +76,13 @@ def read_geometry(
 ) -> Geometry:
     """Read where a scan's or label map's voxels lie, without the voxels; otherwise as `read_volume`."""
     choice = DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices)
-    if is_dicom_path(path):
-        if path.is_file() and is_dicom_file(path) and is_dicom_seg(path):
-            return read_dicom_seg(path).geometry
-        return read_dicom_geometry(path, choice)
-    _note_unused(choice, path)
-    return read_nifti_geometry(path)
+    with _named_errors(path):
+        if is_dicom_path(path):
+            if path.is_file() and is_dicom_file(path) and is_dicom_seg(path):
+                return read_dicom_seg(path).geometry
+            return read_dicom_geometry(path, choice)
+        _note_unused(choice, path)
+        return read_nifti_geometry(path)
 
 
 def read_label_map(path: Path, orientation: Orientation | None = None) -> LabelMap:
@@ -95,10 +100,11 @@ def read_label_map(path: Path, orientation: Orientation | None = None) -> LabelM
         InputError: another of its children that names the trouble; see `read_nifti_volume` and
             `read_dicom_seg`.
     """
-    if not is_dicom_path(path):
-        return read_nifti_label_map(path, orientation)
-    if path.is_file() and is_dicom_file(path):
-        return read_dicom_seg(path)
+    with _named_errors(path):
+        if not is_dicom_path(path):
+            return read_nifti_label_map(path, orientation)
+        if path.is_file() and is_dicom_file(path):
+            return read_dicom_seg(path)
     raise UnreadableImageError(
         "a label map must be one file",
         where=path,
@@ -112,11 +118,14 @@ def is_dicom_path(path: Path) -> bool:
 
     Raises:
         PathMissingError: it does not exist.
-        UnreadableImageError: it is neither.
+        UnreadableImageError: it is neither, or no file at all.
     """
     if not path.exists():
         raise PathMissingError("the path does not exist", where=path)
-    if path.is_dir() or is_archive_name(path) or is_directory_name(path.name):
+    if path.is_dir():
+        return True
+    check_regular_file(path)
+    if is_archive_name(path) or is_directory_name(path.name):
         return True
     if is_nifti_name(path):
         return False
@@ -129,6 +138,17 @@ def is_dicom_path(path: Path) -> bool:
         expected="a .nii or .nii.gz file; or DICOM: a folder, a .zip, a DICOMDIR, an enhanced CT",
         hint="For DICOM of one file per slice give the folder",
     )
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """The last boundary: a scan or label map that no reader expected."""
+    with named_errors(
+        lambda got: UnreadableImageError(
+            "the file cannot be read", where=path, got=got, hint="Copy or export it again"
+        )
+    ):
+        yield
 
 
 def _note_unused(choice: DicomChoice, path: Path) -> None:

@@ -6,18 +6,16 @@ that are either one number or one number per pixel of the grid.
 
 from __future__ import annotations
 
-import math
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.errors import StoreError
+from renalmap.errors import StoreError, named_errors
+from renalmap.imaging.arrays import read_npz
 from renalmap.imaging.files import replace_atomically
 from renalmap.preprocess.plan import LARGEST_GRID, Plan
 
@@ -73,35 +71,17 @@ class SliceStatistics:
         Raises:
             StoreError: the file is missing, of another kind, or larger than statistics can be.
         """
-        try:
-            with path.open("rb") as handle, ZipFile(handle) as archive:
-                return cls(
-                    mean_hu=_read_array(archive, "mean_hu"),
-                    deviation_hu=_read_array(archive, "deviation_hu"),
-                    global_mean_hu=float(_read_array(archive, "global_mean_hu")),
-                    global_deviation_hu=float(_read_array(archive, "global_deviation_hu")),
-                )
-        except (
-            *(OSError, EOFError, KeyError, ValueError, TypeError, RuntimeError, zlib.error, BadZipFile),
-        ) as error:
-            raise StoreError(
-                "the slice statistics cannot be read", where=path, got=str(error)
-            ) from error
 
+        def unreadable(got: str) -> StoreError:
+            return StoreError("the slice statistics cannot be read", where=path, got=got)
 
-def _read_array(archive: ZipFile, name: str) -> NDArray[Any]:
-    """An array of a NumPy archive; unlike NumPy's own reader this one allocates nothing before it knows how much."""
-    member = archive.getinfo(f"{name}.npy")
-    if member.file_size > _LARGEST_ARRAY_BYTES:
-        raise ValueError(f"{name} has {member.file_size} bytes, more than {_LARGEST_ARRAY_BYTES}")
-    with archive.open(member) as stream:
-        if np.lib.format.read_magic(stream) != (1, 0):
-            raise ValueError(f"{name} is no array of version 1.0")
-        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
-        values = stream.read()
-    if dtype.kind != "f" or len(values) != dtype.itemsize * math.prod(shape):
-        raise ValueError(f"{name} is not an array of floats")
-    return np.frombuffer(values, dtype).reshape(shape, order="F" if by_columns else "C")
+        names = ("mean_hu", "deviation_hu", "global_mean_hu", "global_deviation_hu")
+        with named_errors(unreadable):
+            arrays = read_npz(path, names, unreadable, most_bytes=_LARGEST_ARRAY_BYTES)
+            if any(each.dtype.kind != "f" for each in arrays):
+                raise ValueError("an array that is not of floats")
+            mean, deviation, global_mean, global_deviation = arrays
+            return cls(mean, deviation, float(global_mean), float(global_deviation))
 
 
 class SliceStatisticsAccumulator:

@@ -17,7 +17,7 @@ from renalmap.imaging.dicom.missing import (
     describe_left_out,
     find_left_out,
 )
-from renalmap.imaging.dicom.pixels import decode_slices
+from renalmap.imaging.dicom.pixels import check_sizes, decode_slices
 from renalmap.imaging.dicom.resampling import read_resampled, resampled_geometry
 from renalmap.imaging.dicom.stack import Stack, build_stack, check_regular
 from renalmap.imaging.dicom_files.fileset import check_complete
@@ -92,6 +92,7 @@ def _plan(path: Path, choice: DicomChoice) -> _Plan:
     skipped = len(catalogue.files.files) - len({each.of.file for each in chosen.slices})
     if skipped:
         logger.info("%s: skipped %d files that are not slices of it", path, skipped)
+    check_sizes(chosen.slices)
     stack = build_stack(chosen.slices, path)
     left_out = find_left_out(catalogue, chosen, choice)
     check_nothing_missing(left_out, choice, path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from renalmap.errors import RenalMapError, TruncatedFileError
+from renalmap.errors import TruncatedFileError
 from renalmap.imaging.dicom.headers import (
     COPY,
     NOT_DICOM,
@@ -21,7 +21,7 @@ from renalmap.imaging.dicom.headers import (
     SliceHeader,
 )
 from renalmap.imaging.dicom.kinds import CT_CLASSES, why_no_ct_image, why_no_ct_slice
-from renalmap.imaging.dicom_files.archive import check_deflated
+from renalmap.imaging.dicom_files.bounds import named_dicom_errors
 from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom, quiet_pydicom, read_tags
 from renalmap.imaging.dicom_files.fileset import FileAside
 
@@ -65,6 +65,7 @@ def read_headers(files: Iterable[DicomFile]) -> Headers:
         TruncatedFileError: a DICOM file is damaged so early that it says nothing about itself, or its header
             holds values that cannot be.
         UnsafeArchiveError: a deflated file unpacks to more than a scan can.
+        TooLargeError: a header is larger than a scan's can be.
     """
     slices: list[SliceHeader] = []
     skipped: list[SkippedImage] = []
@@ -99,9 +100,8 @@ def read_owner(path: Path) -> tuple[str, str, str]:
         OSError: it cannot be opened.
     """
     file, names = DicomFile(path), ("Modality", "StudyInstanceUID", "PatientID", "PatientName")
-    with _named_errors(file, []), file.open() as stream:
-        check_deflated(stream, str(file))
-        dataset = read_tags(stream, stop_before_pixels=True, specific_tags=list(names))
+    with _named_errors(file, []):
+        dataset = file.read_header(names)
         modality, study, *patient = (str(dataset.get(name) or "") for name in names)
     return modality, study, "^".join(patient)
 
@@ -114,23 +114,11 @@ def _named_errors(file: DicomFile, odd: list[int]) -> Iterator[None]:
     patient, are counted, one number for each file.
 
     Raises:
-        OSError: the system's: no permission, a faulty disk.
+        TruncatedFileError, OSError: see `named_dicom_errors`; the latter is the system's.
     """
-    try:
-        with quiet_pydicom() as told:
-            yield
-        odd.append(len(told))
-    except RenalMapError:
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise TruncatedFileError(
-            "the DICOM header is damaged",
-            where=str(file),
-            got=(str(error).splitlines() or [type(error).__name__])[0],
-            hint="Export it again",
-        ) from error
+    with quiet_pydicom() as told, named_dicom_errors(file):
+        yield
+    odd.append(len(told))
 
 
 def _read(file: DicomFile) -> FileAside | list[SliceHeader | SkippedImage]:
@@ -162,7 +150,6 @@ def _read_tags(file: DicomFile) -> Dataset | FileAside:
     from pydicom.errors import InvalidDicomError  # noqa: PLC0415  (slow import)
 
     with file.open() as stream:
-        check_deflated(stream, str(file))
         try:
             dataset = read_tags(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
         except (InvalidDicomError, EOFError):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.errors import MissingSliceError
+from renalmap.imaging.budget import check_budget
 from renalmap.imaging.dicom.pixels import decode_slices
 from renalmap.imaging.dicom.stack import Stack
 from renalmap.imaging.filling import HuGrid
@@ -26,6 +28,7 @@ _FINEST: Final = 0.5
 _EDGE: Final = 0.5
 """So far beyond the first and the last pixel or slice, in their distances, does the scan reach."""
 _ROUNDING: Final = 1e-6
+_PLANE_BYTES: Final = 120
 
 
 def resampled_geometry(stack: Stack) -> Geometry:
@@ -78,6 +81,11 @@ def read_resampled(stack: Stack, geometry: Geometry) -> HuArray:
         HU, axes (z, y, x) of `geometry`; int16 (rounded) if the stack's values are whole numbers that
         int16 holds, else float32. Outside the stack's slices it is air.
     """
+    rows, columns = stack.slices[0].of.rows_columns
+    read_voxels, grid_voxels = len(stack.slices) * rows * columns, prod(geometry.shape)
+    # Of every plane, places and values in double precision are needed beside.
+    plane_bytes = _PLANE_BYTES * grid_voxels // geometry.source.shape[2]
+    check_budget(4 * read_voxels + 4 * grid_voxels + plane_bytes, stack.where)
     values, whole = _decode(stack)
     grid = HuGrid(geometry, stack.where)
     for index, plane in _planes(stack, values, geometry):

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
-from renalmap.errors import TruncatedFileError, UnsafeArchiveError
+from renalmap.errors import TruncatedFileError, UnsafeArchiveError, named_errors
+from renalmap.imaging.budget import PACKED_FROM_BYTES, PACKED_RATIO, check_budget
 
 ARCHIVE_SUFFIX: Final = ".zip"
 
 _CHUNK_BYTES: Final = 2**20
-_HEADER_BYTES: Final = 2**16
-_META_BYTES: Final = 4096
-_META_START: Final = 144
-_DEFLATED_UID: Final = b"1.2.840.10008.1.2.1.99"
 _METHODS: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _ENCRYPTED_BITS: Final = 0b100_0001
 _LINK_MODES: Final = {stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK}
@@ -41,8 +36,8 @@ class ArchiveLimits:
     members: int = 200_000
     member_bytes: int = 4 * 2**30
     total_bytes: int = 64 * 2**30
-    ratio: float = 100.0
-    ratio_from_bytes: int = 64 * 2**20
+    ratio: float = PACKED_RATIO
+    ratio_from_bytes: int = PACKED_FROM_BYTES
 
 
 LIMITS: Final = ArchiveLimits()
@@ -82,39 +77,44 @@ class Archive:
         """Names of the files in it, in their order; what macOS adds for itself is left out."""
         return tuple(self._infos)
 
+    def size_bytes(self, member: str) -> int:
+        """A member's size, unpacked, as declared: no more is ever read."""
+        return self._infos[member].file_size
+
     @contextmanager
     def open(self, member: str) -> Iterator[IO[bytes]]:
-        """Open a member to read its beginning; seekable.
+        """Open a member to read its beginning; seekable, unbuffered.
 
         Raises:
             TruncatedFileError: it is damaged.
         """
         with self._named_errors(member), self._zip.open(self._infos[member]) as stream:
-            # ZipExtFile is a binary stream in all but its declared type.
-            yield io.BufferedReader(stream, _HEADER_BYTES)  # type: ignore[type-var]
+            yield stream
 
     def read(self, member: str) -> bytes:
         """A member's bytes; checked against its checksum.
 
         Raises:
             TruncatedFileError: it is damaged, or larger than the archive declares.
+            TooLargeError: reading it takes more memory than a read may.
         """
+        check_budget(2 * self.size_bytes(member), self.path / member)
         with self._named_errors(member), self._zip.open(self._infos[member]) as stream:
             # In pieces: if asked for everything, zipfile would unpack first and count afterwards.
             return b"".join(iter(lambda: stream.read(_CHUNK_BYTES), b""))
 
     def _open(self) -> None:
-        try:
-            self._zip = zipfile.ZipFile(self.path)
-        except zipfile.BadZipFile as error:
-            raise TruncatedFileError(
+        with named_errors(
+            lambda got: TruncatedFileError(
                 "this is not a zip archive, or it is truncated",
                 where=self.path,
-                got=str(error),
+                got=got,
                 hint="Copy or export it again",
-            ) from error
+            )
+        ):
+            self._zip = zipfile.ZipFile(self.path)
+            infos = [info for info in self._zip.infolist() if not info.is_dir()]
         self._infos: dict[str, zipfile.ZipInfo] = {}
-        infos = [info for info in self._zip.infolist() if not info.is_dir()]
         self._check_whole(infos)
         for info in infos:
             self._check(info)
@@ -173,67 +173,15 @@ class Archive:
 
     @contextmanager
     def _named_errors(self, member: str) -> Iterator[None]:
-        try:
-            yield
-        except (zipfile.BadZipFile, zlib.error) as error:
-            raise TruncatedFileError(
+        with named_errors(
+            lambda got: TruncatedFileError(
                 "a file in the archive is damaged, or larger than the archive says",
                 where=self.path / member,
-                got=str(error),
+                got=got,
                 hint="Copy or export the archive again",
-            ) from error
-
-
-def check_deflated(stream: IO[bytes], where: str, limits: ArchiveLimits = LIMITS) -> None:
-    """Refuse a DICOM file in the transfer syntax Deflated Explicit VR that unpacks to too much.
-
-    pydicom unpacks such a file at once and whole. Other files pass unread.
-
-    Args:
-        stream: the file at its beginning, where it is left again.
-        where: its name, for messages.
-        limits: what is refused.
-
-    Raises:
-        UnsafeArchiveError: it unpacks to more than a scan can.
-        TruncatedFileError: it is damaged.
-    """
-    head = stream.read(_META_BYTES)
-    if _DEFLATED_UID in head:
-        # DICOM PS3.10 7.1: the length of the group that names the transfer syntax stands first in it.
-        stream.seek(_META_START + int.from_bytes(head[_META_START - 4 : _META_START], "little"))
-        unpacked, packed = _inflated_bytes(stream, where, limits)
-        if unpacked > limits.member_bytes or (
-            unpacked >= limits.ratio_from_bytes and unpacked > limits.ratio * packed
-        ):
-            raise UnsafeArchiveError(
-                "the deflated DICOM file unpacks to more than a scan can",
-                where=where,
-                got=f"more than {limits.ratio:g} to 1, or {_gib(limits.member_bytes)}",
             )
-    stream.seek(0)
-
-
-def _inflated_bytes(stream: IO[bytes], where: str, limits: ArchiveLimits) -> tuple[int, int]:
-    """Bytes unpacked and packed, counted without keeping them; stops where it is too much."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    unpacked = packed = 0
-    while chunk := stream.read(_HEADER_BYTES):
-        packed += len(chunk)
-        while chunk:
-            try:
-                unpacked += len(inflater.decompress(chunk, _CHUNK_BYTES))
-            except zlib.error as error:
-                raise TruncatedFileError(
-                    "the deflated DICOM file is damaged",
-                    where=where,
-                    got=str(error),
-                    hint="Copy or export it again",
-                ) from error
-            chunk = inflater.unconsumed_tail
-            if unpacked > max(limits.ratio_from_bytes, limits.ratio * packed, 1):
-                return unpacked, packed
-    return unpacked, packed
+        ):
+            yield
 
 
 def _leads_out(name: str) -> bool:

@@ -6,14 +6,16 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 from renalmap.errors import UnreadableImageError
+from renalmap.imaging.budget import check_budget, check_regular_file
 from renalmap.imaging.dicom_files.archive import Archive
+from renalmap.imaging.dicom_files.bounds import DicomStream, named_dicom_errors
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -58,36 +60,67 @@ class DicomFile:
         """Where it lies, to tell files of different folders apart."""
         return str((self.path if self.member is None else self.path / self.member).parent)
 
+    @property
+    def size_bytes(self) -> int:
+        """How long it is; in an archive, unpacked."""
+        if self.member is None or self.archive is None:
+            return self.path.stat().st_size
+        return self.archive.size_bytes(self.member)
+
     def __str__(self) -> str:
         return str(self.path if self.member is None else self.path / self.member)
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
-        """Open it for reading; seekable."""
+        """Open it to read its header; seekable.
+
+        Raises:
+            UnreadableImageError: it is a pipe or a device.
+        """
         if self.member is None or self.archive is None:
-            with self.path.open("rb") as stream:
+            check_regular_file(self.path)
+            with DicomStream(self.path.open("rb", buffering=0), str(self), self.size_bytes) as stream:
                 yield stream
         else:
-            with self.archive.open(self.member) as stream:
+            with (
+                self.archive.open(self.member) as member,
+                DicomStream(member, str(self), self.size_bytes) as stream,
+            ):
                 yield stream
+
+    def read_header(self, tags: Sequence[str]) -> Dataset:
+        """Some of its tags.
+
+        Raises:
+            TruncatedFileError: it is damaged, or no DICOM file.
+            TooLargeError, UnsafeArchiveError, UnreadableImageError: see `DicomStream` and `open`.
+        """
+        with quiet_pydicom(), named_dicom_errors(self), self.open() as stream:
+            return read_tags(stream, stop_before_pixels=True, specific_tags=list(tags))
 
     def read_dataset(self) -> Dataset:
         """The whole dataset, pixels undecoded.
 
         Raises:
-            InvalidDicomError: pydicom's, if it is not a DICOM file.
-            UnsafeArchiveError, TruncatedFileError: the archive's member cannot be taken or is damaged.
-            UnreadableImageError: its pixels are compressed, and it does not say how.
+            TruncatedFileError: it is damaged, or no DICOM file.
+            TooLargeError, UnsafeArchiveError: it is larger than a read may be, or unpacks to that.
+            UnreadableImageError: its pixels are compressed, and it does not say how; or it is a pipe or a device.
         """
-        with quiet_pydicom():
+        check_budget(2 * self.size_bytes, str(self))
+        with quiet_pydicom(), named_dicom_errors(self):
             if self.member is None or self.archive is None:
-                with self.path.open("rb") as stream:
-                    dataset = read_tags(stream)
+                check_regular_file(self.path)
+                raw: Any = self.path.open("rb", buffering=0)
             else:
-                dataset = read_tags(io.BytesIO(self.archive.read(self.member)))
-        if "PixelData" in dataset and dataset["PixelData"].is_undefined_length:
+                raw = io.BytesIO(self.archive.read(self.member))
+            with DicomStream(raw, str(self), self.size_bytes, whole=True) as stream:
+                dataset = read_tags(stream)
             syntax = dataset.file_meta.TransferSyntaxUID
-            if not syntax.is_compressed:
+            if (
+                "PixelData" in dataset
+                and dataset["PixelData"].is_undefined_length
+                and not syntax.is_compressed
+            ):
                 raise UnreadableImageError(
                     "the pixels are compressed, and the file does not say how",
                     where=str(self),

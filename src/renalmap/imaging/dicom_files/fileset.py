@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,7 +11,7 @@ from typing import Final
 
 from renalmap.errors import PathMissingError, TruncatedFileError, UnsafeArchiveError
 from renalmap.imaging.dicom_files.archive import ARCHIVE_SUFFIX, Archive
-from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom
+from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom, quiet_pydicom
 
 DIRECTORY_NAME: Final = "DICOMDIR"
 DICOM_SUFFIXES: Final = {".dcm", ".dicom", ".ima", ".dic"}
@@ -191,16 +190,15 @@ def read_directory(file: DicomFile) -> Sequence[tuple[PurePosixPath, bool]]:
         UnsafeArchiveError: an entry leads out of the folder.
     """
     try:
-        with warnings.catch_warnings():
-            # pydicom warns of names with characters that DICOM does not allow; they are judged below.
-            warnings.simplefilter("ignore")
-            records = file.read_dataset().DirectoryRecordSequence
+        # pydicom warns of names with characters that DICOM does not allow; they are judged below.
+        with quiet_pydicom():
+            records = file.read_header(["DirectoryRecordSequence"]).DirectoryRecordSequence
             entries = [
                 (each.get("ReferencedFileID"), str(each.get("DirectoryRecordType", "")))
                 for each in records
             ]
     except Exception as error:  # pydicom raises many kinds on damaged files
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.filename is not None:
             raise
         raise TruncatedFileError(
             "the DICOMDIR cannot be read",

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +24,11 @@ from renalmap.errors import (
     MixedSeriesError,
     TruncatedFileError,
     UnreadableImageError,
+    named_errors,
 )
+from renalmap.imaging.budget import check_budget
+from renalmap.imaging.dicom.pixels import check_claims
+from renalmap.imaging.dicom_files.files import DicomFile, quiet_pydicom
 from renalmap.imaging.dicom_seg.codes import KIDNEY_CODE, LABEL_OF_TYPE
 from renalmap.imaging.orientation import LPS_TO_RAS, build_geometry
 from renalmap.imaging.volume import Geometry, LabelMap
@@ -35,8 +41,8 @@ _LABELMAP_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.7"
 _STORAGE: Final = frozenset({_SEG_STORAGE, _LABELMAP_STORAGE})
 _PAINTED: Final = (KIDNEY, CYST, TUMOUR)
 """Where segments overlap, the later of these wins: others' kidneys include their tumours."""
-_MOST_SLICES: Final = 10_000
-"""A file of a few kilobytes must not request a grid of arbitrary size."""
+_MOST_SLICES: Final = 4_000
+"""Two metres of half a millimetre each: a file of a few kilobytes must not request a grid of arbitrary size."""
 _OFF_STEP: Final = 0.2
 _SAME_ANGLE: Final = 1e-3
 
@@ -85,10 +91,42 @@ def read_dicom_seg(path: Path) -> LabelMap:
         MixedSeriesError, MissingSliceError: its frames are not a stack.
         DimensionError, AffineError: as `build_geometry`.
     """
-    dataset = _read(path)
-    labels_of = _labels_of_segments(dataset, path)
-    frames = _frames(dataset, path)
-    geometry, slots = _grid(dataset, frames, path)
+    with _named_errors(path):
+        dataset = _read(path)
+        labels_of = _labels_of_segments(dataset, path)
+        frames = _frames(dataset, path)
+        geometry, slots = _grid(dataset, frames, path)
+        check_budget(prod(geometry.shape), path)
+        return LabelMap(_paint(dataset, (frames, slots, labels_of), geometry, path), geometry, path.stem)
+
+
+def is_dicom_seg(path: Path) -> bool:
+    """Whether a DICOM file is a segmentation, by its header."""
+    with _named_errors(path):
+        return DicomFile(path).read_header(["SOPClassUID"]).get("SOPClassUID") in _STORAGE
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Turn whatever pydicom and NumPy raise, at once or when a value is looked at, into one error."""
+    with (
+        quiet_pydicom(),
+        np.errstate(over="raise", divide="raise", invalid="raise"),
+        named_errors(
+            lambda got: UnreadableImageError("the DICOM SEG cannot be read", where=path, got=got)
+        ),
+    ):
+        yield
+
+
+def _paint(
+    dataset: Any,
+    read: tuple[Sequence[_Frame], Sequence[int], Mapping[int, int]],
+    geometry: Geometry,
+    path: Path,
+) -> NDArray[np.uint8]:
+    """The labels (z, y, x), from frames, their slices and the labels of their segments."""
+    frames, slots, labels_of = read
     labels = np.zeros(geometry.shape, np.uint8)
     stored = geometry.source.from_canonical(labels)
     rank = np.zeros(256, np.uint8)
@@ -102,26 +140,15 @@ def read_dicom_seg(path: Path) -> LabelMap:
         )
         plane = stored[:, :, slots[index]]
         plane[...] = np.where(rank[found.T] > rank[plane], found.T, plane)
-    return LabelMap(labels, geometry, path.stem)
-
-
-def is_dicom_seg(path: Path) -> bool:
-    """Whether a DICOM file is a segmentation, by its header."""
-    from pydicom import dcmread  # noqa: PLC0415  (slow import)
-
-    header = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
-    return header.get("SOPClassUID") in _STORAGE
+    return labels
 
 
 def _read(path: Path) -> Any:
-    from pydicom import dcmread  # noqa: PLC0415  (slow import)
-    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
-
     try:
-        dataset = dcmread(path)
-    except (InvalidDicomError, EOFError, ValueError, TypeError, NotImplementedError) as error:
+        dataset = DicomFile(path).read_dataset()
+    except TruncatedFileError as error:
         raise UnreadableImageError(
-            "the DICOM file cannot be read", where=path, got=str(error).split(".")[0]
+            "the DICOM file cannot be read", where=path, got=(error.got or "").split(".")[0]
         ) from error
     if dataset.get("SOPClassUID") not in _STORAGE:
         raise UnreadableImageError(
@@ -173,22 +200,21 @@ def _snomed(item: Any) -> str:
 
 
 def _frames(dataset: Any, path: Path) -> list[_Frame]:
-    frames: list[_Frame] = []
     trouble = None
-    try:
+    with named_errors(lambda got: _placeless(path, got)):
         shared = dataset.SharedFunctionalGroupsSequence[0]
         frames = [_frame(dataset, own, shared) for own in dataset.PerFrameFunctionalGroupsSequence]
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        trouble = str(error)
-    if trouble is None and len(frames) != int(dataset.NumberOfFrames):
+    if len(frames) != int(dataset.NumberOfFrames):
         trouble = f"{len(frames)} positions for {dataset.NumberOfFrames} frames"
     if not all(np.isfinite(each.position_mm).all() for each in frames):
         trouble = "a position that is not a number"
     if trouble is not None:
-        raise UnreadableImageError(
-            "the DICOM SEG does not say where its frames lie", where=path, got=trouble
-        )
+        raise _placeless(path, trouble)
     return frames
+
+
+def _placeless(path: Path, got: str) -> UnreadableImageError:
+    return UnreadableImageError("the DICOM SEG does not say where its frames lie", where=path, got=got)
 
 
 def _frame(dataset: Any, own: Any, shared: Any) -> _Frame:
@@ -227,14 +253,14 @@ def _grid(dataset: Any, frames: Sequence[_Frame], path: Path) -> tuple[Geometry,
     heights_mm = np.array([each.position_mm @ first.normal for each in frames])
     step_mm = _step_mm(dataset, heights_mm, path)
     exact = (heights_mm - heights_mm.min()) / step_mm
-    slots = np.rint(exact).astype(int)
-    if slots.max() > _MOST_SLICES:
+    if exact.max() > _MOST_SLICES:
         raise MissingSliceError(
             "the frames of the DICOM SEG lie too far apart to be of one scan",
             where=path,
             got=f"{np.ptp(heights_mm):.0f} mm, in steps of {step_mm:g} mm",
             expected=f"at most {_MOST_SLICES} slices",
         )
+    slots = np.rint(exact).astype(int)
     if np.abs(exact - slots).max() > _OFF_STEP:
         raise MissingSliceError(
             "the frames of the DICOM SEG are not evenly spaced",
@@ -296,16 +322,17 @@ def _decoded(dataset: Any, path: Path) -> Iterator[tuple[int, NDArray[Any]]]:
     """Each frame's index and pixels (rows, columns), one after the other."""
     from pydicom.pixels.utils import iter_pixels  # noqa: PLC0415  (slow import)
 
-    bits = dataset.BitsAllocated == 1 and not dataset.file_meta.TransferSyntaxUID.is_encapsulated
-    try:
-        yield from enumerate(_bit_frames(dataset) if bits else iter_pixels(dataset))
-    except (ValueError, RuntimeError, EOFError, AttributeError, NotImplementedError) as error:
-        raise TruncatedFileError(
+    with named_errors(
+        lambda got: TruncatedFileError(
             "the pixels of the DICOM SEG cannot be decoded; the file is truncated or damaged",
             where=path,
-            got=str(error).splitlines()[0],
+            got=got,
             hint="Copy or export it again",
-        ) from error
+        )
+    ):
+        check_claims(dataset, DicomFile(path))
+        bits = dataset.BitsAllocated == 1 and not dataset.file_meta.TransferSyntaxUID.is_encapsulated
+        yield from enumerate(_bit_frames(dataset) if bits else iter_pixels(dataset))
 
 
 def _bit_frames(dataset: Any) -> Iterator[NDArray[np.uint8]]:

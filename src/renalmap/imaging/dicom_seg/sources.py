@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from renalmap.errors import DicomReferenceError
+from renalmap.imaging.dicom_files.bounds import named_dicom_errors
+from renalmap.imaging.dicom_files.files import quiet_pydicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -98,19 +100,19 @@ def source_datasets(source: DicomSource) -> list[Dataset]:
 
 def _read_header(source: DicomSource) -> tuple[Any, tuple[str, ...]]:
     """What is taken over of a series' header, and the names of what is not, for its values."""
-    from pydicom import dcmread  # noqa: PLC0415  (slow import)
-    from pydicom.datadict import tag_for_keyword  # noqa: PLC0415
+    from pydicom.datadict import tag_for_keyword  # noqa: PLC0415  (slow import)
 
-    with source.instances[0].file.open() as stream:
-        header: Any = dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAKEN_OVER))
+    file = source.instances[0].file
+    header: Any = file.read_header(_TAKEN_OVER)
     unusable = []
-    for name in _TAKEN_OVER:
-        try:
-            _check_usable(name, header.get(name))
-        except _CONVERSION_ERRORS:
-            unusable.append(name)
-            del header[tag_for_keyword(name)]
-    _settle_character_set(header)
+    with quiet_pydicom(), named_dicom_errors(file):
+        for name in _TAKEN_OVER:
+            try:
+                _check_usable(name, header.get(name))
+            except _CONVERSION_ERRORS:
+                unusable.append(name)
+                del header[tag_for_keyword(name)]
+        _settle_character_set(header)
     for name in _PATIENT_AND_STUDY:
         if name not in header:
             setattr(header, name, "")

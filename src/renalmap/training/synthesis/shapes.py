@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.errors import DatasetError, PathMissingError
+from renalmap.errors import DatasetError, PathMissingError, named_errors
 from renalmap.imaging import read_label_map
+from renalmap.imaging.arrays import read_npz
+from renalmap.imaging.budget import check_budget
 from renalmap.imaging.connected import connected_blobs
 from renalmap.imaging.files import replace_atomically
 from renalmap.imaging.masks import BoolPlane, bounding_slices, contour
@@ -159,24 +160,29 @@ class LesionShapes:
         """
         if not path.is_file():
             raise PathMissingError("the bank of lesions' shapes does not exist", where=path)
-        try:
-            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
-                bits, shapes = arrays["bits"], arrays["shapes"]
-                case_ids, contact_shares = arrays["case_ids"], arrays["contact_shares"]
-            ends = np.cumsum(shapes.prod(axis=1))
+
+        def unreadable(got: str) -> DatasetError:
+            return DatasetError("a bank of lesions' shapes cannot be read", where=path, got=got)
+
+        names = ("bits", "shapes", "case_ids", "contact_shares")
+        bits, shapes, case_ids, contact_shares = read_npz(path, names, unreadable)
+        with named_errors(unreadable):
+            sizes = [(int(rows), int(columns)) for rows, columns in shapes]
+            if any(rows < 1 or columns < 1 for rows, columns in sizes):
+                raise unreadable("a section without pixels")
+            check_budget(8 * bits.size, path)
+            ends = np.cumsum([rows * columns for rows, columns in sizes])
             # Without a count it fills up to whole bytes, and a wrong number of pixels is an error below.
             pixels = np.unpackbits(bits).astype(bool)
             masks = [*np.split(pixels, ends)][:-1]
             sections = tuple(
-                Section(mask.reshape(shape), str(case_id), float(share))
-                for mask, shape, case_id, share in zip(
-                    masks, shapes, case_ids, contact_shares, strict=True
+                Section(mask.reshape(size), str(case_id), float(share))
+                for mask, size, case_id, share in zip(
+                    masks, sizes, case_ids, contact_shares, strict=True
                 )
             )
-        except (OSError, EOFError, KeyError, ValueError, IndexError, BadZipFile) as error:
-            raise DatasetError(
-                "a bank of lesions' shapes cannot be read", where=path, got=str(error)
-            ) from error
+            if not all(one.mask.any() and 0 <= one.contact_share <= 1 for one in sections):
+                raise unreadable("an empty section, or a share beyond 0 to 1")
         return cls(sections)
 
 

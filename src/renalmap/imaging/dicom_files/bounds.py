@@ -1,0 +1,101 @@
+"""The boundary of DICOM: what pydicom may read, and what its errors become.
+
+Every byte that pydicom gets goes through `DicomStream`, and what it raises through `named_dicom_errors`: sizes that a
+file only claims, and what it packs, are checked at these two places, for headers and pixels, DICOMDIRs and SEGs.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from renalmap.errors import TooLargeError, TruncatedFileError, UnsafeArchiveError, named_errors
+from renalmap.imaging.budget import check_budget, is_trap, read_budget_bytes
+
+_BUFFER_BYTES: Final = 2**16
+_DEFLATED_BYTES: Final = 256 * 2**20
+"""A deflated file is unpacked whole: one slice has half a megabyte."""
+_HEADER_BYTES: Final = 2**30
+"""What parsing a header may take: that of an enhanced CT of 4,000 slices takes a quarter."""
+_ELEMENT_BYTES: Final = 32 * 2**20
+"""One element of a header; the frames of an enhanced CT of 4,000 slices take a third of that."""
+_READ_BYTES: Final = 512
+"""What pydicom keeps for each piece that it reads, beside the piece."""
+
+
+@contextmanager
+def named_dicom_errors(file: object) -> Iterator[None]:
+    """Turn whatever pydicom and its decoders raise, at once or when a value is looked at, into one error.
+
+    Raises:
+        TruncatedFileError: in place of it.
+    """
+    with named_errors(
+        lambda got: TruncatedFileError(
+            "the DICOM header is damaged", where=str(file), got=got, hint="Export it again"
+        )
+    ):
+        yield
+
+
+class DicomStream(io.BufferedReader):
+    """A file as pydicom reads it, which stops at what no header and no scan needs.
+
+    Args:
+        raw: the file or the archive's member.
+        where: its name, for messages.
+        size_bytes: how long it is: whatever a header claims, no more is read.
+        whole: whether pixels will be read too; otherwise limits for headers hold.
+    """
+
+    def __init__(self, raw: Any, where: str, size_bytes: int, *, whole: bool = False) -> None:
+        super().__init__(raw, _BUFFER_BYTES)
+        self._where, self._size_bytes = where, size_bytes
+        budget_bytes = read_budget_bytes()
+        self._left_bytes = budget_bytes if whole else min(_HEADER_BYTES, budget_bytes)
+        self._most_bytes = budget_bytes if whole else _ELEMENT_BYTES
+
+    @property
+    def name(self) -> str:
+        """Its name, which bytes in memory lack."""
+        return self._where
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of any stream.
+
+        Raises:
+            TooLargeError: a header asks for more than headers have.
+            UnsafeArchiveError: a deflated file unpacks to more than a scan can.
+        """
+        if size is None or size < 0:  # so reads pydicom what it will inflate, and nothing else
+            return self._checked_deflated()
+        size = min(size, self._size_bytes)
+        self._left_bytes -= size + _READ_BYTES
+        if size > self._most_bytes or self._left_bytes < 0:
+            raise TooLargeError(
+                "the DICOM header is larger than a scan's can be",
+                where=self._where,
+                got=f"an element of {size} bytes",
+                hint="Export it again; if it is a scan after all, --memory-gb may allow more",
+            )
+        return super().read(size)
+
+    def _checked_deflated(self) -> bytes:
+        packed = super().read(min(self._size_bytes, _DEFLATED_BYTES))
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        unpacked, rest = 0, packed
+        while rest and not inflater.eof:
+            unpacked += len(inflater.decompress(rest, _BUFFER_BYTES))
+            rest = inflater.unconsumed_tail
+            if unpacked > _DEFLATED_BYTES or is_trap(unpacked, len(packed)):
+                raise UnsafeArchiveError(
+                    "the deflated DICOM file unpacks to more than a scan can",
+                    where=self._where,
+                    got=f"more than {unpacked} bytes out of {len(packed)}",
+                    hint="If you trust it, decompress it first (dcmconv +te)",
+                )
+        check_budget(unpacked + len(packed), self._where)
+        return packed
