@@ -116,6 +116,7 @@ def _decode(
             check_claims(dataset, file)
             padding = Padding.of(dataset)
         # Decoders hold the interpreter's lock: a pool of threads was measured to gain nothing.
+        arrays: Iterator[NDArray[Any]]
         if frames == [None]:
             arrays = (pixel_array(each) for each in (dataset,))
         else:
