@@ -14,7 +14,9 @@ import nox
 PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
 FOR_USERS: Final = ("charts", "cluster", "evaluation", "fetch", "mesh", "openvino", "train")
 
-nox.options.default_venv_backend = "venv"  # pip, as the Makefile: uv would not see constraints.txt's torch everywhere
+nox.options.default_venv_backend = (
+    "venv"  # pip, as the Makefile: uv would not see constraints.txt's torch everywhere
+)
 nox.options.error_on_missing_interpreters = False
 
 _pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")

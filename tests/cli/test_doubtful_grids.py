@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -16,7 +15,7 @@ DOUBT = "left and right may be swapped"
 @pytest.fixture
 def guessed(scan):
     """The scan, whose header has lost its codes: it lies as NIfTI's default says, by chance the same."""
-    image: Any = nib.load(scan)
+    image = nib.Nifti1Image.from_filename(scan)
     voxels = np.asanyarray(image.dataobj)
     bare = nib.Nifti1Image(voxels, None)
     bare.header.set_zooms(image.header.get_zooms())
@@ -29,7 +28,7 @@ def guessed(scan):
 @pytest.fixture
 def contradicted(scan):
     """The scan, whose qform has left for right."""
-    image: Any = nib.load(scan)
+    image = nib.Nifti1Image.from_filename(scan)
     mirrored = image.affine @ np.diag([-1.0, 1, 1, 1])
     both = nib.Nifti1Image(np.asanyarray(image.dataobj), image.affine)
     both.set_sform(image.affine, code=1)

@@ -40,6 +40,7 @@ def read(tmp_path, write_slice):
         (65535, {"PixelPaddingValue": 32768, "PixelPaddingRangeLimit": 65535}),
         (40000, {"PixelPaddingValue": 65535, "PixelPaddingRangeLimit": 32768}),
         (4095, {"PixelPaddingValue": 4095}),
+        (63536, {"PixelPaddingValue": 63536, "BitsStored": 12, "HighBit": 11}),
     ],
 )
 def test_declared_padding_that_is_bright_becomes_air(read, padding, tags):

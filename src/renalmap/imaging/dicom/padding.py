@@ -35,7 +35,7 @@ class Padding:
         Some files give a signed value for unsigned pixels, or the other way round: it means the same bits.
         """
         try:
-            bits = int(dataset.BitsAllocated)
+            bits = int(dataset.BitsStored)  # what lies above them is cleared
             ends = [int(dataset.PixelPaddingValue)]
             ends.append(int(dataset.get("PixelPaddingRangeLimit", ends[0])))
             first = -(2 ** (bits - 1)) if dataset.PixelRepresentation else 0
