@@ -410,10 +410,13 @@ def test_files_without_a_preamble_are_read(write_series, syntax, kept):
     assert read_catalogue(folder).series[0].of.transfer_syntax_uid == syntax
 
 
-def test_pixels_compressed_in_an_unknown_way_are_said_to_be(write_series):
+@pytest.mark.parametrize("edge", [8, 256])
+def test_pixels_compressed_in_an_unknown_way_are_said_to_be(write_series, edge):
     folder = write_series([0.0, 1.0, 2.0])
     for path in folder.iterdir():
         dataset = pydicom.dcmread(path)
+        dataset.Rows = dataset.Columns = edge
+        dataset.PixelData = bytes(2 * edge**2)
         dataset.compress(RLELossless)
         dataset.save_as(path)
         content = path.read_bytes()

@@ -60,8 +60,10 @@ def raise_flags(anatomy: Anatomy) -> list[Flag]:
 
 
 def _grid_flags(anatomy: Anatomy) -> _Raised:
-    images = [anatomy.label_map, *([] if anatomy.scan is None else [anatomy.scan])]
-    for text in dict.fromkeys(doubt for image in images for doubt in image.geometry.source.doubts):
+    doubts = list(anatomy.label_map.geometry.source.doubts)
+    if anatomy.scan is not None:
+        doubts += anatomy.scan.geometry.source.doubts
+    for text in dict.fromkeys(doubts):
         yield "grid_doubtful", text
 
 

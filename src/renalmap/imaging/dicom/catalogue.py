@@ -229,7 +229,7 @@ def are_one_stack(parts: Sequence[Sequence[SliceHeader]]) -> bool:
     """
     every = [each for part in parts for each in part]
     thickness_mm, gaps = every[0].thickness_mm, [gaps_mm(part) for part in parts]
-    thin = thickness_mm is not None and 0.0 < thickness_mm <= _TOUCHING * gaps_mm(every).mean()
+    thin = thickness_mm is not None and 0.0 < thickness_mm <= _TOUCHING * float(gaps_mm(every).mean())
     return thin or counts_through(every) or any(len(g) and g.max() > _HOLE * g.min() for g in gaps)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from numpy.typing import NDArray
@@ -85,6 +86,7 @@ def check_sizes(slices: Sequence[SliceHeader]) -> None:
 
     Raises:
         TruncatedFileError: a file is too short, however well it may be compressed.
+        UnreadableImageError: it is compressed, and does not say how.
     """
     frames: dict[DicomFile, int] = {}
     for each in slices:
@@ -94,6 +96,8 @@ def check_sizes(slices: Sequence[SliceHeader]) -> None:
         pixels, stored = frames[of.file] * rows * columns, of.file.size_bytes
         native = of.transfer_syntax_uid in _NATIVE
         if pixels > stored if native else is_trap(2 * pixels, stored):
+            with suppress(TruncatedFileError):
+                of.file.read_dataset()  # refuses pixels that are compressed after all
             raise TruncatedFileError(
                 "the file cannot hold the pixels that its header claims",
                 where=str(of.file),
@@ -116,6 +120,7 @@ def _decode(
             check_claims(dataset, file)
             padding = Padding.of(dataset)
         # Decoders hold the interpreter's lock: a pool of threads was measured to gain nothing.
+        arrays: Iterator[NDArray[Any]]
         if frames == [None]:
             arrays = (pixel_array(each) for each in (dataset,))
         else:
