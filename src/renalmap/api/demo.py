@@ -41,9 +41,12 @@ class DemoResult:
 
 
 def demo(out: Path, *, seed: int = DEMO_SEED, listener: Listener = Listener()) -> DemoResult:
-    """Make a phantom, segment it, score it, draw it.
+    """Make a phantom, segment it, score it, draw it; files of an earlier demo are replaced.
 
-    The folder is made if it is missing; files of an earlier demo in it are replaced.
+    Args:
+        out: a folder, made if it is missing.
+        seed: of the phantom.
+        listener: who is told what happens.
     """
     make_folder(out)
     names = ("scan.nii.gz", "segmentation.nii.gz", "overview.png")

@@ -73,7 +73,13 @@ def evaluate(
     scoring: Scoring = Scoring(),
     progress: Progress = lambda *_: None,
 ) -> list[Score]:
-    """Score label maps against their references, in 3D; each a file or a folder, as `find_pairs` takes them.
+    """Score label maps against their references, in 3D.
+
+    Args:
+        predictions: a label map or a folder of them, as `find_pairs` takes them.
+        reference: likewise.
+        scoring: by which rules, and what to write.
+        progress: called after every case.
 
     Returns:
         A `CaseScore` for each prediction, or by KiTS23's rules a `Kits23Score`, in the order of their names.

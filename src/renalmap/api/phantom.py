@@ -23,7 +23,14 @@ class PhantomSet(BaseModel):
 def phantom(
     out: Path, *, cases: int, seed: int, config: Path | None = None, first_number: int = 0
 ) -> None:
-    """Write synthetic cases in KiTS19's layout: the default phantom, or what a TOML file of `PhantomSet` says.
+    """Write synthetic cases in KiTS19's layout.
+
+    Args:
+        out: the data set's folder.
+        cases: how many.
+        seed: of all of them.
+        config: a TOML file of `PhantomSet`; without one, the default phantom.
+        first_number: number of the first case.
 
     Raises:
         InputError: the settings are wrong, or a case exists.

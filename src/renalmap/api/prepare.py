@@ -147,10 +147,17 @@ def prepare(
     request: PrepareRequest = PrepareRequest(),
     progress: Progress = lambda *_: None,
 ) -> PrepareReport:
-    """Make or continue a store from one or several data sets that `find_cases` reads, and draw its two figures.
+    """Make or continue a store from one or several data sets, and draw its two figures.
 
     Without matplotlib the figures are left out, with a warning: the store is complete without them, and
-    the same call draws them later. Progress is told after every slice.
+    the same call draws them later.
+
+    Args:
+        datasets: folders or tables that `find_cases` reads.
+        out: the store's folder.
+        plan: preprocessing decisions.
+        request: format, split, and how much at once.
+        progress: called after every slice.
 
     Raises:
         InputError: a data set or the split cannot be used, the store disagrees, or the disk is too small.

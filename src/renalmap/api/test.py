@@ -64,8 +64,12 @@ def test(
     Complete results made with the same bundle and options are kept. If one fails, the others go on. The
     listener is warned if the bundle's networks may have seen these patients.
 
-    Arguments are those of `segment` and `evaluate`, except that the request must name a bundle. The folder
-    receives `<case id>_seg.nii.gz` and its sidecar.
+    Args:
+        patients: whom.
+        out: a folder, made if it is missing, that receives `<case id>_seg.nii.gz` and its sidecar.
+        request: the bundle to evaluate, which must be named, device, options.
+        scoring: by which rules, and what to write.
+        listener: who is told.
 
     Raises:
         ConfigError: no bundle is named, or a scan or a mask of the cases lies in `out` or below it.

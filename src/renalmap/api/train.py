@@ -85,12 +85,18 @@ def train(
 ) -> Trained:
     """Train both networks on a prepared store and make a bundle from the best of each, or train one.
 
-    The run's folder `out` is made if it is missing. Of two stages, the networks go to its folders `localize` and
-    `segment`, and the bundle to `bundle`. After an interruption, the same call continues from the last checkpoint
-    to the same weights. Under torchrun or srun, the processes share every batch.
+    Both go to the folders `localize` and `segment` of the run, and the bundle to `bundle`. After an interruption, the
+    same call continues from the last checkpoint to the same weights. Under torchrun or srun, the processes share every batch.
+
+    Args:
+        store: a prepared store.
+        out: the run's folder, made if it is missing.
+        request: which stages, and their settings.
+        listener: told about steps, and how each stage ended.
 
     Raises:
-        RenalMapError: as `train_stages` and `export`; before the training if it can be known by then.
+        RenalMapError: as `train_stages` and `export`; what can be known before the training, before
+            it.
     """
     settings = request.settings(out)
     if request.stage is None:
