@@ -246,13 +246,13 @@ NUMBER = npy((), bytes(4))
 @pytest.mark.parametrize(
     ("mean", "got"),
     [
-        (npy((2**20, 2**10), b""), "not an array of floats"),
-        (npy((2**40,), bytes(100)), "not an array of floats"),
+        (npy((2**20, 2**10), b""), r"an array of \(1048576, 1024\) float32 in 128 bytes"),
+        (npy((2**40,), bytes(100)), r"an array of \(1099511627776,\) float32 in 228 bytes"),
         (npy((64, 64), bytes(2**27)), "134217856 bytes, more than"),
         (npy((32, 32), bytes(32 * 32 * 4)), "do not fit"),
         (npy((64, 64), np.full(64 * 64, np.nan, np.float32).tobytes()), "not all of them numbers"),
         (b"nothing of NumPy's", "cannot be read"),
-        (GRID[:-1], "not an array of floats"),
+        (GRID[:-1], "smaller than requested"),
     ],
 )
 def test_statistics_of_another_size_are_refused_before_they_are_unpacked(folder: Path, mean, got):

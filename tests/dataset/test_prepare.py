@@ -445,20 +445,24 @@ def test_a_broken_case_is_named_and_the_others_are_kept(
 
 
 def test_a_store_that_does_not_fit_the_disk_is_refused_before_any_work(tmp_path: Path):
-    """Headers alone of 32,767 slices, wanted on a grid of 16,384: nine terabytes."""
-    folder = tmp_path / "kits" / "case_00000"
-    folder.mkdir(parents=True)
+    """Sixteen cases of 32,767 small slices, wanted on the largest grid: nine terabytes."""
     header = nib.Nifti1Header()
-    header.set_data_shape((32767, 64, 64))
+    header.set_data_shape((32767, 8, 8))
     header.set_data_dtype(np.int16)
-    header.set_sform(np.diag([1.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]], 1)
+    header.set_sform(np.diag([0.06, 1.0, 1.0, 1.0])[[2, 1, 0, 3]], 1)
     header["magic"], header["vox_offset"] = b"n+1", 352
-    for name in ("imaging.nii.gz", "segmentation.nii.gz"):
-        (folder / name).write_bytes(gzip.compress(header.binaryblock + bytes(4)))
-    split = Split(seed=0, train=("case_00000",), validation=(), test=())
-    with pytest.raises(DiskSpaceError, match=r"too little space .* expected about 8795\.8 GB for 32767"):
+    content = gzip.compress(header.binaryblock + bytes(4) + bytes(32767 * 8 * 8 * 2), 1)
+    names = tuple(f"case_{number:05}" for number in range(16))
+    for folder in (tmp_path / "kits" / name for name in names):
+        folder.mkdir(parents=True)
+        for name in ("imaging.nii.gz", "segmentation.nii.gz"):
+            (folder / name).write_bytes(content)
+    split = Split(seed=0, train=names, validation=(), test=())
+    with pytest.raises(
+        DiskSpaceError, match=r"too little space .* expected about 8795\.8 GB for 524272"
+    ):
         prepare(
-            find_cases(tmp_path / "kits"), tmp_path / "store", settings("blosc2", grid_size=16384), split
+            find_cases(tmp_path / "kits"), tmp_path / "store", settings("blosc2", grid_size=4096), split
         )
     assert not (tmp_path / "store" / "slices").exists()
 

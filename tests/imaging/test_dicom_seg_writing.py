@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.config import disable_value_validation
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import Tag
@@ -523,9 +523,9 @@ def test_odd_values_in_the_header_are_left_out_before_the_work_and_said_so(axial
 def set_raw(file: Path, name: str, value: str) -> None:
     """Put a value into a file as it is: pydicom checks and converts what it is given."""
     dataset = dcmread(file)
-    tag, vr = tag_for_keyword(name), dictionary_VR(name)
+    tag, vr = Tag(name), dictionary_VR(name)
     encoded = value.encode() + b" " * (len(value) % 2)
-    dataset[tag] = RawDataElement(Tag(tag), vr, len(encoded), encoded, 0, False, True)
+    dataset[tag] = RawDataElement(tag, vr, len(encoded), encoded, 0, False, True)
     dataset.save_as(file)
 
 

@@ -142,9 +142,9 @@ class Cascade:
             for session, edge in ((self._localizer, plan.grid_size), (self._segmenter, plan.crop_size)):
                 try_session(session, min(edge, _TRIAL_EDGE) if session.free_size else edge)
         self._localizer.prepare(plan.grid_size, plan.grid_size)
-        for edge in (plan.narrow_crop_size, plan.crop_size):
-            if edge is not None:
-                self._segmenter.prepare(edge, edge)
+        for crop_edge in (plan.narrow_crop_size, plan.crop_size):
+            if crop_edge is not None:
+                self._segmenter.prepare(crop_edge, crop_edge)
 
     def segment(
         self,
