@@ -128,7 +128,7 @@ def series(path, *, heights_mm=(0, 3, 6, 9), uid=ONE_SERIES, prefix="slice", alo
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
         dataset.Modality, dataset.SeriesInstanceUID, dataset.AcquisitionNumber = "CT", uid, 1
         dataset.ImagePositionPatient, dataset.ImageOrientationPatient = position, list(orientation)
-        dataset.PixelSpacing, dataset.Rows, dataset.Columns = [0.8, 0.8], 8, 8
+        dataset.PixelSpacing, dataset.Rows, dataset.Columns = [2.0, 2.0], 8, 8
         dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
         dataset.PixelRepresentation, dataset.SamplesPerPixel = 1, 1
         dataset.PhotometricInterpretation = "MONOCHROME2"

@@ -192,7 +192,7 @@ def test_an_engine_can_be_asked_for(cli, tmp_path, scan, model, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     missing = cli(*command, "openvino")
     assert missing.code == 2
-    assert "the engine OpenVINO is not installed" in missing.stderr
+    assert "the engine OpenVINO needs the package openvino" in missing.stderr
     assert "renalmap[openvino]" in missing.stderr
     assert cli(*command, "tensorrt").code == 2
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from renalmap.errors import GeometryMismatchError
+from renalmap.errors import GeometryMismatchError, InputError
 from renalmap.imaging.volume import Geometry, LabelMap, SourceGrid, Volume
 from renalmap.report import draw_overview
 from renalmap.report.palette import KIDNEY_COLOUR, TUMOUR_COLOUR
@@ -115,7 +115,7 @@ def test_labels_of_another_grid_are_refused_and_nothing_is_written(scan, labels,
 
 
 def test_a_missing_folder_is_an_error(scan, labels, tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InputError, match=r"nowhere.*cannot be written"):
         draw_overview(scan, labels, tmp_path / "nowhere" / "overview.png")
 
 
