@@ -108,7 +108,15 @@ def test_a_signal_to_end_ends_the_processes_that_were_started(masks, name):
         children = psutil.Process(process.pid).children()
         return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    def as_from_a_terminal():  # under nohup, SIGHUP would be ignored, as it should
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=as_from_a_terminal,  # noqa: PLW1509 -- no other thread of this test runs
+    ) as process:
         workers = wait_until(started, "the start of another process")
         process.send_signal(getattr(signal, name))
         _, stderr = process.communicate(timeout=PATIENCE_S)
