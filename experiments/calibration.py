@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.cohort import DATA, HERE, Material, load_material
-from experiments.crossval import JUDGED_ARM, WORK, bundle_folder, load_recipe, store_of
-from experiments.options import Option
+from experiments.crossval import JUDGED_ARM, WORK, bundle_folder, load_recipe
+from experiments.options import open_fold
 from experiments.scoring import UNENHANCED, HeldOut, held_out
 from renalmap.anatomy import Anatomy, Voxels
-from renalmap.bundle import Bundle, CalibrationCurve, ConfidenceCalibration
+from renalmap.bundle import CalibrationCurve, ConfidenceCalibration
 from renalmap.evaluation.reliability import (
     brier_score,
     expected_calibration_error,
@@ -59,16 +59,15 @@ class Outcome:
     observed: float
 
 
-def outcomes(material: Material, arm: str, rules: Option) -> Iterator[Outcome]:
+def outcomes(material: Material, arm: str) -> Iterator[Outcome]:
     """All kidneys and tumours that the folds' models called on their held-out patients, of folds that were scored."""
     recipe = load_recipe(arm, material.shapes())
     for fold in range(material.cohort.folds):
-        part = material.part(fold)
-        folder = bundle_folder(material, recipe, part)
-        if not folder.is_dir():
+        if not bundle_folder(material, recipe, material.part(fold)).is_dir():
             continue
-        cascade = Cascade(rules.bundle(Bundle.open(folder)))
-        for one in held_out(material, store_of(material, recipe.plan, part), fold):
+        bundle, store = open_fold(material, arm, fold)
+        cascade = Cascade(bundle)
+        for one in held_out(material, store, fold):
             if one.case_id not in UNENHANCED:
                 yield from _called(cascade, one)
 
@@ -151,7 +150,7 @@ def main(
 ) -> None:
     """Fit on all held-out patients, and show what fits of other patients are worth."""
     material = load_material(work, data)
-    found = list(outcomes(material, arm, Option(title="the bundle's rules", rules=True)))
+    found = list(outcomes(material, arm))
     curves = {
         what: _fit(what, [one for one in found if one.what == what], Console())
         for what in get_args(What)

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from experiments.cohort import DATA, load_material
-from experiments.crossval import JUDGED_ARM, WORK, bundle_folder, load_recipe, store_of
-from experiments.options import Option
+from experiments.crossval import JUDGED_ARM, WORK
+from experiments.options import open_fold
 from experiments.scoring import HeldOut, held_out, score_case
-from renalmap.bundle import Bundle
 from renalmap.inference.cascade import Cascade, SegmentOptions
 from renalmap.labels import KIDNEY, TUMOUR, is_foreground
 from renalmap.report.palette import KIDNEY_COLOUR, TUMOUR_COLOUR
@@ -77,11 +76,8 @@ def main(
 ) -> None:
     """Segment and draw."""
     material = load_material(work, data)
-    recipe = load_recipe(JUDGED_ARM, material.shapes())
-    part = material.part(fold)
-    rules = Option(title="the bundle's rules", rules=True)
-    cascade = Cascade(rules.bundle(Bundle.open(bundle_folder(material, recipe, part))))
-    store = store_of(material, recipe.plan, part)
+    bundle, store = open_fold(material, JUDGED_ARM, fold)
+    cascade = Cascade(bundle)
     cases = [one for one in held_out(material, store, fold) if one.kind != "slice"]
     drawn = np.random.default_rng(seed).permutation(len(cases))[:count]
     out = work / "sheets"

@@ -27,6 +27,7 @@ from experiments.crossval import (
 from experiments.scoring import FoldScores, arms_table, score_bundle
 from renalmap.bundle import Bundle
 from renalmap.config import load_settings, parse_settings, read_toml
+from renalmap.dataset.store import Store
 from renalmap.imaging.files import write_text_atomically
 from renalmap.preprocess import Plan
 
@@ -66,14 +67,28 @@ def rules_title() -> str:
     return next(option.title for option in options if option.rules and not option.plan)
 
 
+THE_RULES = Option(title="the bundle's rules", rules=True)
+
+
+def open_fold(
+    material: Material, arm: str, fold: int, option: Option = THE_RULES
+) -> tuple[Bundle, Store]:
+    """The bundle that `crossval run` left of a fold, with a row's Plan, and the store whose validation is held out.
+
+    Raises:
+        BundleError: the fold was not scored.
+    """
+    recipe, part = load_recipe(arm, material.shapes()), material.part(fold)
+    bundle = option.bundle(Bundle.open(bundle_folder(material, recipe, part)))
+    return bundle, store_of(material, recipe.plan, part)
+
+
 def score_option(material: Material, arm: str, option: Option, folds: Sequence[int]) -> list[FoldScores]:
-    """Score a row on folds' held-out patients, with the bundles that `crossval run` left."""
-    recipe = load_recipe(arm, material.shapes())
+    """Score a row on folds' held-out patients."""
     scores = []
     for fold in folds:
-        part = material.part(fold)
-        bundle = option.bundle(Bundle.open(bundle_folder(material, recipe, part)))
-        scores.append(score_bundle(material, store_of(material, recipe.plan, part), bundle, fold))
+        bundle, store = open_fold(material, arm, fold, option)
+        scores.append(score_bundle(material, store, bundle, fold))
     return scores
 
 

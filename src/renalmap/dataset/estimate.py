@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,7 +10,7 @@ import numpy as np
 
 from renalmap.dataset.cases import Case, read_case_geometry
 from renalmap.dataset.store import StoreFormat
-from renalmap.imaging.budget import cgroup_memory, read_system_file
+from renalmap.imaging.budget import cgroup_memory, meminfo_bytes
 from renalmap.imaging.nifti import CHUNK_BYTES
 
 _PROCESS_BYTES: Final = 150_000_000
@@ -73,12 +72,6 @@ def available_memory_bytes(root: Path = Path("/")) -> int:
     Args:
         root: where `/proc` and `/sys` are.
     """
-    free = _free_bytes(root)
+    free = meminfo_bytes("MemAvailable", root)
     found = [limit - used for limit, used in cgroup_memory(root)] + ([] if free is None else [free])
     return max(1, min(found, default=_UNKNOWN_MEMORY_BYTES))
-
-
-def _free_bytes(root: Path) -> int | None:
-    text = read_system_file(root / "proc/meminfo")
-    match = re.search(r"^MemAvailable:\s*(\d+) kB", text, re.MULTILINE)
-    return int(match[1]) * 1024 if match else None

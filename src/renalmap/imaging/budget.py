@@ -115,15 +115,21 @@ def total_memory_bytes(root: Path = Path("/")) -> int:
     Args:
         root: where `/proc` and `/sys` are.
     """
-    match = re.search(r"^MemTotal:\s*(\d+) kB", read_system_file(root / "proc/meminfo"), re.MULTILINE)
-    found = [int(match[1]) * 1024] if match else []
-    found += [limit for limit, _ in cgroup_memory(root)]
+    total = meminfo_bytes("MemTotal", root)
+    found = [limit for limit, _ in cgroup_memory(root)] + ([] if total is None else [total])
     try:
         import resource  # noqa: PLC0415  (not on Windows)
     except ModuleNotFoundError:
         return min(found, default=_UNKNOWN_MEMORY_BYTES)
     own_limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return min([*found, own_limit] if own_limit > 0 else found, default=_UNKNOWN_MEMORY_BYTES)
+
+
+def meminfo_bytes(field: str, root: Path = Path("/")) -> int | None:
+    """What Linux says of its memory under a name such as `MemAvailable`; None where it says nothing."""
+    text = read_system_file(root / "proc/meminfo")
+    match = re.search(rf"^{field}:\s*(\d+) kB", text, re.MULTILINE)
+    return int(match[1]) * 1024 if match else None
 
 
 def cgroup_memory(root: Path = Path("/")) -> list[tuple[int, int]]:
