@@ -124,7 +124,7 @@ def _check_not_empty(label_map: LabelMap) -> None:
 def _measure(case: Case, scan: Path | None, dicom: DicomChoice, *, alone: bool) -> MeasuredCase:
     told = {"case": case.case_id, "label_map": str(case.mask)}
     try:
-        label_map = replace(read_mask(case, dicom.orientation), name=str(case.mask))
+        label_map = replace(read_mask(replace(case, orientation=dicom.orientation)), name=str(case.mask))
         _check_not_empty(label_map)
         volume = None if scan is None else read_volume(scan, dicom)
         measurements = measure_label_map(label_map, volume).model_copy(update={"name": case.case_id})
