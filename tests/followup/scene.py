@@ -44,7 +44,7 @@ class Patient:
     rotation: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     shift_mm: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     parenchyma: float = 1.0
-    spacing_mm: tuple[float, float, float] = (3.0, 1.6, 1.6)
+    spacing_mm: tuple[float, float, float] = (3.0, 2.0, 2.0)
     heights_mm: tuple[float, float] = (-90.0, 90.0)
 
     def moved(self, side: str, rotation: NDArray[np.float64], shift_mm: Sequence[float]) -> Patient:

@@ -2,7 +2,7 @@
 
 from renalmap.followup.alignment import Alignment
 from renalmap.followup.changes import BORDER_MM, Change, DoublingTime
-from renalmap.followup.compare import Timepoint, compare_anatomies
+from renalmap.followup.compare import compare_anatomies
 from renalmap.followup.comparison import (
     AlignmentReport,
     Caution,
@@ -10,6 +10,7 @@ from renalmap.followup.comparison import (
     KidneyComparison,
     LesionComparison,
 )
+from renalmap.followup.timepoint import Timepoint
 
 __all__ = [
     "BORDER_MM",

@@ -22,7 +22,7 @@ small { color: var(--faint); font-weight: 400; }
 .larger, .smaller, .new, .merged, .split, .regrouped { color: var(--warn-ink); font-weight: 650; }
 .summary { font-size: 1.05rem; margin-bottom: 1rem; }
 .gallery + .gallery { margin-top: 1rem; }
-@media (max-width: 50rem) { .pairs > figure { grid-column: span 6; } td.n, th.n, tbody th { white-space: normal; } }
+@media screen and (max-width: 50rem) { .pairs > figure { grid-column: span 6; } td.n, th.n, tbody th { white-space: normal; } }
 @media print {
   .summary { font-size: 10pt; margin-bottom: 5pt; } .gallery + .gallery { margin-top: 6pt; }
   .gallery > .half { grid-column: span 6; } .gallery > .quarter { grid-column: span 3; }
