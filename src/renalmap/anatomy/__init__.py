@@ -6,6 +6,7 @@ from renalmap.anatomy.kidneys import SPECK_BELOW_ML, Kidney
 from renalmap.anatomy.lesions import LESION_LABELS, Lesion, Speck, SpeckKind
 from renalmap.anatomy.midline import Midline, SideBasis
 from renalmap.anatomy.reading import Anatomy
+from renalmap.anatomy.sinus import PolarBasis, SinusBasis
 from renalmap.anatomy.voxels import Border, Voxels
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "Kidney",
     "Lesion",
     "Midline",
+    "PolarBasis",
     "SideBasis",
+    "SinusBasis",
     "Speck",
     "SpeckKind",
     "Voxels",
