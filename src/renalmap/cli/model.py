@@ -107,7 +107,7 @@ def export(
     calibration: Annotated[Path | None, typer.Option(help="Calibration of confidences.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
 ) -> None:
-    """Make a bundle from trained checkpoints, one or more per stage.
+    """Make a bundle from trained checkpoints, one or more a stage.
 
     A bundle is a folder: two ONNX graphs, compared with the networks they come from; the Plan, the slice
     statistics, a model card and the hashes of all of these.

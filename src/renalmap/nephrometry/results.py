@@ -6,12 +6,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from renalmap.anatomy import PolarBasis, SinusBasis
+from renalmap.anatomy import AxisBasis, PolarBasis, SinusBasis
 from renalmap.labels import Side
 from renalmap.measure import Diameter, Point
 
 Confidence = Literal["high", "moderate", "low"]
-"""Whether a component keeps its points if borders move: by 2 mm (high), by one voxel (moderate), or not (low)."""
+"""high: a component stays the same if borders move by a voxel and by 2 mm; moderate: it changes with 2 mm; low: it changes
+with a voxel, or rests on something that was assumed (`Component.note`)."""
 
 Risk = Literal["low", "moderate", "high"]
 """R.E.N.A.L.: 4-6, 7-9, 10-12; PADUA: 6-7, 8-9 (which it calls intermediate), 10 and more."""
@@ -39,7 +40,7 @@ class Component(_Model):
         threshold: the row of the table that applied, as "> 40 and < 70 mm".
         points_one_voxel, points_2_mm: fewest and most points if borders move by one voxel, or by 2 mm.
         confidence: see `Confidence`; None if it is not assessable.
-        edge: near which limit it lies, in words; None if 2 mm do not change the points.
+        edge: near which limit it lies, in words; None if neither move changes anything.
         not_assessable: why there is no value, as "the upper pole lies outside the scan".
         note: what a mask cannot know about it; None if there is nothing of the kind.
     """
@@ -66,7 +67,7 @@ class Score(_Model):
     Attributes:
         components: all of them, those that are not assessable included.
         total: the sum; None unless every component that gives points was assessed.
-        total_range: fewest and most points: every component by 2 mm, and one not assessable by its whole table.
+        total_range: fewest and most points: every component within a voxel and 2 mm, one not assessable within its table.
         risk: the class of the total; None without a total.
         text: as "7a", or "at least 5, at most 11: N not assessable".
     """
@@ -103,25 +104,26 @@ class KidneyLandmarks(_Model):
         axis: the long axis from the lower (start) to the upper pole (end).
         axis_tilt_deg: between it and the scanner's z.
         axis_basis: "principal axis", or "scanner's z" for a kidney too round to have one.
-        planes: those that are known.
-        hilum: the centre of the sinus' opening; None without a sinus.
-        sinus_basis: what showed the sinus; None if none was found.
-        polar_basis: what showed the polar lines; None without them.
-        sinus_ml: its volume.
-        not_assessable: why there are no planes, as "the upper pole lies outside the scan".
+        planes: empty for a kidney that is cut off.
+        hilum: the middle of the tenth of the sinus that is nearest to the body's middle.
+        sinus_basis: what showed the sinus.
+        polar_basis: what showed the polar lines.
+        sinus_ml: the sinus' volume, as far as it is seen.
+        axis, axis_tilt_deg, axis_basis, hilum, sinus_basis, polar_basis, sinus_ml: None for a kidney that is cut off.
+        not_assessable: why they are None, as "the upper pole lies outside the scan".
         caveats: a sentence each.
     """
 
     kidney: int
     side: Side | None
-    axis: Diameter
-    axis_tilt_deg: float
-    axis_basis: Literal["principal axis", "scanner's z"]
-    planes: list[Plane]
-    hilum: Point | None
-    sinus_basis: SinusBasis | None
-    polar_basis: PolarBasis | None
-    sinus_ml: float | None
+    axis: Diameter | None = None
+    axis_tilt_deg: float | None = None
+    axis_basis: AxisBasis | None = None
+    planes: list[Plane] = []
+    hilum: Point | None = None
+    sinus_basis: SinusBasis | None = None
+    polar_basis: PolarBasis | None = None
+    sinus_ml: float | None = None
     not_assessable: str | None = None
     caveats: list[str] = []
 
