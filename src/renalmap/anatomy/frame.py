@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,19 +128,20 @@ class Sections:
         found: BoolArray = mask.reshape(-1)[flat] & within
         return found
 
-    def depth_at_voxels(self) -> NDArray[np.float32]:
-        """`depth_mm` of the box's voxels, each that of the grid's nearest point."""
+    def at_voxels(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of the grid at the box's voxels, each that of the nearest point."""
         start, spacing = np.array(self.body.box.start), np.array(self.spacing_mm)
         first = (self.frame.local(start * spacing) - self.low_mm) / self.pitch_mm
-        flat = np.zeros(self.body.inside.shape, np.intp)
-        for axis, size in enumerate(self.depth_mm.shape):
+        flat = np.zeros(self.body.inside.shape, np.int32)
+        for axis, size in enumerate(values.shape):
             steps = [
                 np.arange(count) * (spacing[own] * self.frame.axes[axis, own] / self.pitch_mm)
                 for own, count in enumerate(self.body.inside.shape)
             ]
-            place = first[axis] + steps[0][:, None, None] + steps[1][:, None] + steps[2]
-            flat = flat * size + np.clip(np.floor(place + 0.5).astype(np.intp), 0, size - 1)
-        return self.depth_mm.reshape(-1)[flat]
+            place = first[axis] + 0.5 + steps[0][:, None, None] + steps[1][:, None] + steps[2]
+            flat *= size
+            flat += np.clip(place, 0, size - 1).astype(np.int32)
+        return values.reshape(-1)[flat]
 
     def points(self, mask: BoolArray) -> FloatArray:
         """(n, 3) places of some points of the grid along the axes."""

@@ -38,6 +38,12 @@ FAT_RIM_MM: Final = 3.0
 DEEP_MM: Final = 5.0
 """The sinus reaches at least this far inside; a dent between two lobes or beside a tumour seldom does."""
 
+DEEP_SHARE: Final = 0.3
+"""And this much of it lies so deep: of dents, a quarter at most."""
+
+WITHIN: Final = (0.7, 0.8, 0.8)
+"""The centre of a part of the sinus in the kidney's half axes: beyond it, towards a pole, lie dents."""
+
 FILLED_BELOW: Final = 0.015
 """A sinus seen to take a smaller share of the kidney's tissue is mostly labelled as tissue."""
 
@@ -52,7 +58,6 @@ or none, among KiTS19's masks, whose lip is interrupted (docs/nephrometry.md).""
 HILUM_TURN_DEG: Final = 30.0
 """How far forward of the middle a hilum usually faces: 28 degrees in the same kidneys."""
 
-_LATERAL_SHARE: Final = 0.3
 _OPEN_MM2: Final = 4.0
 _SEEN_MM2: Final = 10.0
 _PLAUSIBLE: Final = ((0.08, 0.5), (0.45, 0.92))
@@ -95,7 +100,7 @@ def shape_of(kidney: Kidney, anatomy: Anatomy) -> KidneyShape:
     middle_x = float(anatomy.midline.track.at(np.array([z]))[0])
     medial = np.array([0.0, 0.0, np.sign(middle_x - x) or 1.0])
     sections = Sections.of(body, spacing_mm, find_frame(body, spacing_mm, medial))
-    depth_mm = sections.depth_at_voxels()
+    depth_mm = sections.at_voxels(sections.depth_mm)
     seen, basis = _find_sinus(sections, depth_mm, anatomy)
     rim_mm = FAT_RIM_MM if basis == "scan" else RIM_MM
     polar_mm, polar_basis = _polar_lines(sections, seen, rim_mm)
@@ -125,29 +130,33 @@ def _find_sinus(
         gap |= body.inside & (anatomy.scan.hu[body.box.slices] < FAT_BELOW_HU) & (depth_mm >= FAT_RIM_MM)
     voxel_ml = anatomy.label_map.geometry.voxel_ml
     found = np.zeros_like(gap)
-    least_across = -_LATERAL_SHARE * np.abs(sections.extent_mm[1]).max()
     for box, part in connected_parts(gap):
         deep = np.count_nonzero(depth_mm[box.slices][part] >= DEEP_MM)
-        if min(np.count_nonzero(part), 2 * deep) * voxel_ml < SPECK_BELOW_ML:
+        size = np.count_nonzero(part)
+        if min(size, 2 * deep) * voxel_ml < SPECK_BELOW_ML or deep < DEEP_SHARE * size:
             continue
         places = (
             np.argwhere(part) + np.array(box.start) + np.array(body.box.start)
         ) * sections.spacing_mm
-        if sections.frame.local(places)[:, 1].mean() >= least_across:
+        if (np.abs(_in_kidney(sections, sections.frame.local(places)).mean(axis=0)) <= WITHIN).all():
             found[box.slices] |= part
     return found, basis
 
 
+def _in_kidney(sections: Sections, local_mm: FloatArray) -> FloatArray:
+    """(n, 3) places along a kidney's axes, in its half axes and from the middle of its extent."""
+    extent = sections.extent_mm
+    places: FloatArray = (local_mm - extent.mean(axis=1)) / (np.diff(extent, axis=1)[:, 0] / 2.0)
+    return places
+
+
 def _usual_sinus(sections: Sections, anatomy: Anatomy) -> BoolArray:
     """The voxels of the box within an ellipsoid of usual proportions at the usual place; lesions are left out."""
-    box, extent = sections.body.box, sections.extent_mm
-    places = np.argwhere(anatomy.label_map.labels[box.slices] <= KIDNEY)
-    local = sections.frame.local((places + np.array(box.start)) * np.array(sections.spacing_mm))
-    in_kidney = (local - extent.mean(axis=1)) / (np.diff(extent, axis=1)[:, 0] / 2.0)
-    inside = (((in_kidney - USUAL_CENTRE) / USUAL_HALF) ** 2).sum(axis=1) <= 1.0
-    usual = np.zeros(box.shape, np.bool_)
-    usual[tuple(places[inside].T)] = True
-    return usual
+    every = np.ones(sections.depth_mm.shape, np.bool_)
+    places = (_in_kidney(sections, sections.points(every)) - USUAL_CENTRE) / USUAL_HALF
+    usual = sections.at_voxels(((places**2).sum(axis=1) <= 1.0).reshape(every.shape))
+    inside: BoolArray = usual & (anatomy.label_map.labels[sections.body.box.slices] <= KIDNEY)
+    return inside
 
 
 def _polar_lines(

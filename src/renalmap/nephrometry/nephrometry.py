@@ -15,7 +15,7 @@ from renalmap.measure.lines import longest_line
 from renalmap.measure.place import Placer
 from renalmap.nephrometry.lengths import Lengths, largest_diameter
 from renalmap.nephrometry.merged import may_be_merged
-from renalmap.nephrometry.points import Item, not_assessable
+from renalmap.nephrometry.points import not_assessable
 from renalmap.nephrometry.results import (
     Component,
     KidneyLandmarks,
@@ -106,7 +106,7 @@ def _score(
 ) -> LesionNephrometry:
     spacing_mm = anatomy.label_map.geometry.spacing_mm
     diameter = largest_diameter(lesion, spacing_mm)
-    sizes = [_size(lesion, diameter, spacing_mm, item) for item in (R, SIZE)]
+    sizes = _sizes(lesion, diameter, spacing_mm)
     lengths: Lengths | str = CUT_TUMOUR if lesion.borders else ""
     if not lengths:
         lengths = shape if isinstance(shape, str) else Lengths.of(lesion, shape, anatomy)
@@ -123,14 +123,13 @@ def _score(
     )
 
 
-def _size(
-    lesion: Lesion, diameter: Chord, spacing_mm: tuple[float, float, float], item: Item
-) -> Component:
-    if lesion.borders and diameter.length_mm <= 70.0:
-        return not_assessable(item, CUT_TUMOUR, diameter.length_mm)
-    in_space_mm = longest_line([lesion.voxels], spacing_mm).length_mm
+def _sizes(lesion: Lesion, diameter: Chord, spacing_mm: tuple[float, float, float]) -> list[Component]:
+    """R, and PADUA's size."""
     longest_mm = round(diameter.length_mm, 2)
-    return assess_size(item, longest_mm, max(spacing_mm[1:]), max(in_space_mm, longest_mm))
+    if lesion.borders and longest_mm <= 70.0:
+        return [not_assessable(item, CUT_TUMOUR, longest_mm) for item in (R, SIZE)]
+    in_space_mm = max(longest_mm, longest_line([lesion.voxels], spacing_mm).length_mm)
+    return [assess_size(item, longest_mm, max(spacing_mm[1:]), in_space_mm) for item in (R, SIZE)]
 
 
 def _lesion_caveats(lesion: Lesion, kidney: Kidney | None, anatomy: Anatomy) -> list[str]:
