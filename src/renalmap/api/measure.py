@@ -13,7 +13,7 @@ from renalmap import __version__
 from renalmap.api.evaluate import case_name, find_label_maps
 from renalmap.dataset.cases import Case, read_mask
 from renalmap.errors import ConfigError, DatasetError, LabelError, PathMissingError, describe_failure
-from renalmap.imaging import DicomChoice, LabelMap, read_volume
+from renalmap.imaging import DicomChoice, LabelMap, Volume, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.measure import Measurements, measure_label_map
 from renalmap.measure.table import measurements_to_csv
@@ -72,14 +72,7 @@ def measure(
     """
     if csv is not None:
         check_writable(csv, overwrite=overwrite)
-    cases = _collect(label_maps)
-    if scan is not None and len(cases) != 1:
-        raise ConfigError(
-            "a scan belongs to one label map",
-            where=scan,
-            got=f"{len(cases)} label maps",
-            hint="Measure them one by one, each with its scan",
-        )
+    cases = collect_label_maps(label_maps, scan)
     measured = []
     for done, case in enumerate(cases, start=1):
         measured.append(_measure(case, scan, dicom, alone=len(cases) == 1))
@@ -90,8 +83,8 @@ def measure(
     return MeasureReport(renalmap_version=__version__, cases=measured)
 
 
-def _collect(paths: Sequence[Path]) -> list[Case]:
-    """Every label map in the order given, a folder's by name."""
+def collect_label_maps(paths: Sequence[Path], scan: Path | None) -> list[Case]:
+    """Every label map in the order given, a folder's by name; a scan belongs to a single one."""
     cases: list[Case] = []
     for path in paths:
         if not path.exists():
@@ -108,7 +101,21 @@ def _collect(paths: Sequence[Path]) -> list[Case]:
         else:
             name = case_name(path)
             cases.append(Case(name, name, mask=path))
+    if scan is not None and len(cases) != 1:
+        raise ConfigError(
+            "a scan belongs to one label map",
+            where=scan,
+            got=f"{len(cases)} label maps",
+            hint="Give them one by one, each with its scan",
+        )
     return cases
+
+
+def read_case(case: Case, scan: Path | None, dicom: DicomChoice) -> tuple[LabelMap, Volume | None]:
+    """A label map that holds something, named by its path, and its scan if there is one."""
+    label_map = replace(read_mask(replace(case, orientation=dicom.orientation)), name=str(case.mask))
+    _check_not_empty(label_map)
+    return label_map, None if scan is None else read_volume(scan, dicom)
 
 
 def _check_not_empty(label_map: LabelMap) -> None:
@@ -124,10 +131,8 @@ def _check_not_empty(label_map: LabelMap) -> None:
 def _measure(case: Case, scan: Path | None, dicom: DicomChoice, *, alone: bool) -> MeasuredCase:
     told = {"case": case.case_id, "label_map": str(case.mask)}
     try:
-        label_map = replace(read_mask(replace(case, orientation=dicom.orientation)), name=str(case.mask))
-        _check_not_empty(label_map)
-        volume = None if scan is None else read_volume(scan, dicom)
-        measurements = measure_label_map(label_map, volume).model_copy(update={"name": case.case_id})
+        measured = measure_label_map(*read_case(case, scan, dicom))
+        measurements = measured.model_copy(update={"name": case.case_id})
     except Exception as error:
         if alone:  # whatever is wrong with one of several, the others still have to be measured
             raise

@@ -29,6 +29,7 @@ class SegmentRequest:
         dicom: what to take of a path that holds several DICOM series or acquisitions.
         assume_hu: do not warn about values that cannot be HU.
         measure: also measure kidneys and lesions.
+        nephrometry: also score tumours by R.E.N.A.L. and PADUA.
         overwrite: replace existing outputs.
         names: what outputs in a folder are called: `<scan's name>_seg.nii.gz`, or, as KiTS requires
             of submissions, `prediction_XXXXX.nii.gz`.
@@ -45,6 +46,7 @@ class SegmentRequest:
     dicom: DicomChoice = DicomChoice()
     assume_hu: bool = False
     measure: bool = False
+    nephrometry: bool = False
     overwrite: bool = False
     names: OutputNames = "scan"
     format: OutputFormat | None = None

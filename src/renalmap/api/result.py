@@ -31,6 +31,7 @@ from renalmap.imaging.nifti import NIFTI_SUFFIXES, is_nifti_name
 from renalmap.inference.cascade import Segmentation
 from renalmap.inference.quality import QualityReport, describe_quality
 from renalmap.measure import Measurements, measure_anatomy
+from renalmap.nephrometry import Nephrometry, score_anatomy
 from renalmap.report.html import Names, ReportContents, report_page
 
 AxisOrder = Literal["ijk", "kji"]
@@ -95,6 +96,11 @@ class Result:
         A structure that was not found is left out, never listed as 0; docs/measurements.md explains each number.
         """
         return measure_anatomy(self.anatomy)
+
+    @cached_property
+    def nephrometry(self) -> Nephrometry:
+        """R.E.N.A.L. and PADUA of each tumour, computed when first asked for; docs/nephrometry.md explains each number."""
+        return score_anatomy(self.anatomy)
 
     @property
     def flags(self) -> tuple[FlagCode, ...]:

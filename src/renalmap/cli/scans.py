@@ -10,6 +10,7 @@ import typer
 
 from renalmap.cli.console import listening, output, say, show_error, show_json, show_warning
 from renalmap.cli.measurements import measurement_tables
+from renalmap.cli.nephrometry import nephrometry_tables, show_caveats
 from renalmap.cli.options import (
     SCAN_HELP,
     Acquisition,
@@ -64,6 +65,9 @@ def segment(
     ] = False,
     measure: Annotated[
         bool, output_option("--measure", help="Also measure kidneys and lesions.")
+    ] = False,
+    nephrometry: Annotated[
+        bool, output_option("--nephrometry", help="Also score tumours by R.E.N.A.L. and PADUA.")
     ] = False,
     exhaustive: Annotated[
         bool, model_option("--exhaustive", help="Look at every slice, not only where kidneys may be.")
@@ -162,6 +166,7 @@ def segment(
         dicom=DicomChoice(series, acquisition, resample, allow_missing_slices, orientation),
         assume_hu=assume_hu,
         measure=measure,
+        nephrometry=nephrometry,
         overwrite=overwrite,
         names=names,
         format=format,
@@ -182,6 +187,8 @@ def segment(
         for case in report.cases:
             if case.measurements is not None:
                 output.print(*measurement_tables(case.measurements))
+            if case.nephrometry is not None:
+                output.print(*nephrometry_tables(case.nephrometry))
     show_troubles(report.cases)
     statuses = {case.status for case in report.cases}
     unwritten = any(case.output is None for case in report.cases)
@@ -267,6 +274,8 @@ def show_troubles(cases: Sequence[CaseReport]) -> None:
     for case in cases:
         for text in case.warnings:
             show_warning(text)
+        if case.nephrometry is not None:
+            show_caveats(case.nephrometry, case.scan)
         if case.status == "no_kidney_found":
             what = f"{case.output} is all background" if case.output else "no DICOM SEG was written"
             show_warning(f"{case.scan}: no kidney was found; {what}")

@@ -31,6 +31,7 @@ from renalmap.inference.components import DroppedComponent
 from renalmap.inference.quality import QualityReport
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.measure import Measurements
+from renalmap.nephrometry import Nephrometry
 from renalmap.progress import Progress
 from renalmap.report.html import Names
 
@@ -88,6 +89,8 @@ class CaseReport(BaseModel):
     """The surfaces, if requested."""
     measurements: Measurements | None = None
     """Measured kidneys and lesions, if requested."""
+    nephrometry: Nephrometry | None = None
+    """The tumours' scores, if requested."""
     error: str | None = None
     name: str
     """Its name in the cohort; its short name if it is alone."""
@@ -191,6 +194,10 @@ def _report_case(result: Result, target: Target, request: SegmentRequest) -> Cas
     if request.measure or request.beside.report is not None:
         measurements = result.measurements.model_copy(update={"name": target.name})
         seconds["measure"] = time.perf_counter() - start
+    start, nephrometry = time.perf_counter(), None
+    if request.nephrometry:
+        nephrometry = result.nephrometry.model_copy(update={"name": target.name})
+        seconds["nephrometry"] = time.perf_counter() - start
     start = time.perf_counter()
     names = Names(target.name, target.scan, target.output)
     report, meshes = request.beside.write(result, names, target.stem, overwrite=request.overwrite)
@@ -214,6 +221,7 @@ def _report_case(result: Result, target: Target, request: SegmentRequest) -> Cas
         report=None if report is None else str(report),
         meshes=meshes,
         measurements=measurements if request.measure else None,
+        nephrometry=nephrometry,
     )
 
 
