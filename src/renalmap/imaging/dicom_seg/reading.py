@@ -96,7 +96,7 @@ def read_dicom_seg(path: Path) -> LabelMap:
         labels_of = _labels_of_segments(dataset, path)
         frames = _frames(dataset, path)
         geometry, slots = _grid(dataset, frames, path)
-        check_budget(prod(geometry.shape), path)
+        check_budget(2 * prod(geometry.shape), path)
         return LabelMap(_paint(dataset, (frames, slots, labels_of), geometry, path), geometry, path.stem)
 
 

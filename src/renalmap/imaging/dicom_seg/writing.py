@@ -196,7 +196,7 @@ def write_dicom_seg(dataset: Dataset, path: Path, *, overwrite: bool = False) ->
         PathMissingError: its folder does not.
         DicomReferenceError: it holds a value that cannot be written.
     """
-    check_writable(path, overwrite=overwrite)
+    check_writable(path, overwrite=overwrite, at_once=True)
     with _named_errors(path), replace_atomically(path) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
 
