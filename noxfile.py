@@ -50,5 +50,7 @@ def lowest(session: nox.Session) -> None:
 
 
 def run_tests(session: nox.Session) -> None:
-    """Pytest with what stands behind `--`."""
-    session.run("pytest", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+    """Pytest with what stands behind `--`; all tests in two processes without it."""
+    session.run(
+        "pytest", *(session.posargs or ("-n", "2", "--dist", "loadfile")), env={"OMP_NUM_THREADS": "1"}
+    )

@@ -65,7 +65,7 @@ def test(
     listener is warned if the bundle's networks may have seen these patients.
 
     Args:
-        patients: whom.
+        patients: which ones.
         out: a folder, made if it is missing, that receives `<case id>_seg.nii.gz` and its sidecar.
         request: the bundle to evaluate, which must be named, device, options.
         scoring: by which rules, and what to write.

@@ -117,7 +117,7 @@ def try_session(session: Session, edge: int) -> None:
     """Run a slice of stripes through a graph that takes slices of this edge.
 
     Raises:
-        BundleError: it gives no probabilities.
+        BundleError: it does not give probabilities.
     """
     stripes = np.tile(np.linspace(-2.0, 2.0, edge, dtype=np.float32), (edge, 1))
     session.run(stripes[None, None])

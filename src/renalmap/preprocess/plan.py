@@ -47,7 +47,7 @@ class Plan(BaseModel):
     others are fitted to it (`InPlaneFit`)."""
 
     outside_hu: float = -1024.0
-    """HU of pixels that the grid has and the scan has not."""
+    """HU of the grid's pixels that lie outside the scan."""
 
     clip_hu: tuple[float, float] | None = (-200.0, 300.0)
     """HU are clipped to this range before normalisation; None leaves them."""
