@@ -222,7 +222,7 @@ def _cluster_request(
 def overview(
     scan: Scan,
     segmentation: Annotated[Path, typer.Argument(help="Its label map.")],
-    out: Annotated[Path, typer.Option(help="The PNG to write.")],
+    out: Annotated[Path, output_option(help="The PNG to write.")],
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,
@@ -240,7 +240,7 @@ def overview(
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="A folder for the files.")] = Path("demo"),
+    out: Annotated[Path, output_option(help="A folder for the files.")] = Path("demo"),
     quiet: Quiet = False,
 ) -> None:
     """Make a synthetic CT, segment it, score the result."""
