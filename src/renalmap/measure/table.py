@@ -26,6 +26,9 @@ COLUMNS: Final = (
     "mean_hu",
     "sd_hu",
     "slice",
+    "slice_number",
+    "instance_number",
+    "sop_instance_uid",
     "centroid_x_mm",
     "centroid_y_mm",
     "centroid_z_mm",
@@ -34,7 +37,7 @@ COLUMNS: Final = (
     "flags",
     "error",
 )
-"""`volume_ml` of a kidney is that of its own tissue. Centroids are world coordinates, RAS+. Empty means not known."""
+"""`volume_ml` of a kidney is that of its own tissue. `slice` counts from 0, `slice_number` from 1. Centroids are world coordinates, RAS+. Empty means not known."""
 
 
 def measurements_to_csv(cases: Iterable[tuple[str, Measurements | None, str | None]]) -> str:
@@ -61,6 +64,9 @@ def _rows(measured: Measurements) -> Iterator[dict[str, Any]]:
         yield {**_shared(kidney), **own, "flags": flags}
     for lesion in measured.lesions:
         values = {name: getattr(lesion, name) for name in COLUMNS if hasattr(lesion, name)}
+        names = lesion.slice_names
+        values |= {"slice_number": names.number, "instance_number": names.instance_number}
+        values["sop_instance_uid"] = names.sop_instance_uid
         yield {**values, **_shared(lesion), "structure": lesion.kind, "flags": flags}
 
 
