@@ -137,7 +137,7 @@ def _measure(
 ) -> MeasuredCase:
     told = {"case": case.case_id, "label_map": str(case.mask)}
     try:
-        label_map = replace(read_mask(case, dicom.orientation), name=str(case.mask))
+        label_map = replace(read_mask(replace(case, orientation=dicom.orientation)), name=str(case.mask))
         _check_not_empty(label_map)
         volume = None if scan is None else read_volume(scan, dicom)
         anatomy = Anatomy.of(label_map, volume)
