@@ -39,8 +39,12 @@ def measure(
     csv: Annotated[
         Path | None, output_option(help="Write a CSV with one row per kidney and lesion.")
     ] = None,
+    sr: Annotated[
+        Path | None,
+        output_option(help="Write a DICOM structured report of a DICOM SEG, with its DICOM --scan."),
+    ] = None,
     overwrite: Annotated[
-        bool, output_option("--overwrite", help="Replace the CSV if it exists.")
+        bool, output_option("--overwrite", help="Replace the CSV and the report if they exist.")
     ] = False,
     memory_gb: Memory = None,
     json: Json = False,
@@ -60,6 +64,7 @@ def measure(
             scan=scan,
             dicom=DicomChoice(series, acquisition, resample, allow_missing_slices, orientation),
             csv=csv,
+            sr=sr,
             overwrite=overwrite,
             progress=bar.show,
         )

@@ -98,6 +98,10 @@ def segment(
         Literal["binary", "labelmap"],
         dicom_option(help="Kind of DICOM SEG: binary, which every viewer reads, or labelmap."),
     ] = "binary",
+    sr: Annotated[
+        bool,
+        dicom_option("--sr", help="Also write a DICOM structured report with the measurements."),
+    ] = False,
     report_folder: Annotated[
         Path | None, output_option("--report", help="A folder for an HTML report of each scan.")
     ] = None,
@@ -171,6 +175,7 @@ def segment(
         names=names,
         format=format,
         segmentation_type=segmentation_type,
+        sr=sr,
         beside=Beside(report_folder, mesh, anonymize_report),
     )
     how = CohortRequest(
