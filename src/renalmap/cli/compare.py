@@ -71,7 +71,7 @@ def compare(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare two scans of one patient: growth, new and vanished lesions.
+    """Compare two scans of one patient: growth and new lesions.
 
     Kidneys are laid on each other, lesions matched by place. Exit code 0: done; 2: the input cannot be used.
     """
