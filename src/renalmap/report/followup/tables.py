@@ -12,7 +12,7 @@ from renalmap.measure.measurements import Measurements
 from renalmap.report.followup.contents import FollowUpContents
 from renalmap.report.html.tables import UNKNOWN, side_of
 
-PRINTED_LESIONS: Final = 8
+PRINTED_LESIONS: Final = 5
 """On paper; the screen shows all."""
 
 _MINUS: Final = "&minus;"
@@ -31,7 +31,7 @@ STATUS_NAMES: Final[dict[LesionStatus, str]] = {
 _VERDICTS: Final = {
     "larger": "larger",
     "smaller": "smaller",
-    "within error": "no change beyond the error",
+    "within error": "no clear change",
 }
 
 
