@@ -176,8 +176,8 @@ def _table(caption: str, head: Sequence[str], rows: Iterable[str]) -> str:
         f'<th scope="col" class="n">{each}</th>' for each in others
     )
     return (
-        f'<div class="scroll"><table><caption>{caption}</caption><thead><tr>{titles}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table><caption>{caption}</caption>'
+        f"<thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
