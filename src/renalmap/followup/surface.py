@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.anatomy import Anatomy, Kidney
-from renalmap.anatomy.voxels import joined
+from renalmap.anatomy.voxels import joined, mask_in
 from renalmap.imaging import Geometry
 from renalmap.imaging.volume import Box
-from renalmap.labels import KIDNEY, is_foreground
+from renalmap.labels import is_foreground
 
 FloatArray = NDArray[np.float64]
 
@@ -51,10 +51,7 @@ def kidney_surface(kidney: Kidney, anatomy: Anatomy) -> Surface:
     """
     geometry, labels = anatomy.label_map.geometry, anatomy.label_map.labels
     box = _widened(joined(kidney.body).box, geometry.shape)
-    own = np.zeros(box.shape, np.bool_)
-    for part in kidney.body:
-        own[part.box.seen_from(box.start).slices] |= part.inside
-    own &= labels[box.slices] == KIDNEY
+    own = mask_in(kidney.body, box)
     filled = is_foreground(labels[box.slices])
     outwards = _outwards(filled, geometry)
     places, directions = [], []
