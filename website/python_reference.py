@@ -27,6 +27,18 @@ SECTIONS: Final = {
             "renalmap.measure.Speck",
         ),
     ),
+    "Nephrometry": (
+        "What `Result.nephrometry` holds. [What each number means](../nephrometry.md).",
+        (
+            "renalmap.nephrometry.score_label_map",
+            "renalmap.nephrometry.Nephrometry",
+            "renalmap.nephrometry.LesionNephrometry",
+            "renalmap.nephrometry.Score",
+            "renalmap.nephrometry.Component",
+            "renalmap.nephrometry.KidneyLandmarks",
+            "renalmap.nephrometry.Plane",
+        ),
+    ),
     "Anatomy": (
         "What `Result.anatomy` holds: the label map read once, which everything else is told from.",
         (

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import pytest
 
 from renalmap import __version__
 from renalmap.errors import GeometryMismatchError
+from renalmap.imaging.dicom_files.files import DicomFile
+from renalmap.imaging.dicom_files.source import DicomSource, SourceInstance
 from renalmap.imaging.volume import LabelMap, Volume
 from renalmap.inference.phase import ContrastReport
 from renalmap.inference.quality import KidneyReport, QualityReport, SidesFound, TumourReport
@@ -200,8 +203,8 @@ def test_the_viewers_data_cannot_end_their_element(text):
     data = text.split('id="viewer-data">')[1].split("</script>")[0]
     assert "<" not in data
     unpacked = json.loads(data)
-    assert unpacked["count"] == 40
-    assert len(unpacked["greys"]) == len(unpacked["slices"]) == 40
+    assert unpacked["counts"] == [140, 100, 40]
+    assert len(unpacked["greys"]) == unpacked["size"][2] == 40
 
 
 def test_an_anonymous_report_names_nothing(contents, text):
@@ -210,6 +213,34 @@ def test_an_anonymous_report_names_nothing(contents, text):
     assert "/data/" not in anonymous
     assert "phantom" not in anonymous.lower()
     assert Page(anonymous).texts["h1"] == ["CT scan"]
+
+
+def test_slices_have_the_names_of_a_pacs_unless_the_report_is_anonymous(contents):
+    instances = tuple(
+        SourceInstance(
+            DicomFile(Path(f"{z}.dcm")), None, "1.2", f"1.2.826.{z}", (0.0, 0.0, 4.0 * z), 40 - z
+        )
+        for z in range(40)
+    )
+    source = DicomSource(
+        "1.1",
+        "1.2",
+        "1.3",
+        instances,
+        (100, 140),
+        (2.0, 2.0),
+        np.eye(3)[:2],
+        acquired_on=date(2024, 2, 29),
+    )
+    named = replace(contents, scan=replace(contents.scan, source=source))
+    (tumour,) = contents.measurements.tumours
+    text, page = report_page(named), Page(report_page(named))
+    assert f"InstanceNumber {40 - tumour.slice}" in page.row("Tumour 1, right")
+    assert f"InstanceNumber {40 - tumour.slice}, SOPInstanceUID 1.2.826.{tumour.slice}" in text
+    assert dict(zip(page.texts["dt"], page.texts["dd"], strict=True))["Acquired"] == "29 February 2024"
+    anonymous = report_page(replace(named, names=None))
+    for secret in ("InstanceNumber 1", "1.2.826.", "February 2024"):
+        assert secret not in anonymous
 
 
 def test_flags_of_the_segmentation_and_of_the_measurements_are_told_once(contents, quality):
@@ -244,7 +275,7 @@ def test_without_any_label_the_report_says_so_first(contents):
     assert empty.texts["li"] == ["no kidney was found: nothing is labelled in this scan"]
     assert len(empty.all("img")) == 2
     assert empty.all("table") == []
-    assert len(empty.all("canvas")) == 1
+    assert len(empty.all("canvas")) == 3
 
 
 def test_many_lesions_are_all_on_screen_and_the_largest_on_paper(contents):
@@ -257,7 +288,13 @@ def test_many_lesions_are_all_on_screen_and_the_largest_on_paper(contents):
     assert rows.count("screen-only") == 4
     assert rows.count("print-only") == 1
     assert (
-        len([b for b in crowded.all("button") if b.get("aria-label", "").startswith("Show Tumour")])
+        len(
+            [
+                b
+                for b in crowded.all("button")
+                if b.get("aria-label", "").split(": ")[-1].startswith("show Tumour")
+            ]
+        )
         == 12
     )
     assert len(crowded.all("img")) == 4 + 4
@@ -283,5 +320,5 @@ def test_a_scan_of_one_slice_with_one_labelled_voxel_has_a_report(contents):
     scan, labels = Volume(contents.scan.hu[20:21], grid), LabelMap(marked, grid)
     single = replace(contents, scan=scan, labels=labels, measurements=measure_label_map(labels, scan))
     page = Page(report_page(single))
-    assert [box["max"] for box in page.all("input") if box.get("id") == "slice"] == ["0"]
+    assert [box["max"] for box in page.all("input") if box.get("id") == "axial-slice"] == ["0"]
     assert len(page.all("img")) == 4

@@ -44,7 +44,9 @@ def test_a_loop_has_a_wall_content_and_gas_above_it():
     assert painted[80, 60] == -100
     area_mm2 = np.count_nonzero(painted > 0) * 0.8
     assert area_mm2 == pytest.approx(np.pi * 15**2, rel=0.08)
-    half_full = _paint_loop(fat, np.ones(fat.shape, bool), dataclasses.replace(LOOP, gas=0.5), SPACING_MM)
+    half_full = _paint_loop(
+        fat, np.ones(fat.shape, bool), dataclasses.replace(LOOP, gas=0.5), SPACING_MM
+    )
     assert half_full[70, 90] == pytest.approx(GAS_HU, abs=1)
     assert half_full[90, 90] == pytest.approx(200, abs=1)
 
