@@ -13,6 +13,7 @@ from typing import Any, Final
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
+from tests.web.dicom_vectors import dicom_cases
 
 from renalmap.anatomy.body import track_body
 from renalmap.bundle import Bundle
@@ -66,6 +67,7 @@ def write_vectors(folder: Path, make_bundle: Callable[..., Path]) -> None:
         "rules": list(_rules(generator)),
         "body": list(_bodies()),
         "nifti": list(_nifti(folder, generator)),
+        "dicom": list(dicom_cases(folder, _volume)),
         "cascade": list(_cascades(make_bundle)),
     }
     folder.mkdir(exist_ok=True)

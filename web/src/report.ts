@@ -2,6 +2,7 @@
 
 import type { Bytes3 } from "./arrays";
 import type { Bundle } from "./bundle/bundle";
+import { doubtHounsfield, type HuRange, huRangeOf } from "./imaging/hounsfield";
 import type { Volume } from "./imaging/volume";
 import type { Segmentation } from "./inference/cascade";
 import { KIDNEY, TUMOUR } from "./labels";
@@ -13,6 +14,7 @@ export interface Report {
   bundle: string;
   shape_zyx: number[];
   spacing_mm: number[];
+  hu: HuRange;
   volumes_ml: { kidney: number; tumour: number };
   /** What a reader should know first, a sentence each. */
   notes: string[];
@@ -24,14 +26,17 @@ export function reportOn(volume: Volume, found: Segmentation, bundle: Bundle): R
   const voxelMl = volume.spacingMm.reduce((product, each) => product * each, 1e-3);
   const [kidney, tumour] = [KIDNEY, TUMOUR].map((label) => countOf(found.labels, label) * voxelMl);
   const nothing = kidney + tumour === 0 ? ["no kidney was found: nothing is labelled in this scan"] : [];
+  const hu = huRangeOf(volume);
+  const doubt = doubtHounsfield(hu);
   return {
     name: volume.name,
     made_by: "RenalMap in the browser",
     bundle: bundle.digest,
     shape_zyx: volume.shape,
     spacing_mm: volume.spacingMm,
+    hu,
     volumes_ml: { kidney, tumour },
-    notes: [...nothing, ...volume.notes, ...found.notes],
+    notes: [...nothing, ...(doubt === null ? [] : [doubt]), ...volume.notes, ...found.notes],
     dropped: found.dropped.map(({ volumeMl, centre, reason }) => ({
       volume_ml: volumeMl,
       centre_zyx: centre,

@@ -3,6 +3,7 @@ import { trackBody } from "../src/anatomy/body";
 import { Plane, type PlaneBox } from "../src/arrays";
 import type { Bundle } from "../src/bundle/bundle";
 import { DEFAULTS } from "../src/bundle/plan";
+import { readDicom } from "../src/imaging/dicom/reading";
 import { readNifti } from "../src/imaging/nifti";
 import { segment } from "../src/inference/cascade";
 import { dropSmall, dropUnconnected } from "../src/inference/components";
@@ -130,6 +131,23 @@ describe("NIfTI files", () => {
     expect(volume.source.flips).toEqual(found.flips);
     expect(volume.notes).toEqual(found.doubts);
   });
+});
+
+test.each(casesOf("dicom"))("DICOM is read as Python does: $files.0 $error", async (found) => {
+  const files = found.files.map((path: string) => ({ path, file: fileOf(path) }));
+  const reading = readDicom(files, () => undefined);
+  if (found.error !== undefined) {
+    await expect(reading).rejects.toHaveProperty("what", found.error);
+    return;
+  }
+  const volume = await reading;
+  expect(volume.hu).toEqual(numbersOf(found.volume.hu));
+  expect(volume.source.axes).toEqual(found.axes);
+  expect(volume.source.flips).toEqual(found.flips);
+  expect(volume.source.affine.flat()).toEqual(
+    found.affine.flat().map((each: number) => expect.closeTo(each, 9)),
+  );
+  expect(volume.notes.length).toBe(found.notes);
 });
 
 /** The hand-made networks of tests/conftest.py: each class's logit is linear in the image. */
