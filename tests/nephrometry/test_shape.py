@@ -37,9 +37,9 @@ def test_a_kidneys_axes_sinus_and_lines_are_found(turn, grid):
     )
     up, hilum, front = scene.local
     ellipsoid = (up / HALF_MM[0]) ** 2 + (hilum / HALF_MM[1]) ** 2 + (front / HALF_MM[2]) ** 2 <= 1.0
-    found = np.zeros_like(scene.labels)
-    found[shape.sinus.box.slices] = shape.sinus.inside
-    found = found[scene.region] > 0
+    everywhere = np.zeros(scene.labels.shape, np.bool_)
+    everywhere[shape.sinus.box.slices] = shape.sinus.inside
+    found = everywhere[scene.region]
     true = ellipsoid & (scene.labels[scene.region] == 0) & (hilum > SINUS_FROM_MM)
     assert np.count_nonzero(found) == pytest.approx(np.count_nonzero(true), rel=0.2)
     assert np.count_nonzero(found & ~ellipsoid) < 0.05 * np.count_nonzero(found)

@@ -113,7 +113,7 @@ def collect_label_maps(paths: Sequence[Path], scan: Path | None) -> list[Case]:
 
 def read_case(case: Case, scan: Path | None, dicom: DicomChoice) -> tuple[LabelMap, Volume | None]:
     """A label map that holds something, named by its path, and its scan if there is one."""
-    label_map = replace(read_mask(case, dicom.orientation), name=str(case.mask))
+    label_map = replace(read_mask(replace(case, orientation=dicom.orientation)), name=str(case.mask))
     _check_not_empty(label_map)
     return label_map, None if scan is None else read_volume(scan, dicom)
 

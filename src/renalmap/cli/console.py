@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
 from rich.console import Console
@@ -68,7 +68,9 @@ def show_error(text: str) -> None:
 
 
 def show_warning(text: str) -> None:
-    """Print a warning to standard error."""
+    """Print a warning to standard error, unless it was logged there: readers log what results repeat."""
+    if text.partition(": ")[2] in _Formatter.warned:
+        return
     _show(Text("warning: ", style="bold yellow"), text)
 
 
@@ -78,7 +80,12 @@ def _show(label: Text, text: str) -> None:
 
 
 class _Formatter(logging.Formatter):
+    warned: ClassVar[set[str]] = set()
+    """What warnings said, without the scan's name, which may be its path or its short name."""
+
     def format(self, record: logging.LogRecord) -> str:
+        if record.levelno >= logging.WARNING:
+            self.warned.add(record.getMessage().partition(": ")[2])
         return printable(super().format(record))
 
 

@@ -9,7 +9,7 @@ import typer
 
 from renalmap.cli.console import output, progress_bar, say, show_error, show_json, show_warning
 from renalmap.cli.inspection import inspection_tables
-from renalmap.cli.options import Crop, Json, Memory, Quiet
+from renalmap.cli.options import Crop, Json, Memory, Orientation, Quiet, set_read_budget
 from renalmap.cli.tables import fetch_table, store_table
 
 
@@ -80,6 +80,7 @@ def inspect(
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Cases at once; each takes up to 1 GB.")
     ] = 1,
+    orientation: Orientation = None,
     memory_gb: Memory = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -97,6 +98,7 @@ def inspect(
         report = inspect_all(
             dataset,
             html=html,
+            orientation=orientation,
             jobs=jobs,
             progress=bar.show,
         )
@@ -143,8 +145,13 @@ def prepare(
     ] = None,
     memory_gb: Annotated[
         float | None,
-        typer.Option(min=0.1, help="For all cases together; default: three quarters of what is free."),
+        typer.Option(
+            min=0.1,
+            callback=set_read_budget,
+            help="For all cases together; default: three quarters of what is free.",
+        ),
     ] = None,
+    orientation: Orientation = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -161,7 +168,7 @@ def prepare(
 
     plan = load_plan(config, {"crop": crop}, recipe)
     drawn = SplitRequest(seed, n_test, n_validation, _names(test), _names(validation), split)
-    request = PrepareRequest(store, drawn, jobs, memory_gb, _names(exclude))
+    request = PrepareRequest(store, drawn, jobs, memory_gb, _names(exclude), orientation)
     try:
         with progress_bar(quiet=quiet or json) as bar:
             report = prepare_store(

@@ -16,6 +16,8 @@ from renalmap.cli.options import (
     Memory,
     Orientation,
     Overwrite,
+    Resample,
+    Series,
 )
 from renalmap.cli.tables import number, table
 
@@ -26,7 +28,9 @@ def report(
     segmentation: Segmentation,
     scan: Annotated[Path, typer.Option(help="The scan it was made from.")],
     out: Annotated[Path, typer.Option(help="The HTML file to write.")],
+    series: Series = None,
     acquisition: Acquisition = None,
+    resample: Resample = False,
     allow_missing_slices: AllowMissingSlices = False,
     orientation: Orientation = None,
     anonymize_report: AnonymizeReport = False,
@@ -37,9 +41,7 @@ def report(
     from renalmap.api.report import report as write_report
     from renalmap.imaging import DicomChoice
 
-    dicom = DicomChoice(
-        acquisition=acquisition, allow_missing_slices=allow_missing_slices, orientation=orientation
-    )
+    dicom = DicomChoice(series, acquisition, resample, allow_missing_slices, orientation)
     write_report(segmentation, scan, out, dicom=dicom, anonymize=anonymize_report, overwrite=overwrite)
     say(f"wrote {out}")
 
@@ -51,7 +53,9 @@ def mesh(
         Path | None, typer.Option(help="Its scan, which makes left and right more certain.")
     ] = None,
     format: Annotated[str, typer.Option(help="stl, glb, or both.")] = "stl,glb",
+    series: Series = None,
     acquisition: Acquisition = None,
+    resample: Resample = False,
     allow_missing_slices: AllowMissingSlices = False,
     orientation: Orientation = None,
     memory_gb: Memory = None,
@@ -67,9 +71,7 @@ def mesh(
         segmentation,
         out,
         scan=scan,
-        dicom=DicomChoice(
-            acquisition=acquisition, allow_missing_slices=allow_missing_slices, orientation=orientation
-        ),
+        dicom=DicomChoice(series, acquisition, resample, allow_missing_slices, orientation),
         formats=parse_formats(format),
         overwrite=overwrite,
     )

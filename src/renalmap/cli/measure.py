@@ -16,6 +16,8 @@ from renalmap.cli.options import (
     Memory,
     Orientation,
     Quiet,
+    Resample,
+    Series,
     output_option,
 )
 
@@ -28,7 +30,9 @@ def measure(
     scan: Annotated[
         Path | None, typer.Option(help="The scan of a single label map: NIfTI file or DICOM folder.")
     ] = None,
+    series: Series = None,
     acquisition: Acquisition = None,
+    resample: Resample = False,
     allow_missing_slices: AllowMissingSlices = False,
     orientation: Orientation = None,
     csv: Annotated[
@@ -53,11 +57,7 @@ def measure(
         report = measure_all(
             segmentations,
             scan=scan,
-            dicom=DicomChoice(
-                acquisition=acquisition,
-                allow_missing_slices=allow_missing_slices,
-                orientation=orientation,
-            ),
+            dicom=DicomChoice(series, acquisition, resample, allow_missing_slices, orientation),
             csv=csv,
             overwrite=overwrite,
             progress=bar.show,

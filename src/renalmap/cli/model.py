@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from renalmap.cli.console import progress_bar, say
-from renalmap.cli.options import Crop
+from renalmap.cli.options import Crop, Memory
 
 
 def train(
@@ -56,6 +56,7 @@ def train(
         bool,
         typer.Option("--find-lr", help="Try out learning rates and draw a chart, without training."),
     ] = False,
+    memory_gb: Memory = None,
 ) -> None:
     """Train both networks on a prepared store, or one with --stage.
 
@@ -67,7 +68,7 @@ def train(
     from renalmap.api.train import TrainRequest, find_learning_rate, is_leading_process
     from renalmap.api.train import train as train_networks
 
-    no_settings = {"store", "out", "stage", "recipe", "config", "initial", "find_lr"}
+    no_settings = {"store", "out", "stage", "recipe", "config", "initial", "find_lr", "memory_gb"}
     flags = {name: value for name, value in context.params.items() if name not in no_settings}
     request = TrainRequest(stage, config, flags, recipe, initial)
     said: list[str] = []  # printed only when the bar, which would send it to standard error, is gone
@@ -106,6 +107,7 @@ def export(
     ] = None,
     calibration: Annotated[Path | None, typer.Option(help="Calibration of confidences.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
+    memory_gb: Memory = None,
 ) -> None:
     """Make a bundle from trained checkpoints, one or more a stage.
 

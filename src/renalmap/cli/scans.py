@@ -16,6 +16,7 @@ from renalmap.cli.options import (
     Acquisition,
     AllowMissingSlices,
     AnonymizeReport,
+    AssumeHu,
     Device,
     Engine,
     Json,
@@ -29,7 +30,6 @@ from renalmap.cli.options import (
     Threads,
     cohort_option,
     dicom_option,
-    input_option,
     model_option,
     output_option,
     speed_option,
@@ -58,9 +58,7 @@ def segment(
     resample: Resample = False,
     allow_missing_slices: AllowMissingSlices = False,
     orientation: Orientation = None,
-    assume_hu: Annotated[
-        bool, input_option("--assume-hu", help="The values are HU: do not warn.")
-    ] = False,
+    assume_hu: AssumeHu = False,
     save_probabilities: Annotated[
         bool,
         output_option("--save-probabilities", help="Also write maps of kidney and tumour probability."),

@@ -10,11 +10,13 @@ import typer
 
 from renalmap.cli.console import listening, output, progress_bar, show_warning
 from renalmap.cli.options import (
+    AssumeHu,
     Csv,
     Device,
     Engine,
     Json,
     Memory,
+    Orientation,
     Plot,
     Protocol,
     Quiet,
@@ -39,6 +41,7 @@ def evaluate(
     csv: Csv = None,
     plot: Plot = None,
     surface: Surface = True,
+    orientation: Orientation = None,
     memory_gb: Memory = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -52,7 +55,8 @@ def evaluate(
     from renalmap.api.evaluate import evaluate as evaluate_all
 
     with progress_bar(quiet=quiet or json) as bar:
-        scores = evaluate_all(predictions, reference, Scoring(protocol, surface, csv, plot), bar.show)
+        scoring = Scoring(protocol, surface, csv, plot, orientation)
+        scores = evaluate_all(predictions, reference, scoring, bar.show)
     _show(scores, json=json, quiet=quiet)
 
 
@@ -72,6 +76,8 @@ def test(
     csv: Csv = None,
     plot: Plot = None,
     surface: Surface = True,
+    orientation: Orientation = None,
+    assume_hu: AssumeHu = False,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Redo what another bundle made; complete results are kept."),
@@ -89,10 +95,19 @@ def test(
     from renalmap.api.request import SegmentRequest
     from renalmap.api.test import HeldOut
     from renalmap.api.test import test as test_bundle
+    from renalmap.imaging import DicomChoice
     from renalmap.inference.cascade import SegmentOptions
 
-    request = SegmentRequest(model, device, engine, options=SegmentOptions(threads), overwrite=overwrite)
-    scoring = Scoring(protocol, surface, csv, plot)
+    request = SegmentRequest(
+        model,
+        device,
+        engine,
+        options=SegmentOptions(threads),
+        dicom=DicomChoice(orientation=orientation),
+        assume_hu=assume_hu,
+        overwrite=overwrite,
+    )
+    scoring = Scoring(protocol, surface, csv, plot, orientation)
     with listening(quiet=quiet or json) as listener:
         report = test_bundle(HeldOut(store, dataset, part), out, request, scoring, listener)
     cases, failed = report.segmented.cases, report.failed

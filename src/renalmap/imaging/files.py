@@ -54,13 +54,13 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
             "the output is a link, a pipe or a device, which is never replaced",
             where=path,
             expected="the name of a file",
-            hint="Give another --out",
+            hint="Give another name",
         )
     if there is not None and not overwrite:
         raise OutputExistsError(
             "the file exists and would be overwritten",
             where=path,
-            hint="Give another --out, or --overwrite",
+            hint="Give another name, or --overwrite",
         )
     if not path.parent.is_dir():
         raise PathMissingError(
@@ -81,6 +81,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise as_output_error(folder, error) from error
+    remove_left_overs(folder, "tried")
     _try_out(_temporary(folder / "tried"), folder)
 
 

@@ -23,6 +23,15 @@ COLUMNS: Final = (
     "polar_position",
     "polar_fraction",
     "exophytic_share",
+    "share_of_both",
+    "contact_mm2",
+    "hsieh_contact_mm2",
+    "kidney_within_5_mm_ml",
+    "kidney_within_10_mm_ml",
+    "depth_mm",
+    "c_index",
+    "axial_offset_mm",
+    "craniocaudal_offset_mm",
     "mean_hu",
     "sd_hu",
     "slice",
@@ -57,11 +66,14 @@ def measurements_to_csv(cases: Iterable[tuple[str, Measurements | None, str | No
 def _rows(measured: Measurements) -> Iterator[dict[str, Any]]:
     flags = " ".join(dict.fromkeys(flag.code for flag in measured.flags))
     for kidney in measured.kidneys:
-        own = {"structure": "kidney", "volume_ml": kidney.parenchyma_ml, "length_mm": kidney.length_mm}
-        yield {**_shared(kidney), **own, "flags": flags}
+        own = {"structure": "kidney", "volume_ml": kidney.parenchyma_ml}
+        yield {**_values(kidney), **_shared(kidney), **own, "flags": flags}
     for lesion in measured.lesions:
-        values = {name: getattr(lesion, name) for name in COLUMNS if hasattr(lesion, name)}
-        yield {**values, **_shared(lesion), "structure": lesion.kind, "flags": flags}
+        yield {**_values(lesion), **_shared(lesion), "structure": lesion.kind, "flags": flags}
+
+
+def _values(one: KidneyMeasurement | LesionMeasurement) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in COLUMNS if hasattr(one, name)}
 
 
 def _shared(one: KidneyMeasurement | LesionMeasurement) -> dict[str, Any]:

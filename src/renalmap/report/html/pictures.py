@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from renalmap.imaging.volume import LabelMap, Volume
 from renalmap.labels import LABEL_NAMES
-from renalmap.measure.measurements import LesionMeasurement
+from renalmap.measure.measurements import Diameter, LesionMeasurement
 from renalmap.report.embedding import as_data_uri
 from renalmap.report.html.contents import ReportContents
 from renalmap.report.html.solid import draw_solids
@@ -78,12 +79,11 @@ def _overview_figures(contents: ReportContents, size: str) -> Iterator[str]:
     axial, coronal, _ = cut_views(contents.scan, contents.labels, choose_planes(contents.labels))
     for view in (axial, coronal):
         caption = " ".join(view.caption.split())
-        yield _figure(
-            _draw_view(view), size, f"{view.name} overview.", caption[:1].upper() + caption[1:]
-        )
+        yield _figure(draw_view(view), size, f"{view.name} overview.", caption[:1].upper() + caption[1:])
 
 
-def _draw_view(view: View) -> Image:
+def draw_view(view: View) -> Image:
+    """A view with its outlines, the patient's directions at its edges, and a scale."""
     height_mm, width_mm = view.size_mm
     px_per_mm = _OVERVIEW_PX / max(width_mm, height_mm)
     width, height = max(1, round(width_mm * px_per_mm)), max(1, round(height_mm * px_per_mm))
@@ -113,23 +113,36 @@ def _tumour_figure(contents: ReportContents, tumour: LesionMeasurement, size: st
 
 def _draw_tumour(contents: ReportContents, tumour: LesionMeasurement) -> Image:
     """The slice around a tumour with its longest axial diameter drawn."""
-    scan, diameter = contents.scan, tumour.longest_axial_diameter
-    spacing_mm = np.array(scan.geometry.spacing_mm[1:])
-    ends = np.array([diameter.start.voxel_zyx[1:], diameter.end.voxel_zyx[1:]])
+    diameter = tumour.longest_axial_diameter
     wide_mm = max(_LEAST_VIEW_MM, _VIEW_PER_DIAMETER * diameter.length_mm)
+    ends = np.array([diameter.start.voxel_zyx, diameter.end.voxel_zyx])
+    return draw_section(contents.scan, contents.labels, ends.mean(axis=0), wide_mm, diameter)
+
+
+def draw_section(
+    scan: Volume,
+    labels: LabelMap,
+    middle_zyx: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    wide_mm: float,
+    diameter: Diameter | None = None,
+) -> Image:
+    """A part of a slice about a place in voxels, as wide as asked if the scan is, with a line of that slice drawn."""
+    spacing_mm = np.array(scan.geometry.spacing_mm[1:])
     size = np.array(scan.hu.shape[1:])
     window = np.minimum(np.ceil(wide_mm / spacing_mm), size).astype(int)
-    start = np.clip(np.round(ends.mean(axis=0) - window / 2), 0, size - window).astype(int)
+    start = np.clip(np.round(middle_zyx[1:] - window / 2), 0, size - window).astype(int)
     rows, columns = (slice(low, low + extent) for low, extent in zip(start, window, strict=True))
     px_per_mm = _LESION_PX / float((window * spacing_mm).max())
     height, width = np.round(window * spacing_mm * px_per_mm).astype(int)
-    place = (tumour.slice, rows, columns)
-    hu, labels = scan.hu[place], contents.labels.labels[place]
+    place = (round(middle_zyx[0]), rows, columns)
+    hu, marked = scan.hu[place], labels.labels[place]
     page = Page(int(width), int(height), _GROUND)
-    page.paste(draw_panel(hu, labels, LABEL_COLOURS, SOFT_TISSUE, (int(width), int(height))), (0, 0))
-    # Voxel 0's centre lies half a voxel inside the picture.
-    ends_px = (ends - start + 0.5) * spacing_mm * px_per_mm
-    _draw_line(page, ends_px, f"{diameter.length_mm:.1f} mm")
+    page.paste(draw_panel(hu, marked, LABEL_COLOURS, SOFT_TISSUE, (int(width), int(height))), (0, 0))
+    if diameter is not None:
+        ends = np.array([diameter.start.voxel_zyx[1:], diameter.end.voxel_zyx[1:]])
+        # Voxel 0's centre lies half a voxel inside the picture.
+        ends_px = (ends - start + 0.5) * spacing_mm * px_per_mm
+        _draw_line(page, ends_px, f"{diameter.length_mm:.1f} mm")
     _draw_scale(page, px_per_mm)
     return page.picture
 

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from renalmap.inference.quality import KidneyReport, QualityReport, TumourReport
 from renalmap.measure.measurements import KidneyMeasurement, LesionMeasurement
 from renalmap.report.html.contents import ReportContents
+from renalmap.report.html.viewer import place_of, show_button
 
 PRINTED_LESIONS: Final = 8
 """On paper; the screen shows all."""
@@ -17,18 +18,18 @@ UNKNOWN: Final = "&ndash;"
 _CUT: Final = '<span class="cut">truncated</span>'
 _AT_LEAST: Final = "&ge;&nbsp;"
 
-SliceIndex = Callable[[int], int]
-"""From a slice of the scan to the viewer's nearest one."""
+Nearest = Callable[[Sequence[float]], tuple[int, int, int]]
+"""From a place in the scan (z, y, x) to the viewer's nearest voxel (x, y, z)."""
 
 
-def measurement_tables(contents: ReportContents, slice_index: SliceIndex) -> str:
+def measurement_tables(contents: ReportContents, nearest: Nearest) -> str:
     """Both tables and their explanations; buttons show a lesion in the viewer."""
     measured = contents.measurements
     if not measured.kidneys and not measured.lesions:
         return "<p>Nothing is labelled in this scan, so nothing was measured.</p>"
     parts = [_kidney_table(contents)] if measured.kidneys else []
     if measured.lesions:
-        parts += [_lesion_table(contents, slice_index), _remarks(contents)]
+        parts += [_lesion_table(contents, nearest), _remarks(contents)]
     else:
         parts.append('<p class="small">No tumour is labelled.</p>')
     return "".join(parts)
@@ -63,7 +64,7 @@ def _kidney_table(contents: ReportContents) -> str:
     return _table("Kidneys", head, rows)
 
 
-def _lesion_table(contents: ReportContents, slice_index: SliceIndex) -> str:
+def _lesion_table(contents: ReportContents, nearest: Nearest) -> str:
     lesions = contents.measurements.lesions
     confidence_title, confidences = _confidences(contents.quality, "tumours")
     head = ["Lesion", "Longest axial<br>diameter mm", "Short axis<br>mm", "Largest 3D<br>mm"]
@@ -88,7 +89,7 @@ def _lesion_table(contents: ReportContents, slice_index: SliceIndex) -> str:
         cells += [escape(lesion.size_class or "") or UNKNOWN, lesion.polar_position or UNKNOWN]
         cells += [_share(lesion.exophytic_share), _hu(lesion.mean_hu, lesion.sd_hu)]
         cells += [_share(confidences.get(lesion.id)) for _ in confidence_title]
-        cells.append(_show_button(lesion, slice_index(lesion.slice)))
+        cells.append(show_button(str(lesion.slice + 1), lesion_name(lesion), nearest(place_of(lesion))))
         name = f'<span class="dot {lesion.kind}"></span>{escape(lesion_name(lesion))}' + (
             f" {_CUT}" if cut else ""
         )
@@ -100,11 +101,6 @@ def _lesion_table(contents: ReportContents, slice_index: SliceIndex) -> str:
     return _table(
         "Tumours and cysts" if any(one.kind == "cyst" for one in lesions) else "Tumours", head, rows
     )
-
-
-def _show_button(lesion: LesionMeasurement, index: int) -> str:
-    name = escape(lesion_name(lesion))
-    return f'<button type="button" data-slice="{index}" aria-label="Show {name} in the viewer">{lesion.slice + 1}</button>'
 
 
 def _remarks(contents: ReportContents) -> str:
