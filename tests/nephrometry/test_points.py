@@ -84,13 +84,20 @@ def test_what_was_assumed_is_not_firm():
     assert (found.confidence, found.note) == ("low", "the sinus is not seen")
 
 
+def scored(item, points):
+    return assess(item, Measured(0.0, 1.0), lambda _: [Row("", points)])
+
+
 def renal(*points):
     items = [Item(code, code) for code in "RENL"]
     face = Item("A", "A", most=0)
     found = [
-        (item, not_assessable(item, "the upper pole lies outside the scan"))
-        if point is None
-        else (item, assess(item, Measured(0.0, 1.0), lambda _, point=point: [Row("", point)]))
+        (
+            item,
+            not_assessable(item, "the upper pole lies outside the scan")
+            if point is None
+            else scored(item, point),
+        )
         for item, point in zip(items, points, strict=True)
     ]
     letter = assess(face, Measured(0.0, 1.0), lambda _: [Row("", letter="p")])
@@ -124,5 +131,4 @@ def test_there_is_no_total_of_incomplete_components():
 )
 def test_padua_has_other_classes(total, risk):
     item = Item("size", "size", most=14)
-    found = assess(item, Measured(0.0, 1.0), lambda _: [Row("", total)])
-    assert add_up("PADUA", [(item, found)]).risk == risk
+    assert add_up("PADUA", [(item, scored(item, total))]).risk == risk

@@ -25,7 +25,7 @@ INVOLVED_BELOW_MM: Final = 2.0
 INTO_SINUS_MM: Final = 2.0
 """A tumour that reaches this far into the sinus' outline is taken to displace the collecting system."""
 
-_LEAST_POINTS: Final = {
+_CLASSES: Final[dict[str, tuple[tuple[int, Risk], ...]]] = {
     "R.E.N.A.L.": ((7, "low"), (10, "moderate")),
     "PADUA": ((8, "low"), (10, "moderate")),
 }
@@ -173,9 +173,9 @@ def add_up(name: Literal["R.E.N.A.L.", "PADUA"], items: Sequence[tuple[Item, Com
 
 
 def _risk(name: str, total: int) -> Risk:
-    for below, risk in _LEAST_POINTS[name]:
+    for below, risk in _CLASSES[name]:
         if total < below:
-            return risk  # type: ignore[return-value]
+            return risk
     return "high"
 
 

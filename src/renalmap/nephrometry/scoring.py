@@ -7,7 +7,7 @@ renal tumours. Eur Urol 2009;56:786-793.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from renalmap.nephrometry.lengths import Lengths
@@ -81,7 +81,7 @@ _Assessor = Callable[[Item, Lengths], Component]
 
 
 def _one(
-    item: Item, known: dict[Item, Component], assessors: dict[Item, _Assessor], lengths: Lengths | str
+    item: Item, known: dict[Item, Component], assessors: Mapping[Item, _Assessor], lengths: Lengths | str
 ) -> Component:
     if item in known:
         return known[item]
