@@ -65,6 +65,7 @@ def test_csv_has_a_row_a_kidney_and_a_lesion(cli, label_map, tmp_path):
     assert rows[2]["incomplete"] == "no"
     assert float(rows[2]["longest_axial_diameter_mm"]) == pytest.approx(24.0, abs=0.8)
     assert rows[0]["mean_hu"] == rows[2]["length_mm"] == rows[0]["flags"] == ""
+    assert int(rows[2]["slice_number"]) == int(rows[2]["slice"]) + 1
     again = cli("measure", label_map, "--csv", path, "-q")
     assert again.code == 2
     assert "would be overwritten" in again.stderr

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import pytest
 
 from renalmap import __version__
 from renalmap.errors import GeometryMismatchError
+from renalmap.imaging.dicom_files.files import DicomFile
+from renalmap.imaging.dicom_files.source import DicomSource, SourceInstance
 from renalmap.imaging.volume import LabelMap, Volume
 from renalmap.inference.phase import ContrastReport
 from renalmap.inference.quality import KidneyReport, QualityReport, SidesFound, TumourReport
@@ -210,6 +213,34 @@ def test_an_anonymous_report_names_nothing(contents, text):
     assert "/data/" not in anonymous
     assert "phantom" not in anonymous.lower()
     assert Page(anonymous).texts["h1"] == ["CT scan"]
+
+
+def test_slices_have_the_names_of_a_pacs_unless_the_report_is_anonymous(contents):
+    instances = tuple(
+        SourceInstance(
+            DicomFile(Path(f"{z}.dcm")), None, "1.2", f"1.2.826.{z}", (0.0, 0.0, 4.0 * z), 40 - z
+        )
+        for z in range(40)
+    )
+    source = DicomSource(
+        "1.1",
+        "1.2",
+        "1.3",
+        instances,
+        (100, 140),
+        (2.0, 2.0),
+        np.eye(3)[:2],
+        acquired_on=date(2024, 2, 29),
+    )
+    named = replace(contents, scan=replace(contents.scan, source=source))
+    (tumour,) = contents.measurements.tumours
+    text, page = report_page(named), Page(report_page(named))
+    assert f"InstanceNumber {40 - tumour.slice}" in page.row("Tumour 1, right")
+    assert f"InstanceNumber {40 - tumour.slice}, SOPInstanceUID 1.2.826.{tumour.slice}" in text
+    assert dict(zip(page.texts["dt"], page.texts["dd"], strict=True))["Acquired"] == "29 February 2024"
+    anonymous = report_page(replace(named, names=None))
+    for secret in ("InstanceNumber 1", "1.2.826.", "February 2024"):
+        assert secret not in anonymous
 
 
 def test_flags_of_the_segmentation_and_of_the_measurements_are_told_once(contents, quality):

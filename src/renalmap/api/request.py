@@ -35,6 +35,7 @@ class SegmentRequest:
             of submissions, `prediction_XXXXX.nii.gz`.
         format: `nifti` or `dicom-seg`; None goes by the output's name, and in a folder takes NIfTI.
         segmentation_type: of a DICOM SEG: `binary` or `labelmap`.
+        sr: also write a structured report beside a DICOM SEG.
         beside: a report and surfaces to write beside the labels.
     """
 
@@ -51,6 +52,7 @@ class SegmentRequest:
     names: OutputNames = "scan"
     format: OutputFormat | None = None
     segmentation_type: SegmentationType = "binary"
+    sr: bool = False
     beside: Beside = field(default_factory=Beside)
 
     def format_of(self, out: Path) -> OutputFormat:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from renalmap import __version__
 from renalmap.anatomy import Anatomy, FlagCode
 from renalmap.api.dicom_seg import dicom_source_of, name_structures
+from renalmap.api.dicom_sr import findings_of, segments_of
 from renalmap.api.report import doubts_of
 from renalmap.errors import InputError
 from renalmap.imaging import LabelMap, Volume, doubt_hounsfield, write_label_map
@@ -23,8 +24,9 @@ from renalmap.imaging.dicom_seg.writing import (
     SegAlgorithm,
     SegmentationType,
     build_dicom_seg,
-    write_dicom_seg,
+    write_dicom,
 )
+from renalmap.imaging.dicom_sr.writing import SegReference, SrAlgorithm, build_dicom_sr
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.imaging.in_memory import label_map_to_nibabel, label_map_to_sitk
 from renalmap.imaging.nifti import NIFTI_SUFFIXES, is_nifti_name
@@ -199,14 +201,20 @@ class Result:
         write_text_atomically(path, report_page(contents))
 
     def save_dicom_seg(
-        self, path: Path, *, segmentation_type: SegmentationType = "binary", overwrite: bool = False
+        self,
+        path: Path,
+        *,
+        segmentation_type: SegmentationType = "binary",
+        sr: Path | None = None,
+        overwrite: bool = False,
     ) -> None:
         """Write a DICOM SEG that refers to the scan's DICOM slices.
 
         Args:
             path: the file, of whatever name.
             segmentation_type: `binary`, or `labelmap` for the newer kind.
-            overwrite: replace a file that exists.
+            sr: where to write a structured report with the measurements, which refers to it; None for nowhere.
+            overwrite: replace files that exist.
 
         Raises:
             InputError: the scan was not read from DICOM, or its identifiers are gone.
@@ -215,5 +223,13 @@ class Result:
         structures = name_structures(self.anatomy)
         source = dicom_source_of(self.volume, Path(self.volume.name))
         algorithm = SegAlgorithm(__version__, self.bundle_sha256)
+        if sr is not None:
+            check_writable(sr, overwrite=overwrite)
         dataset = build_dicom_seg(structures, source, algorithm, segmentation_type)
-        write_dicom_seg(dataset, path, overwrite=overwrite)
+        write_dicom(dataset, path, overwrite=overwrite)
+        if sr is None:
+            return
+        findings = findings_of(self.anatomy, self.measurements, segments_of(structures, dataset))
+        reference = SegReference.of(dataset, source, path)
+        measurer = SrAlgorithm(__version__, self.bundle_sha256)
+        write_dicom(build_dicom_sr(findings, reference, source, measurer), sr, overwrite=overwrite)

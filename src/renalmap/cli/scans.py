@@ -98,6 +98,10 @@ def segment(
         Literal["binary", "labelmap"],
         dicom_option(help="Kind of DICOM SEG: binary, which every viewer reads, or labelmap."),
     ] = "binary",
+    sr: Annotated[
+        bool,
+        dicom_option("--sr", help="Also write a DICOM structured report with the measurements."),
+    ] = False,
     report_folder: Annotated[
         Path | None, output_option("--report", help="A folder for an HTML report of each scan.")
     ] = None,
@@ -171,6 +175,7 @@ def segment(
         names=names,
         format=format,
         segmentation_type=segmentation_type,
+        sr=sr,
         beside=Beside(report_folder, mesh, anonymize_report),
     )
     how = CohortRequest(
@@ -222,7 +227,7 @@ def _cluster_request(
 def overview(
     scan: Scan,
     segmentation: Annotated[Path, typer.Argument(help="Its label map.")],
-    out: Annotated[Path, typer.Option(help="The PNG to write.")],
+    out: Annotated[Path, output_option(help="The PNG to write.")],
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,
@@ -240,7 +245,7 @@ def overview(
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="A folder for the files.")] = Path("demo"),
+    out: Annotated[Path, output_option(help="A folder for the files.")] = Path("demo"),
     quiet: Quiet = False,
 ) -> None:
     """Make a synthetic CT, segment it, score the result."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from renalmap.anatomy import SPECK_BELOW_ML, Anatomy, Kidney, Lesion, Voxels, raise_flags
 from renalmap.imaging import LabelMap, Volume
+from renalmap.imaging.volume import SliceNames
 from renalmap.measure.centrality import centre_offset
 from renalmap.measure.contact import SmoothLesion, contact_area_mm2
 from renalmap.measure.diameters import Chord
@@ -113,6 +114,7 @@ def _measure_lesion(lesion: Lesion, anatomy: Anatomy, place: Placer) -> LesionMe
         longest_axial_diameter_mm=longest_mm,
         short_axis_mm=round(lines.short.length_mm, 2),
         slice=lines.slice,
+        slice_names=SliceNames.of(lines.slice, anatomy.scan),
         largest_3d_diameter_mm=round(in_space.length_mm, 2),
         longest_axial_diameter=place.diameter(lines.longest, height_mm),
         short_axis=place.diameter(lines.short, height_mm),

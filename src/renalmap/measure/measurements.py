@@ -7,6 +7,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 from renalmap.anatomy import Border, Flag, SideBasis, SpeckKind
+from renalmap.imaging.volume import SliceNames
 from renalmap.labels import LesionKind, Side
 
 PolarPosition = Literal["upper", "middle", "lower"]
@@ -55,7 +56,8 @@ class LesionMeasurement(_Model):
         side: the patient's; None if it cannot be determined.
         longest_axial_diameter_mm: in the axial slice where it is longest.
         short_axis_mm: the longest perpendicular line in the same section.
-        slice: that slice, in the canonical grid from the feet.
+        slice: that slice, in the canonical grid from the feet, counted from 0.
+        slice_names: the same slice under every name: from 0, from 1, and DICOM's.
         largest_3d_diameter_mm: in any direction.
         polar_fraction: height of the centroid in its kidney: 0 at the lower end of the kidney's own
             tissue, 1 at the upper; below 0 or over 1 beyond them. None without a whole kidney.
@@ -86,6 +88,7 @@ class LesionMeasurement(_Model):
     longest_axial_diameter_mm: float
     short_axis_mm: float
     slice: int
+    slice_names: SliceNames
     largest_3d_diameter_mm: float
     longest_axial_diameter: Diameter
     short_axis: Diameter

@@ -35,6 +35,9 @@ COLUMNS: Final = (
     "mean_hu",
     "sd_hu",
     "slice",
+    "slice_number",
+    "instance_number",
+    "sop_instance_uid",
     "centroid_x_mm",
     "centroid_y_mm",
     "centroid_z_mm",
@@ -43,7 +46,7 @@ COLUMNS: Final = (
     "flags",
     "error",
 )
-"""`volume_ml` of a kidney is that of its own tissue. Centroids are world coordinates, RAS+. Empty means not known."""
+"""`volume_ml` of a kidney is that of its own tissue. `slice` counts from 0, `slice_number` from 1. Centroids are world coordinates, RAS+. Empty means not known."""
 
 
 def measurements_to_csv(cases: Iterable[tuple[str, Measurements | None, str | None]]) -> str:
@@ -69,7 +72,13 @@ def _rows(measured: Measurements) -> Iterator[dict[str, Any]]:
         own = {"structure": "kidney", "volume_ml": kidney.parenchyma_ml}
         yield {**_values(kidney), **_shared(kidney), **own, "flags": flags}
     for lesion in measured.lesions:
-        yield {**_values(lesion), **_shared(lesion), "structure": lesion.kind, "flags": flags}
+        names = lesion.slice_names
+        numbers: dict[str, Any] = {
+            "slice_number": names.number,
+            "instance_number": names.instance_number,
+            "sop_instance_uid": names.sop_instance_uid,
+        }
+        yield {**_values(lesion), **numbers, **_shared(lesion), "structure": lesion.kind, "flags": flags}
 
 
 def _values(one: KidneyMeasurement | LesionMeasurement) -> dict[str, Any]:

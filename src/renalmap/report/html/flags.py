@@ -23,8 +23,8 @@ def flags_section(contents: ReportContents) -> str:
 
 def _warnings(contents: ReportContents) -> Iterator[str]:
     yield from contents.cautions
-    if contents.quality is not None:
-        no_contrast = describe_contrast(contents.quality.contrast)
+    if contents.phase is not None:
+        no_contrast = describe_contrast(contents.phase)
         yield from () if no_contrast is None else (no_contrast,)
     yield from (flag.text for flag in contents.measurements.flags if not flag.is_note)
 

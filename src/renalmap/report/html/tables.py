@@ -9,7 +9,7 @@ from typing import Final, Literal
 from renalmap.inference.quality import KidneyReport, QualityReport, TumourReport
 from renalmap.measure.measurements import KidneyMeasurement, LesionMeasurement
 from renalmap.report.html.contents import ReportContents
-from renalmap.report.html.viewer import place_of, show_button
+from renalmap.report.html.viewer import dicom_name, place_of, show_button
 
 PRINTED_LESIONS: Final = 8
 """On paper; the screen shows all."""
@@ -27,7 +27,10 @@ def measurement_tables(contents: ReportContents, nearest: Nearest) -> str:
     measured = contents.measurements
     if not measured.kidneys and not measured.lesions:
         return "<p>Nothing is labelled in this scan, so nothing was measured.</p>"
-    parts = [_kidney_table(contents)] if measured.kidneys else []
+    parts = [
+        '<p class="small sideways">Tables scroll sideways: swipe, or arrow keys once a table has the focus.</p>'
+    ]
+    parts += [_kidney_table(contents)] if measured.kidneys else []
     if measured.lesions:
         parts += [_lesion_table(contents, nearest), _remarks(contents)]
     else:
@@ -51,10 +54,13 @@ def _kidney_table(contents: ReportContents) -> str:
     confidence_title, confidences = _confidences(contents.quality, "kidneys")
     head = ["Kidney", "Parenchyma<br>ml", "Tumour<br>ml"]
     head += ["Cyst<br>ml"] if with_cysts else []
+    shares = _parenchyma_shares(kidneys)
+    head[2:2] = ["Share of<br>both"] if shares else []
     head += ["Length<br>mm", "Parenchyma<br>HU", *confidence_title, "In the scan"]
     rows = []
     for kidney in kidneys:
-        cells = [_ml(kidney.parenchyma_ml, kidney), _ml(kidney.tumour_ml, kidney)]
+        cells = [_ml(kidney.parenchyma_ml, kidney), *([_share(shares[kidney.id])] if shares else [])]
+        cells.append(_ml(kidney.tumour_ml, kidney))
         cells += [_ml(kidney.cyst_ml, kidney)] if with_cysts else []
         cells += [_number(kidney.length_mm, kidney.incomplete, 0), _hu(kidney.mean_hu, kidney.sd_hu)]
         cells += [_share(confidences.get(kidney.id)) for _ in confidence_title]
@@ -62,6 +68,14 @@ def _kidney_table(contents: ReportContents) -> str:
         name = f'<span class="dot"></span>{escape(side_of(kidney.side)).capitalize()}'
         rows.append(_row(name, cells))
     return _table("Kidneys", head, rows)
+
+
+def _parenchyma_shares(kidneys: Sequence[KidneyMeasurement]) -> dict[int, float]:
+    """Each kidney's share of all parenchyma; empty unless there are two kidneys, whole and of known sides."""
+    if len(kidneys) != 2 or any(kidney.incomplete or kidney.side is None for kidney in kidneys):
+        return {}
+    total_ml = sum(kidney.parenchyma_ml for kidney in kidneys)
+    return {kidney.id: kidney.parenchyma_ml / total_ml for kidney in kidneys}
 
 
 def _lesion_table(contents: ReportContents, nearest: Nearest) -> str:
@@ -89,7 +103,7 @@ def _lesion_table(contents: ReportContents, nearest: Nearest) -> str:
         cells += [escape(lesion.size_class or "") or UNKNOWN, lesion.polar_position or UNKNOWN]
         cells += [_share(lesion.exophytic_share), _hu(lesion.mean_hu, lesion.sd_hu)]
         cells += [_share(confidences.get(lesion.id)) for _ in confidence_title]
-        cells.append(show_button(str(lesion.slice + 1), lesion_name(lesion), nearest(place_of(lesion))))
+        cells.append(_slice_cell(contents, lesion, nearest))
         name = f'<span class="dot {lesion.kind}"></span>{escape(lesion_name(lesion))}' + (
             f" {_CUT}" if cut else ""
         )
@@ -103,11 +117,19 @@ def _lesion_table(contents: ReportContents, nearest: Nearest) -> str:
     )
 
 
+def _slice_cell(contents: ReportContents, lesion: LesionMeasurement, nearest: Nearest) -> str:
+    names = contents.slice_names(lesion.slice)
+    button = show_button(str(names.number), lesion_name(lesion), nearest(place_of(lesion)))
+    in_pacs = escape(dicom_name(names))
+    return button + (f"<br><small>{in_pacs}</small>" if in_pacs else "")
+
+
 def _remarks(contents: ReportContents) -> str:
     measured = contents.measurements
     remarks = [
         measured.size_class_note.replace("size_class uses", "The size class uses") + ".",
         "Outside outline: share of the lesion's volume beyond the kidney's own convex outline.",
+        "Slices: from 1 at the feet (<code>slice_number</code> in the CSV); <code>slice</code> in JSON and CSV is from 0.",
     ]
     truncated = [one.incomplete for one in measured.kidneys]
     truncated += [one.incomplete for one in measured.lesions]
@@ -136,8 +158,8 @@ def _table(caption: str, head: Sequence[str], rows: Iterable[str]) -> str:
         f'<th scope="col" class="n">{title}</th>' for title in others
     )
     return (
-        f'<div class="scroll"><table><caption>{caption}</caption><thead><tr>{titles}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table><caption>{caption}</caption>'
+        f"<thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

@@ -8,6 +8,7 @@ from html import escape
 from string import Template
 from typing import Final
 
+from renalmap.imaging.volume import SliceNames
 from renalmap.measure.measurements import LesionMeasurement
 from renalmap.report.html.assets import read_asset
 from renalmap.report.html.contents import ReportContents
@@ -95,7 +96,7 @@ def viewer_data(contents: ReportContents, packing: Packing) -> str:
         "first_mm": corner_mm[:3].tolist(),
         "step_mm": [float(affine[axis, 2 - axis]) * step for axis, step in enumerate(steps)],
         "start": packing.nearest(_start_zyx(contents)),
-        "instances": [],
+        "instances": [dicom_name(contents.slice_names(z), uid=True) for z in packing.slices],
         "marks": [packed_mark(mark, packing) for mark in measured_marks(contents.measurements)],
         "values_hu": scale.values_hu.tolist(),
         "errors_hu": ((edges[1:] - edges[:-1]) / 2).tolist(),
@@ -104,6 +105,16 @@ def viewer_data(contents: ReportContents, packing: Packing) -> str:
         "greys": list(pack_greys(contents.scan, packing)),
     }
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def dicom_name(names: SliceNames, *, uid: bool = False) -> str:
+    """A slice's names in a PACS, in DICOM's words; empty if it has none that may be told."""
+    parts = [
+        None if names.frame_number is None else f"frame {names.frame_number}",
+        None if names.instance_number is None else f"InstanceNumber {names.instance_number}",
+        f"SOPInstanceUID {names.sop_instance_uid}" if uid and names.sop_instance_uid else None,
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _start_zyx(contents: ReportContents) -> Sequence[float]:
