@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import hashlib
@@ -62,6 +63,8 @@ class Fault:
         tells_length: whether there is a Content-Length.
         reason: the words after the status.
         endless: the body is sent again and again until the client hangs up.
+        drips_headers: the same of headers, which never end.
+        drips_length: and of the length of a piece of the body, in chunked transfer coding.
     """
 
     status: int = 200
@@ -75,6 +78,8 @@ class Fault:
     tells_length: bool = True
     reason: str | None = None
     endless: bool = False
+    drips_headers: bool = False
+    drips_length: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,8 @@ class Mirror:
         self.faults: dict[str, list[Fault]] = defaultdict(list)
         self.always: dict[str, Fault] = {}
         self.asked: list[Asked] = []
+        self.dripped = 0
+        """How often before the client hung up."""
         self.released = threading.Event()
         self._server = ThreadingHTTPServer(
             ("127.0.0.1", 0), type("Handler", (_Handler,), {"mirror": self})
@@ -147,6 +154,14 @@ class _Handler(BaseHTTPRequestHandler):
         if body is None or fault.status >= 300:
             self._status(404 if body is None else fault.status, fault.headers, reason=fault.reason)
             return
+        if fault.drips_headers or fault.drips_length:
+            start = b"HTTP/1.1 200 OK\r\n"
+            self.wfile.write(
+                start if fault.drips_headers else start + b"Transfer-Encoding: chunked\r\n\r\n"
+            )
+            self._drip(b"X-A: a\r\n" if fault.drips_headers else b"0", 1000)
+            self.close_connection = True
+            return
         etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"' if fault.etag is None else fault.etag
         self._send(body, etag, fault)
 
@@ -193,6 +208,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self._send_body(body[first:], fault)
+
+    def _drip(self, text: bytes, times: int) -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(times):
+                self.mirror.dripped += 1
+                self.wfile.write(text)
+                if self.mirror.released.wait(0.05):
+                    return
 
     def _send_body(self, body: bytes, fault: Fault) -> None:
         try:

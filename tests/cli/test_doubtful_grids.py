@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 
 import nibabel as nib
 import numpy as np
 import pytest
+
+from renalmap.imaging import read_geometry
 
 DOUBT = "left and right may be swapped"
 
@@ -111,3 +115,51 @@ def test_slices_without_room_for_a_kidney_are_refused(cli, tmp_path, write_scan,
     finished = cli("segment", thread, "--out", tmp_path / "o.nii.gz", "--model", model)
     assert finished.code == 2
     assert "too small to show a kidney" in finished.stderr
+
+
+@pytest.fixture
+def contradicted_set(tmp_path, contradicted, write_scan, hu):
+    """A data set of the contradicted scan and a mask whose header contradicts itself alike."""
+    mask = write_scan(tmp_path / "plain.nii.gz", (hu > 50).astype(np.uint8))
+    image, scan = nib.Nifti1Image.from_filename(mask), nib.Nifti1Image.from_filename(contradicted)
+    both = nib.Nifti1Image(np.asanyarray(image.dataobj), None, scan.header)
+    both.set_data_dtype(np.uint8)
+    folder = tmp_path / "set" / "case_00000"
+    folder.mkdir(parents=True)
+    nib.save(both, folder / "segmentation.nii.gz")
+    contradicted.rename(folder / "imaging.nii.gz")
+    return folder.parent
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "inspect", "prepare"])
+def test_every_verb_that_reads_them_lets_the_user_say_which_matrix_is_right(
+    cli, tmp_path, contradicted_set, verb
+):
+    mask = contradicted_set / "case_00000" / "segmentation.nii.gz"
+    plan = tmp_path / "plan.toml"
+    plan.write_text("grid_size = 64\ncrop_size = 32\ncrop_margin = 4\n")
+    into = ("--out", tmp_path / "store", "--n-test", 0, "--n-validation", 0, "--jobs", 1)
+    command = {
+        "evaluate": ("evaluate", mask, mask, "--no-surface"),
+        "inspect": ("inspect", contradicted_set),
+        "prepare": ("prepare", contradicted_set, *into, "--config", plan),
+    }[verb]
+    refused = cli(*command)
+    assert refused.code in (1, 2)
+    assert "contradict" in refused.stdout + refused.stderr
+    finished = cli(*command, "--orientation", "qform")
+    assert "contradict" not in finished.stdout + finished.stderr
+    assert finished.code == 0
+
+
+def test_a_geometry_is_read_by_the_matrix_that_counts(contradicted):
+    right, left = (read_geometry(contradicted, orientation=each) for each in ("sform", "qform"))
+    assert right.source.flips != left.source.flips
+
+
+def test_a_doubt_is_printed_once(tmp_path, guessed):
+    """In a process of its own, where warnings that are logged reach the terminal too."""
+    program = [sys.executable, "-m", "renalmap.cli"]
+    for command in (["info", str(guessed)], ["measure", str(guessed)]):
+        told = subprocess.run([*program, *command], capture_output=True, text=True, check=False).stderr
+        assert told.count(DOUBT) == 1

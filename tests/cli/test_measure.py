@@ -140,11 +140,15 @@ def test_bad_inputs_end_with_2_and_one_clear_line(cli, labels, label_map, write_
 def test_segment_can_measure(cli, write_scan, hu, model, tmp_path):
     scan = write_scan(tmp_path / "ct.nii.gz", hu)
     out = tmp_path / "labels.nii.gz"
-    done = cli("segment", scan, "--out", out, "--model", model, "--measure", "--json")
+    done = cli("segment", scan, "--out", out, "--model", model, "--measure", "--nephrometry", "--json")
     assert done.code == 0
     case = json.loads(done.stdout)["cases"][0]
     measured = case["measurements"]
     assert case["seconds"]["measure"] >= 0.0
+    assert case["seconds"]["nephrometry"] >= 0.0
+    assert (case["nephrometry"]["name"], case["nephrometry"]["with_scan"]) == ("ct", True)
+    scored = [lesion["lesion"] for lesion in case["nephrometry"]["lesions"]]
+    assert scored == [lesion["id"] for lesion in measured["lesions"] if lesion["kind"] == "tumour"]
     assert (measured["name"], measured["with_scan"]) == ("ct", True)
     parenchyma_ml = sum(kidney["parenchyma_ml"] for kidney in measured["kidneys"])
     assert parenchyma_ml == pytest.approx(read_label_map(out).volume_ml(1), abs=0.01)
@@ -152,3 +156,4 @@ def test_segment_can_measure(cli, write_scan, hu, model, tmp_path):
     assert "parenchyma" in shown.stdout
     plain = cli("segment", scan, "--out", out, "--model", model, "--overwrite", "--json")
     assert json.loads(plain.stdout)["cases"][0]["measurements"] is None
+    assert json.loads(plain.stdout)["cases"][0]["nephrometry"] is None

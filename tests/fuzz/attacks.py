@@ -92,6 +92,24 @@ def deflated_bomb(unpacked_bytes: int, group_length: int, padding: bytes = b"") 
     return bytes(128) + b"DICM" + length + meta + _zeros(unpacked_bytes)
 
 
+def crowded(content: bytes, item: bytes, count: int, *, defined: bool = True) -> bytes:
+    """A slice with a sequence of frames before its pixels, which are so many items, or elements of a single one."""
+    at = content.index(b"\xe0\x7f\x10\0")
+    value = (
+        item * count
+        if item[:4] == ITEM[:4]
+        else ITEM[:4] + (len(item) * count).to_bytes(4, "little") + item * count
+    )
+    length = len(value).to_bytes(4, "little") if defined else b"\xff" * 4
+    end = b"" if defined else b"\xfe\xff\xdd\xe0\0\0\0\0"
+    return content[:at] + b"\x00\x52\x30\x92SQ\0\0" + length + value + end + content[at:]
+
+
+ITEM: Final = b"\xfe\xff\x00\xe0\0\0\0\0"
+"""An empty one."""
+ELEMENT: Final = b"\x28\x00\x30\x00DS\0\0"
+
+
 def _zeros(unpacked_bytes: int) -> bytes:
     """Deflated zeros: one block again and again, which takes no time to make."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
@@ -127,6 +145,20 @@ def make_attacks(root: Path) -> Iterator[Path]:
     (root / "deflated DICOMDIR").mkdir()
     (root / "deflated DICOMDIR/DICOMDIR").write_bytes(deflated_bomb(3 * 2**30, 8))
     yield root / "deflated DICOMDIR"
+    for name, item, defined in (
+        ("4 million empty items", ITEM, True),
+        ("4 million empty items, of undefined length", ITEM, False),
+        ("4 million empty elements", ELEMENT, True),
+    ):
+        crowd = crowded(ct_slice(0), item, 4_000_000, defined=defined)
+        (root / f"{name}.dcm").write_bytes(crowd)
+        yield root / f"{name}.dcm"
+    labels = nifti_of((512, 512, 4000), np.uint8)
+    with gzip.open(root / "labels of 1 GB at 1000 to 1.nii.gz", "wb", 1) as packed:
+        packed.write(labels)
+        for _ in range(4000):
+            packed.write(bytes(512 * 512))
+    yield root / "labels of 1 GB at 1000 to 1.nii.gz"
     head = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     start = head.compress(nifti_of((2000, 2000, 1000))) + head.flush(zlib.Z_FULL_FLUSH)
     bomb = b"\x1f\x8b\x08" + bytes(6) + b"\xff" + start + _zeros(8_000_000_000) + bytes(8)

@@ -16,8 +16,8 @@ import pydicom
 import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
-from tests.fuzz.attacks import READS, nifti_of, write_study
-from tests.fuzz.corpus import npz, seg
+from tests.fuzz.attacks import ELEMENT, ITEM, READS, crowded, nifti_of, write_study
+from tests.fuzz.corpus import ct_slice, npz, seg
 
 from renalmap.errors import (
     ConfigError,
@@ -92,7 +92,7 @@ def test_a_gzip_bomb_that_keeps_its_promise_is_no_scan(tmp_path):
     path.write_bytes(gzip.compress(nifti_of((512, 512, 150), voxels=bytes(512 * 512 * 150 * 2)), 1))
     with pytest.raises(TooLargeError, match="unpacks to more than a scan can"):
         read_volume(path)
-    with read_budget(0.03), pytest.raises(TooLargeError, match=r"0\.0393 GB; expected at most 0\.03 GB"):
+    with read_budget(0.03), pytest.raises(TooLargeError, match=r"0\.0786 GB; expected at most 0\.03 GB"):
         read_label_map(path)
 
 
@@ -201,6 +201,27 @@ def test_resampling_asks_for_no_more_than_the_budget(tmp_path):
     folder = write_study(tmp_path / "study", place)
     with read_budget(0.001), pytest.raises(TooLargeError, match=r"study: .* 0\.00\d+ GB"):
         read_volume(folder, resample=True)
+
+
+@pytest.mark.parametrize("defined", [True, False])
+@pytest.mark.parametrize("content", [ITEM, ELEMENT], ids=["items", "elements"])
+def test_a_crowd_in_a_sequence_is_refused_before_it_is_parsed(tmp_path, content, defined):
+    """Each takes eight bytes of a file, and hundreds when it is parsed."""
+    path = tmp_path / "a.dcm"
+    path.write_bytes(crowded(ct_slice(0), content, 20_000, defined=defined))
+    for read in (read_volume, read_geometry):
+        with pytest.raises(TooLargeError, match="larger than a scan's"), read_budget(0.006):
+            read(path)
+
+
+def test_a_label_map_may_be_no_larger_than_a_scan(tmp_path):
+    """Packed at 1,000 to 1 it may be; with a scan of its size it is as large."""
+    path = tmp_path / "labels.nii.gz"
+    path.write_bytes(gzip.compress(nifti_of((300,) * 3, np.uint8) + bytes(300**3), 1))
+    with pytest.raises(TooLargeError, match=r"0\.054 GB"), read_budget(0.05):
+        read_label_map(path)
+    with read_budget(0.06):
+        assert not read_label_map(path).labels.any()
 
 
 @pytest.mark.parametrize("is_undefined", [True, False])

@@ -14,9 +14,11 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from renalmap.dataset.cases import Case, read_scan
 from renalmap.errors import (
     AmbiguousAcquisitionError,
     AmbiguousSeriesError,
+    InputError,
     NoImagesError,
     NonAxialSeriesError,
 )
@@ -268,3 +270,17 @@ def test_a_description_stands_in_for_a_kernel(description, kind):
 )  # fmt: skip
 def test_phases_by_words(words, phase):
     assert phase_from_words(words) == phase
+
+
+def test_a_data_sets_reader_advises_no_option_for_a_single_scan(write_series, tmp_path):
+    """A table of cases names a folder and an acquisition; `prepare` has no --series."""
+    two = write_series([0, 5, 10], "a", "two", SeriesInstanceUID=generate_uid(), SeriesNumber=1)
+    write_series([0, 5, 10], "b", "two", SeriesInstanceUID=generate_uid(), SeriesNumber=2)
+    turns = write_series([0, 5, 10], "a", "turns", AcquisitionNumber=1)
+    write_series([0, 5, 10], "b", "turns", AcquisitionNumber=2)
+    gap = write_series([0, 5, 10, 25, 30], folder="gap")
+    for folder in (two, turns, gap):
+        with pytest.raises(InputError, match=r"name its folder in cases.csv") as told:
+            read_scan(Case("a", "a", folder))
+        assert "--" not in str(told.value)
+    assert read_scan(Case("a", "a", turns, acquisition=2)).hu.shape[0] == 3

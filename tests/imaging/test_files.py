@@ -106,6 +106,12 @@ def test_what_a_killed_process_left_of_an_output_is_removed_and_what_a_living_on
     assert everything(tmp_path) == others
 
 
+def test_what_a_killed_process_tried_out_goes_too(tmp_path):
+    (tmp_path / ".0123abcd.tmp.tried").touch()
+    make_folder(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_left_overs_of_folders_go_too(tmp_path):
     (tmp_path / ".0123abcd.tmp.bundle").mkdir()
     (tmp_path / ".0123abcd.tmp.bundle" / "half").touch()

@@ -11,7 +11,7 @@ from typing import Literal
 from renalmap.api.dicom_seg import DICOM_SEG_SUFFIX
 from renalmap.api.overview import check_png_name
 from renalmap.dataset.cases import Case, read_mask
-from renalmap.dataset.layouts import KITS_MASKS, kits_folder, nifti_files, read_dataset
+from renalmap.dataset.layouts import KITS_MASKS, kits_folder, nifti_files, read_by, read_dataset
 from renalmap.errors import DatasetError, InputError, PathMissingError
 from renalmap.evaluation import (
     Score,
@@ -20,6 +20,7 @@ from renalmap.evaluation import (
     score_kits23,
     scores_to_csv,
 )
+from renalmap.imaging import Orientation
 from renalmap.imaging.dicom_seg.writing import DICOM_SUFFIX
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.imaging.nifti import scan_name
@@ -40,12 +41,14 @@ class Scoring:
         surface: whether to compute surface distances, which take most of the time.
         csv: write the cases here as CSV; an existing file is replaced.
         plot: draw Dice against tumour volume here as PNG; an existing file is replaced.
+        orientation: which of sform and qform counts in NIfTI files where they contradict each other.
     """
 
     protocol: Literal["kits19", "kits23"] = "kits19"
     surface: bool = True
     csv: Path | None = None
     plot: Path | None = None
+    orientation: Orientation | None = None
 
     def check(self, made: Path | None = None) -> None:
         """Check before the work whether everything requested can be computed and written.
@@ -97,9 +100,9 @@ def score_pairs(pairs: Sequence[Pair], scoring: Scoring, progress: Progress) -> 
     """Score pairs whose scoring was checked; one score per pair, in their order."""
     score = score_kits23 if scoring.protocol == "kits23" else evaluate_case
     scores: list[Score] = []
-    for done, (case, predicted, expected) in enumerate(pairs, start=1):
-        masks = read_mask(predicted), read_mask(expected)
-        scores.append(score(*masks, surface=scoring.surface, case=case))
+    for done, (case, *both) in enumerate(pairs, start=1):
+        predicted, expected = map(read_mask, read_by(both, scoring.orientation))
+        scores.append(score(predicted, expected, surface=scoring.surface, case=case))
         progress(f"scored {case}", done, len(pairs))
     if scoring.csv is not None and scores:
         write_text_atomically(scoring.csv, scores_to_csv(scores))

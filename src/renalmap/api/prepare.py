@@ -14,11 +14,13 @@ from pydantic import BaseModel, ConfigDict
 from renalmap.config import RunRecord, load_settings
 from renalmap.dataset.cases import Case, find_cases
 from renalmap.dataset.estimate import available_memory_bytes
+from renalmap.dataset.layouts import read_by
 from renalmap.dataset.prepare import Prepared, prepare_measured
 from renalmap.dataset.split import PARTS, Part, Split, draw_split
 from renalmap.dataset.store import Store, StoreFormat, StoreSettings, read_entries
 from renalmap.dataset.workers import Workload
 from renalmap.errors import ConfigError, MissingDependencyError
+from renalmap.imaging import Orientation
 from renalmap.inference.session import available_cores
 from renalmap.preprocess import Plan
 from renalmap.progress import Progress
@@ -71,6 +73,7 @@ class PrepareRequest:
         memory_gb: memory these processes may use together, by an estimate of each case from its headers;
             None takes three quarters of what is free.
         exclude: ids of cases that are left out. The split is the one with them.
+        orientation: which of sform and qform counts in NIfTI files where they contradict each other.
     """
 
     store_format: StoreFormat = "npz"
@@ -78,6 +81,7 @@ class PrepareRequest:
     jobs: int | None = 1
     memory_gb: float | None = None
     exclude: tuple[str, ...] = ()
+    orientation: Orientation | None = None
 
     @property
     def workload(self) -> Workload:
@@ -110,7 +114,7 @@ class PrepareReport(BaseModel):
         parts: what it holds.
         prepared_cases: those finished before are not counted.
         prepared_slices: of these.
-        seconds: that took, with the slice statistics.
+        seconds: how long that took, with the slice statistics.
         slices_per_s: None if nothing was left to prepare.
         jobs: cases at once.
         memory_gb: what they were allowed.
@@ -165,7 +169,8 @@ def prepare(
     """
     split = request.split
     record = RunRecord.start(packages=("numpy", "nibabel", "pydicom"), seed=split.seed, settings=plan)
-    cases = [case for dataset in datasets for case in find_cases(dataset, whole=False)]
+    found = [case for dataset in datasets for case in find_cases(dataset, whole=False)]
+    cases = read_by(found, request.orientation)
     ids = [case.case_id for case in cases]
     repeated = sorted({case_id for case_id in ids if ids.count(case_id) > 1})
     if repeated:

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
 from rich.console import Console
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class _Console(Console):
-    """Shows texts as they are: brackets are no markup, and nothing in them can steer the terminal."""
+    """Shows texts as they are: brackets are not markup, and nothing in them can control the terminal."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False)
@@ -68,7 +68,9 @@ def show_error(text: str) -> None:
 
 
 def show_warning(text: str) -> None:
-    """Print a warning to standard error."""
+    """Print a warning to standard error, unless it was logged there: readers log what results repeat."""
+    if text.partition(": ")[2] in _Formatter.warned:
+        return
     _show(Text("warning: ", style="bold yellow"), text)
 
 
@@ -78,7 +80,12 @@ def _show(label: Text, text: str) -> None:
 
 
 class _Formatter(logging.Formatter):
+    warned: ClassVar[set[str]] = set()
+    """What warnings said, without the scan's name, which may be its path or its short name."""
+
     def format(self, record: logging.LogRecord) -> str:
+        if record.levelno >= logging.WARNING:
+            self.warned.add(record.getMessage().partition(": ")[2])
         return printable(super().format(record))
 
 
@@ -91,7 +98,7 @@ def log_to_terminal(level: int) -> None:
 
 
 def log_thread(ended: threading.ExceptHookArgs) -> None:
-    """A file that a thread cannot write (TensorBoard's, on a full disk) is reported by whoever gave it the work."""
+    """A file that a thread cannot write (TensorBoard's, on a full disk) is reported by the code that started the thread."""
     if isinstance(ended.exc_value, OSError):
         logging.getLogger(__name__).info("a thread ended", exc_info=ended.exc_value)
     else:

@@ -9,13 +9,13 @@ import typer
 
 from renalmap.cli.console import output, progress_bar, say, show_error, show_json, show_warning
 from renalmap.cli.inspection import inspection_tables
-from renalmap.cli.options import Crop, Json, Memory, Quiet
+from renalmap.cli.options import Crop, Json, Memory, Orientation, Quiet, output_option, set_read_budget
 from renalmap.cli.tables import fetch_table, store_table
 
 
 def fetch(
     dataset: Annotated[Literal["kits19", "kits21", "kits23"], typer.Argument(help="Which data set.")],
-    out: Annotated[Path, typer.Option(help="The data set's folder.")],
+    out: Annotated[Path, output_option(help="The data set's folder.")],
     cases: Annotated[str, typer.Option(help="Case numbers, as in 0-9,160; default: all.")] = "",
     masks_only: Annotated[bool, typer.Option("--masks-only", help="Leave the imaging out.")] = False,
     base_url: Annotated[
@@ -76,10 +76,11 @@ def inspect(
         Path,
         typer.Argument(help="A KiTS19, KiTS21, KiTS23 or nnU-Net folder, or a table (cases.csv)."),
     ],
-    html: Annotated[Path | None, typer.Option(help="Write a page with a picture of each case.")] = None,
+    html: Annotated[Path | None, output_option(help="Write a page with a picture of each case.")] = None,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Cases at once; each takes up to 1 GB.")
     ] = 1,
+    orientation: Orientation = None,
     memory_gb: Memory = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -97,6 +98,7 @@ def inspect(
         report = inspect_all(
             dataset,
             html=html,
+            orientation=orientation,
             jobs=jobs,
             progress=bar.show,
         )
@@ -115,7 +117,7 @@ def prepare(
         list[Path],
         typer.Argument(help="KiTS or nnU-Net folders, folders of single slices, or tables (cases.csv)."),
     ],
-    out: Annotated[Path, typer.Option(help="The store's folder.")],
+    out: Annotated[Path, output_option(help="The store's folder.")],
     store: Annotated[
         Literal["npz", "blosc2"], typer.Option(help="The paper's format, or the fast one.")
     ] = "npz",
@@ -143,8 +145,13 @@ def prepare(
     ] = None,
     memory_gb: Annotated[
         float | None,
-        typer.Option(min=0.1, help="For all cases together; default: three quarters of what is free."),
+        typer.Option(
+            min=0.1,
+            callback=set_read_budget,
+            help="For all cases together; default: three quarters of what is free.",
+        ),
     ] = None,
+    orientation: Orientation = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -161,7 +168,7 @@ def prepare(
 
     plan = load_plan(config, {"crop": crop}, recipe)
     drawn = SplitRequest(seed, n_test, n_validation, _names(test), _names(validation), split)
-    request = PrepareRequest(store, drawn, jobs, memory_gb, _names(exclude))
+    request = PrepareRequest(store, drawn, jobs, memory_gb, _names(exclude), orientation)
     try:
         with progress_bar(quiet=quiet or json) as bar:
             report = prepare_store(
@@ -187,7 +194,7 @@ def prepare(
 
 
 def phantom(
-    out: Annotated[Path, typer.Option(help="The data set's folder.")],
+    out: Annotated[Path, output_option(help="The data set's folder.")],
     cases: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed for all of them.")] = 0,
     config: Annotated[Path | None, typer.Option(help="A TOML file with [[phantoms]].")] = None,

@@ -16,6 +16,10 @@ from renalmap.cli.options import (
     Memory,
     Orientation,
     Overwrite,
+    Resample,
+    Series,
+    input_option,
+    output_option,
 )
 from renalmap.cli.tables import number, table
 
@@ -24,9 +28,11 @@ Segmentation = Annotated[Path, typer.Argument(help="A label map: 1 kidney, 2 tum
 
 def report(
     segmentation: Segmentation,
-    scan: Annotated[Path, typer.Option(help="The scan it was made from.")],
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")],
+    scan: Annotated[Path, input_option(help="The scan it was made from.")],
+    out: Annotated[Path, output_option(help="The HTML file to write.")],
+    series: Series = None,
     acquisition: Acquisition = None,
+    resample: Resample = False,
     allow_missing_slices: AllowMissingSlices = False,
     orientation: Orientation = None,
     anonymize_report: AnonymizeReport = False,
@@ -37,21 +43,21 @@ def report(
     from renalmap.api.report import report as write_report
     from renalmap.imaging import DicomChoice
 
-    dicom = DicomChoice(
-        acquisition=acquisition, allow_missing_slices=allow_missing_slices, orientation=orientation
-    )
+    dicom = DicomChoice(series, acquisition, resample, allow_missing_slices, orientation)
     write_report(segmentation, scan, out, dicom=dicom, anonymize=anonymize_report, overwrite=overwrite)
     say(f"wrote {out}")
 
 
 def mesh(
     segmentation: Segmentation,
-    out: Annotated[Path, typer.Option(help="A folder for the files.")],
+    out: Annotated[Path, output_option(help="A folder for the files.")],
     scan: Annotated[
-        Path | None, typer.Option(help="Its scan, which makes left and right more certain.")
+        Path | None, input_option(help="Its scan, which makes left and right more certain.")
     ] = None,
-    format: Annotated[str, typer.Option(help="stl, glb, or both.")] = "stl,glb",
+    format: Annotated[str, output_option(help="stl, glb, or both.")] = "stl,glb",
+    series: Series = None,
     acquisition: Acquisition = None,
+    resample: Resample = False,
     allow_missing_slices: AllowMissingSlices = False,
     orientation: Orientation = None,
     memory_gb: Memory = None,
@@ -67,9 +73,7 @@ def mesh(
         segmentation,
         out,
         scan=scan,
-        dicom=DicomChoice(
-            acquisition=acquisition, allow_missing_slices=allow_missing_slices, orientation=orientation
-        ),
+        dicom=DicomChoice(series, acquisition, resample, allow_missing_slices, orientation),
         formats=parse_formats(format),
         overwrite=overwrite,
     )

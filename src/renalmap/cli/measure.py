@@ -16,6 +16,9 @@ from renalmap.cli.options import (
     Memory,
     Orientation,
     Quiet,
+    Resample,
+    Series,
+    input_option,
     output_option,
 )
 
@@ -26,16 +29,22 @@ if TYPE_CHECKING:
 def measure(
     segmentations: Annotated[list[Path], typer.Argument(help="Label maps, or folders of them.")],
     scan: Annotated[
-        Path | None, typer.Option(help="The scan of a single label map: NIfTI file or DICOM folder.")
+        Path | None, input_option(help="The scan of a single label map: NIfTI file or DICOM folder.")
     ] = None,
+    series: Series = None,
     acquisition: Acquisition = None,
+    resample: Resample = False,
     allow_missing_slices: AllowMissingSlices = False,
     orientation: Orientation = None,
     csv: Annotated[
         Path | None, output_option(help="Write a CSV with one row per kidney and lesion.")
     ] = None,
+    sr: Annotated[
+        Path | None,
+        output_option(help="Write a DICOM structured report of a DICOM SEG, with its DICOM --scan."),
+    ] = None,
     overwrite: Annotated[
-        bool, output_option("--overwrite", help="Replace the CSV if it exists.")
+        bool, output_option("--overwrite", help="Replace the CSV and the report if they exist.")
     ] = False,
     memory_gb: Memory = None,
     json: Json = False,
@@ -43,7 +52,7 @@ def measure(
 ) -> None:
     """Measure kidneys and lesions on label maps.
 
-    Volumes, diameters, side and position; with --scan also HU, and left and right by the body. Exit code
+    Volumes, diameters, side and position; with --scan also HU, and left and right as the body shows them. Exit code
     0: all done; 1: one of several label maps failed; 2: the input cannot be used.
     """
     from renalmap.api.measure import measure as measure_all
@@ -53,12 +62,9 @@ def measure(
         report = measure_all(
             segmentations,
             scan=scan,
-            dicom=DicomChoice(
-                acquisition=acquisition,
-                allow_missing_slices=allow_missing_slices,
-                orientation=orientation,
-            ),
+            dicom=DicomChoice(series, acquisition, resample, allow_missing_slices, orientation),
             csv=csv,
+            sr=sr,
             overwrite=overwrite,
             progress=bar.show,
         )

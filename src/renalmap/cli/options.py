@@ -54,7 +54,7 @@ Resample = Annotated[
 AllowMissingSlices = Annotated[
     bool,
     dicom_option(
-        "--allow-missing-slices", help="Take a series although slices of it seem to be unreadable."
+        "--allow-missing-slices", help="Accept a series even if some of its slices seem to be missing."
     ),
 ]
 
@@ -62,6 +62,7 @@ Orientation = Annotated[
     Literal["sform", "qform"] | None,
     input_option(help="Which matrix of a NIfTI file is right, if its two contradict each other."),
 ]
+AssumeHu = Annotated[bool, input_option("--assume-hu", help="The values are HU: do not warn.")]
 
 Device = Annotated[Literal["cpu", "cuda"], speed_option(help="Where to run.")]
 Engine = Annotated[
@@ -73,7 +74,7 @@ Threads = Annotated[
 ]
 
 
-def _set_read_budget(context: typer.Context, value: float | None) -> float | None:
+def set_read_budget(context: typer.Context, value: float | None) -> float | None:
     """Every read until the verb has ended, in whatever process, stays within the budget."""
     if value is not None:
         from renalmap.imaging.budget import read_budget
@@ -87,8 +88,8 @@ Memory = Annotated[
     speed_option(
         "--memory-gb",
         min=0.01,
-        callback=_set_read_budget,
-        help="Most that reading a scan may take; default: a quarter of the memory.",
+        callback=set_read_budget,
+        help="Memory that reading a scan may take; default: a quarter of all.",
     ),
 ]
 

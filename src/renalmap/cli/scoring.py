@@ -10,11 +10,13 @@ import typer
 
 from renalmap.cli.console import listening, output, progress_bar, show_warning
 from renalmap.cli.options import (
+    AssumeHu,
     Csv,
     Device,
     Engine,
     Json,
     Memory,
+    Orientation,
     Plot,
     Protocol,
     Quiet,
@@ -39,31 +41,33 @@ def evaluate(
     csv: Csv = None,
     plot: Plot = None,
     surface: Surface = True,
+    orientation: Orientation = None,
     memory_gb: Memory = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Score label maps per case in 3D.
 
-    By KiTS19's rules, with plain Dice beside them; or, with --protocol kits23, by KiTS23's: Dice and
-    surface Dice of its three nested classes, where a class empty in both counts 1, and in one 0.
+    By KiTS19's rules, and by plain Dice; or, with --protocol kits23, by KiTS23's: Dice and
+    surface Dice of its three nested classes, where a class that is empty in both scores 1, and in only one 0.
     """
     from renalmap.api.evaluate import Scoring
     from renalmap.api.evaluate import evaluate as evaluate_all
 
     with progress_bar(quiet=quiet or json) as bar:
-        scores = evaluate_all(predictions, reference, Scoring(protocol, surface, csv, plot), bar.show)
+        scoring = Scoring(protocol, surface, csv, plot, orientation)
+        scores = evaluate_all(predictions, reference, scoring, bar.show)
     _show(scores, json=json, quiet=quiet)
 
 
 def test(
     store: Annotated[Path, typer.Argument(help="The store the model was trained on: it has the split.")],
     dataset: Annotated[Path, typer.Argument(help="The data set it was prepared from.")],
-    model: Annotated[Path, model_option(help="The bundle to be judged.")],
+    model: Annotated[Path, model_option(help="The bundle to evaluate.")],
     out: Annotated[Path, output_option(help="A folder for the label maps.")],
     part: Annotated[
         Literal["test", "validation"],
-        typer.Option(help="Whom to segment and score: the split's own part, not a fold's."),
+        typer.Option(help="Which patients: a part of the split itself, not of a fold."),
     ] = "test",
     device: Device = "cpu",
     engine: Engine = "onnxruntime",
@@ -72,9 +76,11 @@ def test(
     csv: Csv = None,
     plot: Plot = None,
     surface: Surface = True,
+    orientation: Orientation = None,
+    assume_hu: AssumeHu = False,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Redo what another bundle made; complete results are kept."),
+        output_option("--overwrite", help="Redo what another bundle made; complete results are kept."),
     ] = False,
     memory_gb: Memory = None,
     json: Json = False,
@@ -89,10 +95,19 @@ def test(
     from renalmap.api.request import SegmentRequest
     from renalmap.api.test import HeldOut
     from renalmap.api.test import test as test_bundle
+    from renalmap.imaging import DicomChoice
     from renalmap.inference.cascade import SegmentOptions
 
-    request = SegmentRequest(model, device, engine, options=SegmentOptions(threads), overwrite=overwrite)
-    scoring = Scoring(protocol, surface, csv, plot)
+    request = SegmentRequest(
+        model,
+        device,
+        engine,
+        options=SegmentOptions(threads),
+        dicom=DicomChoice(orientation=orientation),
+        assume_hu=assume_hu,
+        overwrite=overwrite,
+    )
+    scoring = Scoring(protocol, surface, csv, plot, orientation)
     with listening(quiet=quiet or json) as listener:
         report = test_bundle(HeldOut(store, dataset, part), out, request, scoring, listener)
     cases, failed = report.segmented.cases, report.failed

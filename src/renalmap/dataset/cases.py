@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.dataset.layouts import Case, read_dataset
+from renalmap.dataset.layouts import MANIFEST, Case, read_dataset
 from renalmap.errors import (
     DatasetError,
     GeometryMismatchError,
+    InputError,
     LabelError,
     NoImagesError,
     NonFiniteVoxelsError,
@@ -21,7 +24,7 @@ from renalmap.errors import (
 from renalmap.imaging import (
     Geometry,
     LabelMap,
-    Orientation,
+    Volume,
     check_same_grid,
     read_geometry,
     read_label_map,
@@ -30,7 +33,17 @@ from renalmap.imaging import (
 from renalmap.imaging.arrays import read_npz
 from renalmap.labels import CYST, KIDNEY, LABEL_NAMES, UNKNOWN, is_known
 
-__all__ = ["Case", "CasePixels", "find_cases", "open_case", "read_case_geometry", "read_mask"]
+__all__ = [
+    "Case",
+    "CasePixels",
+    "find_cases",
+    "open_case",
+    "read_case_geometry",
+    "read_mask",
+    "read_scan",
+]
+
+_FOR_ONE_SCAN = re.compile(r" ?\(?--(series|acquisition|resample|allow-missing-slices)( [\w.]+)?\)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +75,7 @@ def find_cases(root: Path, *, whole: bool = True) -> tuple[Case, ...]:
 
     Raises:
         PathMissingError: nothing is there.
-        DatasetError: it is none of these layouts, a table is faulty, ids repeat, or there is no mask.
+        DatasetError: it has none of these layouts, a table is faulty, ids repeat, or there is no mask.
         NoImagesError: a case has a mask and no imaging.
     """
     dataset = read_dataset(root)
@@ -84,7 +97,39 @@ def read_case_geometry(case: Case) -> Geometry:
     """
     if case.image is None:
         raise _no_imaging(case)
-    return read_geometry(case.image, acquisition=case.acquisition)
+    with _named_for_a_data_set():
+        return read_geometry(case.image, acquisition=case.acquisition, orientation=case.orientation)
+
+
+def read_scan(case: Case) -> Volume:
+    """A case's scan.
+
+    Raises:
+        NoImagesError: there is a mask and no imaging.
+        InputError: any of the readers' errors.
+    """
+    if case.image is None:
+        raise _no_imaging(case)
+    with _named_for_a_data_set():
+        return read_volume(case.image, acquisition=case.acquisition, orientation=case.orientation)
+
+
+@contextmanager
+def _named_for_a_data_set() -> Iterator[None]:
+    """Readers advise options for a single scan, which verbs for data sets lack."""
+    try:
+        yield
+    except InputError as error:
+        if not _FOR_ONE_SCAN.search(f"{error.hint} {error.got}"):
+            raise
+        raise type(error)(
+            error.what,
+            where=error.where,
+            got=error.got and _FOR_ONE_SCAN.sub("", error.got),
+            expected=error.expected,
+            hint=f"A data set takes one complete, regular stack a case: name its folder in {MANIFEST}, "
+            "and its acquisition, or convert it to NIfTI first",
+        ) from error
 
 
 def open_case(case: Case) -> CasePixels:
@@ -97,10 +142,7 @@ def open_case(case: Case) -> CasePixels:
     """
     if case.slice_files:
         return _open_slices(case)
-    if case.image is None:
-        raise _no_imaging(case)
-    volume = read_volume(case.image, acquisition=case.acquisition)
-    labels = read_mask(case)
+    volume, labels = read_scan(case), read_mask(case)
     check_same_grid(volume, labels, where=case.case_id, names=("image", "mask"))
     _check_known(labels.labels, case.mask)
     cysts = bool((labels.labels == CYST).any())
@@ -116,12 +158,8 @@ def open_case(case: Case) -> CasePixels:
     )
 
 
-def read_mask(case: Case, orientation: Orientation | None = None) -> LabelMap:
+def read_mask(case: Case) -> LabelMap:
     """A case's mask in our labels, cysts kept.
-
-    Args:
-        case: its files.
-        orientation: which of sform and qform counts in a NIfTI file where they contradict each other.
 
     Raises:
         LabelError: it holds other values than KiTS's 0 to 3, or than its data set names.
@@ -130,7 +168,7 @@ def read_mask(case: Case, orientation: Orientation | None = None) -> LabelMap:
     """
     if case.mask is None:
         raise ValueError(f"{case.case_id} has no mask")
-    label_map = read_label_map(case.mask, orientation)
+    label_map = read_label_map(case.mask, case.orientation)
     if not case.mask_labels:
         _check_labels(label_map.labels, str(case.mask))
         return label_map

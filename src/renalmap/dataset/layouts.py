@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 from renalmap.dataset.nnunet import read_nnunet_labels
 from renalmap.errors import DatasetError, PathMissingError, named_errors
 from renalmap.imaging.nifti import NIFTI_SUFFIXES, scan_name
+from renalmap.imaging.nifti_geometry import Orientation
 
 MANIFEST = "cases.csv"
 MANIFEST_COLUMNS = ("case_id", "patient", "image", "mask", "acquisition")
@@ -48,6 +49,7 @@ class Case:
         acquisition: which acquisition of a DICOM series.
         slice_files: for a case of single slices, (z, file) in ascending z.
         mask_labels: (stored value, label) of a mask with other numbers than ours; empty if they are ours.
+        orientation: which of sform and qform counts in its NIfTI files where they contradict each other.
     """
 
     case_id: str
@@ -57,6 +59,7 @@ class Case:
     acquisition: int | None = None
     slice_files: tuple[tuple[int, Path], ...] = ()
     mask_labels: tuple[tuple[int, int], ...] = ()
+    orientation: Orientation | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,11 @@ def read_dataset(root: Path) -> Dataset:
     dataset = replace(dataset, cases=tuple(sorted(dataset.cases, key=lambda case: case.case_id)))
     _check_ids(dataset)
     return dataset
+
+
+def read_by(cases: Iterable[Case], orientation: Orientation | None) -> tuple[Case, ...]:
+    """Cases whose NIfTI files are read by one of their two matrices."""
+    return tuple(replace(case, orientation=orientation) for case in cases)
 
 
 def kits_folder(root: Path) -> Path:

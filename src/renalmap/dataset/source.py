@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from renalmap.config import sha256_of
 from renalmap.dataset.layouts import Case
 from renalmap.errors import InputError
+from renalmap.imaging.nifti_geometry import Orientation
 
 
 class FileState(BaseModel):
@@ -73,10 +74,12 @@ class CaseSource(FileState):
     Attributes:
         acquisition: which was taken of a DICOM series.
         mask_labels: how the mask's numbers were translated.
+        orientation: which matrix of a NIfTI file was to count.
     """
 
     acquisition: int | None = None
     mask_labels: tuple[tuple[int, int], ...] = ()
+    orientation: Orientation | None = None
 
     @classmethod
     def of(cls, case: Case) -> CaseSource:
@@ -86,16 +89,20 @@ class CaseSource(FileState):
             OSError: one is not there.
         """
         state = FileState.at(case_files(case))
-        return cls(**state.model_dump(), acquisition=case.acquisition, mask_labels=case.mask_labels)
+        return cls(**state.model_dump(), **_read_as(case))
 
     def still_is(self, case: Case) -> bool:
         """Whether a case is unchanged. One whose files are gone counts as unchanged: its slices are all that is left."""
-        if (self.acquisition, self.mask_labels) != (case.acquisition, case.mask_labels):
+        if self != self.model_copy(update=_read_as(case)):
             return False
         try:
             return self.describes(case_files(case))
         except FileNotFoundError:
             return True
+
+
+def _read_as(case: Case) -> dict[str, Any]:
+    return {name: getattr(case, name) for name in ("acquisition", "mask_labels", "orientation")}
 
 
 def files_below(path: Path) -> list[Path]:

@@ -30,8 +30,13 @@ _TRIED_BYTES: Final = 1 << 20
 """What must fit before the work: label maps, tables and pages are of this order."""
 
 
-def check_writable(path: Path, *, overwrite: bool) -> None:
+def check_writable(path: Path, *, overwrite: bool, at_once: bool = False) -> None:
     """Refuse what could not be written after the work, and remove what a killed process left of it.
+
+    Args:
+        path: the file.
+        overwrite: whether it may be there.
+        at_once: it is written now, which tells whether there is room.
 
     Raises:
         OutputExistsError: the file exists (unless `overwrite`), or is a folder, a link, a pipe or a device.
@@ -54,20 +59,21 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
             "the output is a link, a pipe or a device, which is never replaced",
             where=path,
             expected="the name of a file",
-            hint="Give another --out",
+            hint="Give another name",
         )
     if there is not None and not overwrite:
         raise OutputExistsError(
             "the file exists and would be overwritten",
             where=path,
-            hint="Give another --out, or --overwrite",
+            hint="Give another name, or --overwrite",
         )
     if not path.parent.is_dir():
         raise PathMissingError(
             "the output's folder does not exist", where=path.parent, hint="Create it first"
         )
     remove_left_overs(path.parent, escape(path.name))
-    _try_out(_temporary(path), path)
+    if not at_once:
+        _try_out(_temporary(path), path)
 
 
 def make_folder(folder: Path) -> None:
@@ -81,6 +87,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise as_output_error(folder, error) from error
+    remove_left_overs(folder, "tried")
     _try_out(_temporary(folder / "tried"), folder)
 
 
@@ -200,7 +207,7 @@ def check_replaceable(folder: Path, is_ours: Callable[[Path], bool], what: str =
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write UTF-8 text through `replace_atomically`; bytes of a name that are none are written as escapes."""
+    """Write UTF-8 text through `replace_atomically`; bytes of a name that are not UTF-8 are written as escapes."""
     with replace_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 

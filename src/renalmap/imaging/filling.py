@@ -59,10 +59,13 @@ class HuGrid:
 
 
 class LabelGrid:
-    """A label map's canonical voxels while it is being read; `labels` is uint8."""
+    """A label map's canonical voxels while it is being read; `labels` is uint8.
+
+    It may be no larger than a scan: what is done with it next takes the memory of one.
+    """
 
     def __init__(self, geometry: Geometry, where: Path | str) -> None:
-        check_budget(prod(geometry.shape), where)
+        check_budget(2 * prod(geometry.shape), where)
         self._geometry = geometry
         self._where = where
         self.labels: LabelArray = np.empty(geometry.shape, dtype=np.uint8)

@@ -35,8 +35,8 @@ CHUNK_BYTES: Final = 8 * 2**20
 
 _CHUNK_COPIES: Final = 3
 """Of a plane beyond that size: as bytes, rescaled, compared."""
-_MOST_PACKED_LABELS: Final = 2**31
-"""Voxels of 8,000 slices of 512 by 512."""
+_MOST_PACKED_LABELS: Final = 2**30
+"""Voxels of 4,000 slices of 512 by 512."""
 _DEFLATE_RATIO: Final = 1032
 """More bytes than this never come out of one; label maps come close."""
 

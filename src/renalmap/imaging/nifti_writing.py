@@ -111,7 +111,7 @@ def _header_for(source: SourceGrid, dtype: np.dtype[Any]) -> Any:
 
 def _write(header: Any, stored: NDArray[Any], path: Path, *, overwrite: bool) -> None:
     _check_suffix(path)
-    check_writable(path, overwrite=overwrite)
+    check_writable(path, overwrite=overwrite, at_once=True)
     with replace_atomically(path) as temporary, _open_for_writing(temporary) as stream:
         stream.write(header.binaryblock)
         stream.write(bytes(header.single_vox_offset - len(header.binaryblock)))

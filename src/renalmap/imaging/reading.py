@@ -73,16 +73,17 @@ def read_geometry(
     acquisition: int | None = None,
     resample: bool = False,
     allow_missing_slices: bool = False,
+    orientation: Orientation | None = None,
 ) -> Geometry:
     """Read where a scan's or label map's voxels lie, without the voxels; otherwise as `read_volume`."""
-    choice = DicomChoice(series, acquisition, resample, allow_missing_slices=allow_missing_slices)
+    choice = DicomChoice(series, acquisition, resample, allow_missing_slices, orientation)
     with _named_errors(path):
         if is_dicom_path(path):
             if path.is_file() and is_dicom_file(path) and is_dicom_seg(path):
                 return read_dicom_seg(path).geometry
             return read_dicom_geometry(path, choice)
         _note_unused(choice, path)
-        return read_nifti_geometry(path)
+        return read_nifti_geometry(path, orientation)
 
 
 def read_label_map(path: Path, orientation: Orientation | None = None) -> LabelMap:
@@ -152,9 +153,6 @@ def _named_errors(path: Path) -> Iterator[None]:
 
 
 def _note_unused(choice: DicomChoice, path: Path) -> None:
-    for given, what, flag in (
-        (choice.series is not None, "series", "--series"),
-        (choice.acquisition is not None, "acquisitions", "--acquisition"),
-    ):
-        if given:
-            logger.warning("%s: a NIfTI file has no %s; %s is not used", path, what, flag)
+    for given, what in ((choice.series, "series"), (choice.acquisition, "acquisition")):
+        if given is not None:
+            logger.warning("%s: a NIfTI file has no %s; %s is not used", path, what, given)

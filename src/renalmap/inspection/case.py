@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from renalmap.dataset.cases import read_mask
+from renalmap.dataset.cases import read_mask, read_scan
 from renalmap.dataset.layouts import Case, Edition
 from renalmap.errors import LabelError, RenalMapError, as_case_error
-from renalmap.imaging import Geometry, LabelMap, Volume, read_volume
+from renalmap.imaging import Geometry, LabelMap, Volume
 from renalmap.inspection.findings import CaseInspection
 from renalmap.inspection.known import known_issues
 from renalmap.inspection.masks import inspect_mask
@@ -54,7 +54,7 @@ def _read_scan(case: Case, found: CaseInspection) -> Volume | None:
     if case.image is None:
         return None
     try:
-        return read_volume(case.image, acquisition=case.acquisition)
+        return read_scan(case)
     except (RenalMapError, OSError) as error:
         found.add("unreadable", "error", f"the image cannot be read: {_why(case.image, error)}")
     return None

@@ -23,6 +23,15 @@ COLUMNS: Final = (
     "polar_position",
     "polar_fraction",
     "exophytic_share",
+    "share_of_both",
+    "contact_mm2",
+    "hsieh_contact_mm2",
+    "kidney_within_5_mm_ml",
+    "kidney_within_10_mm_ml",
+    "depth_mm",
+    "c_index",
+    "axial_offset_mm",
+    "craniocaudal_offset_mm",
     "mean_hu",
     "sd_hu",
     "slice",
@@ -60,14 +69,20 @@ def measurements_to_csv(cases: Iterable[tuple[str, Measurements | None, str | No
 def _rows(measured: Measurements) -> Iterator[dict[str, Any]]:
     flags = " ".join(dict.fromkeys(flag.code for flag in measured.flags))
     for kidney in measured.kidneys:
-        own = {"structure": "kidney", "volume_ml": kidney.parenchyma_ml, "length_mm": kidney.length_mm}
-        yield {**_shared(kidney), **own, "flags": flags}
+        own = {"structure": "kidney", "volume_ml": kidney.parenchyma_ml}
+        yield {**_values(kidney), **_shared(kidney), **own, "flags": flags}
     for lesion in measured.lesions:
-        values = {name: getattr(lesion, name) for name in COLUMNS if hasattr(lesion, name)}
         names = lesion.slice_names
-        values |= {"slice_number": names.number, "instance_number": names.instance_number}
-        values["sop_instance_uid"] = names.sop_instance_uid
-        yield {**values, **_shared(lesion), "structure": lesion.kind, "flags": flags}
+        numbers: dict[str, Any] = {
+            "slice_number": names.number,
+            "instance_number": names.instance_number,
+            "sop_instance_uid": names.sop_instance_uid,
+        }
+        yield {**_values(lesion), **numbers, **_shared(lesion), "structure": lesion.kind, "flags": flags}
+
+
+def _values(one: KidneyMeasurement | LesionMeasurement) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in COLUMNS if hasattr(one, name)}
 
 
 def _shared(one: KidneyMeasurement | LesionMeasurement) -> dict[str, Any]:

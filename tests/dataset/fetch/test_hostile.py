@@ -9,7 +9,7 @@ import struct
 import nibabel as nib
 import numpy as np
 import pytest
-from tests.dataset.fetch.test_run import HASTY, IMAGING, MASK
+from tests.dataset.fetch.test_run import HASTY, IMAGING, MASK, WATCHFUL
 from tests.mirror import Fault
 
 from renalmap.dataset.fetch import content
@@ -31,6 +31,17 @@ def fetch(mirror, tmp_path):
         return {f"/{each.file.path}": each.error for each in outcomes if each.error}
 
     return run
+
+
+@pytest.mark.parametrize("fault", [Fault(drips_headers=True), Fault(drips_length=True)])
+def test_an_answer_whose_headers_drip_is_dropped(mirror, tmp_path, fault):
+    """Each byte comes in time for the next; the file goes on when the server behaves."""
+    mirror.faults[IMAGING] = [fault]
+    files = list_files("kits19", (0,), Mirrors(mirror.url), masks_only=False)
+    outcomes = fetch_files(files, Run("kits19", tmp_path / "kits", 2, WATCHFUL))
+    assert {each.status for each in outcomes} == {"fetched"}
+    assert len(mirror.gets(IMAGING)) == 2
+    assert mirror.dripped < 1000  # which would be the end of it
 
 
 def test_redirects_end_and_cost_only_their_file(mirror, fetch):

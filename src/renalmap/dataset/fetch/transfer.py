@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from renalmap import __version__
 from renalmap.dataset.fetch.answers import continues, describe, length_of, retry_after_s, told
 from renalmap.dataset.fetch.content import HEAD_BYTES, LIMITS, check_head, hash_checked
 from renalmap.dataset.fetch.manifest import Manifest
+from renalmap.dataset.fetch.pace import Pace, keep_pace
 from renalmap.dataset.fetch.sources import RemoteFile
 from renalmap.errors import ContentError, DamagedContentError, NetworkError
 
@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 _DAMAGED_TRIES: Final = 2
 _LONGEST_BACKOFF_S: Final = 60.0
 _TRANSIENT: Final = {408, 425, 429, 500, 502, 503, 504}
-_STALL_BYTES: Final = 1024
-"""What must arrive in each `stall_s`; less is a stalled connection that pretends to be alive."""
 
 _JITTER: Final = secrets.SystemRandom()
 
@@ -61,7 +59,7 @@ class Patience:
     Attributes:
         attempts: attempts in a row without a byte before a file is given up.
         connect_s: for a connection.
-        stall_s: for the next bytes.
+        stall_s: for the next bytes; and for all of an answer's headers, redirects included.
         backoff_s: before the second attempt; doubled each time, up to a minute.
         longest_wait_s: a server that asks to wait longer (`Retry-After`) is given up.
     """
@@ -104,6 +102,7 @@ def make_client(patience: Patience) -> httpx.Client:
     return httpx.Client(
         follow_redirects=True,
         timeout=httpx.Timeout(patience.stall_s, connect=patience.connect_s, pool=None),
+        limits=httpx.Limits(max_keepalive_connections=0),  # see `Pace`
         # The file itself is compressed; a server must not wrap it again.
         headers={"User-Agent": f"renalmap/{__version__}", "Accept-Encoding": "identity"},
     )
@@ -134,8 +133,8 @@ class Transfer:
         effort = _Effort(self._patience if patiently else Patience(attempts=1), self._watch.stop)
         while True:
             try:
-                with _named_faults(file):
-                    return self._head(file.url)
+                with _named_faults(file), keep_pace(self._patience.stall_s) as pace:
+                    return self._head(file.url, pace)
             except NetworkError:  # fetching the file names it; the others may go on
                 return None
             except _TransientError as error:
@@ -143,9 +142,9 @@ class Transfer:
                     return None
                 effort.spend(error, file)
 
-    def _head(self, url: str) -> int | None:
+    def _head(self, url: str, pace: Pace) -> int | None:
         """Hugging Face gives the size on its redirect; the storage behind it may refuse HEAD."""
-        request = self._client.build_request("HEAD", url)
+        request = self._client.build_request("HEAD", url, extensions=pace.extensions)
         for _ in range(self._client.max_redirects):
             response = self._client.send(request, follow_redirects=False)
             size = told([response]).size
@@ -204,7 +203,13 @@ class Transfer:
             headers["Range"] = f"bytes={held}-"
             if not partial.published_sha256:  # which would verify the joined file anyway
                 headers["If-Range"] = partial.validator
-        with _named_faults(file), self._client.stream("GET", file.url, headers=headers) as response:
+        with (
+            _named_faults(file),
+            keep_pace(self._patience.stall_s) as pace,
+            self._client.stream(
+                "GET", file.url, headers=headers, extensions=pace.extensions
+            ) as response,
+        ):
             self._check_status(response, file, part)
             known = describe(response, file)
             if response.status_code == httpx.codes.PARTIAL_CONTENT:
@@ -215,7 +220,7 @@ class Transfer:
                 held = 0
                 part.unlink(missing_ok=True)
                 self._manifest.record_partial(file.path, known)
-            self._write(file, part, response, held, known.size)
+            self._write(file, part, _paced(response, pace), held, known.size)
 
     def _check_status(self, response: httpx.Response, file: RemoteFile, part: Path) -> None:
         status = response.status_code
@@ -236,17 +241,16 @@ class Transfer:
         )
 
     def _write(
-        self, file: RemoteFile, part: Path, response: httpx.Response, held: int, size: int | None
+        self, file: RemoteFile, part: Path, blocks: Iterator[bytes], held: int, size: int | None
     ) -> None:
         head = b"" if held == 0 else None
-        pace = _Pace(self._patience.stall_s)
         part.parent.mkdir(parents=True, exist_ok=True)
         limit = LIMITS[file.kind] if size is None else size
         if limit > LIMITS[file.kind]:
             raise _too_long(file, f"{size:,} bytes")
         with part.open("ab") as handle:
             self._watch.moved(file.path, held, size)
-            for block in response.iter_raw():
+            for block in blocks:
                 self._watch.check()
                 if head is not None:
                     head += block[: HEAD_BYTES - len(head)]
@@ -259,7 +263,6 @@ class Transfer:
                 handle.write(block)
                 handle.flush()
                 self._watch.moved(file.path, held, size)
-                pace.check(len(block))
         if size is not None and held != size:
             raise _TransientError(f"{held:,} of {size:,} bytes arrived")
 
@@ -333,21 +336,10 @@ class _Effort:
             raise StoppedError
 
 
-class _Pace:
-    """Notices a connection that trickles."""
-
-    def __init__(self, stall_s: float) -> None:
-        self._stall_s = stall_s
-        self._since_s = time.monotonic()
-        self._bytes = 0
-
-    def check(self, count: int) -> None:
-        self._bytes += count
-        elapsed_s = time.monotonic() - self._since_s
-        if elapsed_s > self._stall_s:
-            if self._bytes < _STALL_BYTES:
-                raise _TransientError(f"{self._bytes} bytes in {elapsed_s:.0f} s: stalled")
-            self._since_s, self._bytes = time.monotonic(), 0
+def _paced(response: httpx.Response, pace: Pace) -> Iterator[bytes]:
+    for block in response.iter_raw():
+        pace.count(len(block))
+        yield block
 
 
 @contextmanager

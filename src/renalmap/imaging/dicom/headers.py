@@ -130,7 +130,7 @@ class Headers:
 
     Attributes:
         slices: CT slices with a place in the patient, in the order of the files.
-        skipped: DICOM objects that are none.
+        skipped: DICOM objects that are not CT slices.
         others: files that are not DICOM, or cannot be opened.
         odd: how many values of each DICOM file break the standard.
     """

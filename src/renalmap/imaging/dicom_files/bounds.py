@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from renalmap.errors import TooLargeError, TruncatedFileError, UnsafeArchiveError, named_errors
@@ -24,6 +24,12 @@ _ELEMENT_BYTES: Final = 32 * 2**20
 """One element of a header; the frames of an enhanced CT of 4,000 slices take a third of that."""
 _READ_BYTES: Final = 512
 """What pydicom keeps for each piece that it reads, beside the piece."""
+_ITEM_BYTES: Final = 2048
+"""And for each item of a sequence, however little is in it."""
+_PER_SEQUENCE_BYTE: Final = 40
+"""And for each byte of a sequence that it has read and not parsed yet: an empty element takes eight of them."""
+_ITEMS: Final = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+"""How an item begins (PS3.5 7.5), in either order of bytes."""
 
 
 @contextmanager
@@ -57,6 +63,7 @@ class DicomStream(io.BufferedReader):
         budget_bytes = read_budget_bytes()
         self._left_bytes = budget_bytes if whole else min(_HEADER_BYTES, budget_bytes)
         self._most_bytes = budget_bytes if whole else _ELEMENT_BYTES
+        self._left_for_sequences_bytes = min(_HEADER_BYTES, budget_bytes)
 
     @property
     def name(self) -> str:
@@ -75,20 +82,52 @@ class DicomStream(io.BufferedReader):
         size = min(size, self._size_bytes)
         self._left_bytes -= size + _READ_BYTES
         if size > self._most_bytes or self._left_bytes < 0:
-            raise TooLargeError(
-                "the DICOM header is larger than a scan's can be",
-                where=self._where,
-                got=f"an element of {size} bytes",
-                hint="Export it again; if it is a scan after all, --memory-gb may allow more",
-            )
-        return super().read(size)
+            raise self._too_large(f"an element of {size} bytes")
+        content = super().read(size)
+        if content[:4] in _ITEMS:
+            self._left_bytes -= _ITEM_BYTES
+        return content
+
+    def check_sequences(self, dataset: Any) -> None:
+        """Refuse sequences whose parsing, when they are looked at, would take more than a header's may.
+
+        Args:
+            dataset: what was read from here. Sequences of a stated length are still bytes in it.
+
+        Raises:
+            TooLargeError: there are such.
+        """
+        from pydicom.dataelem import RawDataElement  # noqa: PLC0415  (slow import)
+
+        for element in dataset.values():
+            if not isinstance(element, RawDataElement):
+                for item in element.value if element.VR == "SQ" else ():
+                    self.check_sequences(item)
+            elif element.value and (element.VR or _usual_vr(element.tag)) == "SQ":
+                self._spend(_PER_SEQUENCE_BYTE * len(element.value), element.value)
+
+    def _spend(self, size_bytes: int, content: bytes) -> None:
+        items = sum(map(content.count, _ITEMS))
+        self._left_for_sequences_bytes -= size_bytes + _ITEM_BYTES * items
+        if self._left_for_sequences_bytes < 0:
+            raise self._too_large(f"a sequence of {items} items")
+
+    def _too_large(self, got: str) -> TooLargeError:
+        return TooLargeError(
+            "the DICOM header is larger than a scan's can be",
+            where=self._where,
+            got=got,
+            hint="Export it again; if it is a scan after all, --memory-gb may allow more",
+        )
 
     def _checked_deflated(self) -> bytes:
         packed = super().read(min(self._size_bytes, _DEFLATED_BYTES))
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         unpacked, rest = 0, packed
         while rest and not inflater.eof:
-            unpacked += len(inflater.decompress(rest, _BUFFER_BYTES))
+            content = inflater.decompress(rest, _BUFFER_BYTES)
+            unpacked += len(content)
+            self._spend(0, content)
             rest = inflater.unconsumed_tail
             if unpacked > _DEFLATED_BYTES or is_trap(unpacked, len(packed)):
                 raise UnsafeArchiveError(
@@ -99,3 +138,11 @@ class DicomStream(io.BufferedReader):
                 )
         check_budget(unpacked + len(packed), self._where)
         return packed
+
+
+def _usual_vr(tag: Any) -> str:
+    from pydicom.datadict import dictionary_VR  # noqa: PLC0415  (slow import)
+
+    with suppress(KeyError):
+        return dictionary_VR(tag)
+    return ""

@@ -71,7 +71,7 @@ class DicomFile:
         return str(self.path if self.member is None else self.path / self.member)
 
     @contextmanager
-    def open(self) -> Iterator[IO[bytes]]:
+    def open(self) -> Iterator[DicomStream]:
         """Open it to read its header; seekable.
 
         Raises:
@@ -155,7 +155,7 @@ def quietly(items: Iterable[_Item]) -> Iterator[_Item]:
         yield item
 
 
-def read_tags(stream: IO[bytes], **how: Any) -> Dataset:
+def read_tags(stream: DicomStream, **how: Any) -> Dataset:
     """Read a DICOM stream with pydicom, even if it lacks the preamble or a TransferSyntaxUID.
 
     Args:
@@ -163,6 +163,7 @@ def read_tags(stream: IO[bytes], **how: Any) -> Dataset:
         how: pydicom's own arguments.
 
     Raises:
+        TooLargeError, UnsafeArchiveError: see `DicomStream`.
         InvalidDicomError: it does not begin as DICOM; anything else that pydicom raises on damaged files.
     """
     from pydicom import dcmread  # noqa: PLC0415  (slow import)
@@ -171,6 +172,7 @@ def read_tags(stream: IO[bytes], **how: Any) -> Dataset:
     bare = begins_as_dicom(stream)
     stream.seek(0)
     dataset = dcmread(stream, force=bare, **how)
+    stream.check_sequences(dataset)
     if not dataset.file_meta.get("TransferSyntaxUID"):
         # Found by pydicom from how the first element is written.
         implicit, little = dataset.original_encoding

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from renalmap.errors import PathMissingError, TruncatedFileError, UnsafeArchiveError
+from renalmap.errors import PathMissingError, TruncatedFileError, UnsafeArchiveError, named_errors
 from renalmap.imaging.dicom_files.archive import ARCHIVE_SUFFIX, Archive
-from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom, quiet_pydicom
+from renalmap.imaging.dicom_files.files import DicomFile, begins_as_dicom, quiet_pydicom, read_tags
 
 DIRECTORY_NAME: Final = "DICOMDIR"
 DICOM_SUFFIXES: Final = {".dcm", ".dicom", ".ima", ".dic"}
@@ -187,25 +188,20 @@ def read_directory(file: DicomFile) -> Sequence[tuple[PurePosixPath, bool]]:
 
     Raises:
         TruncatedFileError: it is damaged, or no DICOMDIR.
-        UnsafeArchiveError: an entry leads out of the folder.
+        TooLargeError, UnsafeArchiveError: see `DicomStream`; the latter also if an entry leads out of the folder.
     """
-    try:
-        # pydicom warns of names with characters that DICOM does not allow; they are judged below.
-        with quiet_pydicom():
-            records = file.read_header(["DirectoryRecordSequence"]).DirectoryRecordSequence
-            entries = [
-                (each.get("ReferencedFileID"), str(each.get("DirectoryRecordType", "")))
-                for each in records
-            ]
-    except Exception as error:  # pydicom raises many kinds on damaged files
-        if isinstance(error, OSError) and error.filename is not None:
-            raise
-        raise TruncatedFileError(
-            "the DICOMDIR cannot be read",
-            where=str(file),
-            got=f"{type(error).__name__}: {error}".splitlines()[0],
-            hint="Give the folder that holds the slices instead",
-        ) from error
+    unreadable = partial(
+        TruncatedFileError,
+        "the DICOMDIR cannot be read",
+        where=str(file),
+        hint="Give the folder that holds the slices instead",
+    )
+    # pydicom warns of names with characters that DICOM does not allow; they are judged below.
+    with quiet_pydicom(), named_errors(lambda got: unreadable(got=got)), file.open() as stream:
+        entries = [
+            (each.get("ReferencedFileID"), str(each.get("DirectoryRecordType", "")))
+            for each in read_tags(stream).DirectoryRecordSequence
+        ]
     listed = []
     for entry, kind in entries:
         parts = [entry] if isinstance(entry, str) else list(entry or ())

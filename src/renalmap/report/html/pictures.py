@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.imaging.volume import LabelMap, Volume
 from renalmap.inference.quality import DroppedReport
 from renalmap.labels import LABEL_NAMES
-from renalmap.measure.measurements import LesionMeasurement
+from renalmap.measure.measurements import Diameter, LesionMeasurement
 from renalmap.report.embedding import as_data_uri
 from renalmap.report.html.contents import ReportContents
 from renalmap.report.html.solid import draw_solids
@@ -96,12 +97,11 @@ def _overview_figures(contents: ReportContents, size: str) -> Iterator[str]:
     axial, coronal, _ = cut_views(contents.scan, contents.labels, choose_planes(contents.labels))
     for view in (axial, coronal):
         caption = " ".join(view.caption.split())
-        yield _figure(
-            _draw_view(view), size, f"{view.name} overview.", caption[:1].upper() + caption[1:]
-        )
+        yield _figure(draw_view(view), size, f"{view.name} overview.", caption[:1].upper() + caption[1:])
 
 
-def _draw_view(view: View) -> Image:
+def draw_view(view: View) -> Image:
+    """A view with its outlines, the patient's directions at its edges, and a scale."""
     height_mm, width_mm = view.size_mm
     px_per_mm = _OVERVIEW_PX / max(width_mm, height_mm)
     width, height = max(1, round(width_mm * px_per_mm)), max(1, round(height_mm * px_per_mm))
@@ -132,49 +132,68 @@ def _tumour_figure(contents: ReportContents, tumour: LesionMeasurement, size: st
 def _draw_tumour(contents: ReportContents, tumour: LesionMeasurement) -> Image:
     """The slice around a tumour with its longest axial diameter drawn."""
     diameter = tumour.longest_axial_diameter
-    ends = np.array([diameter.start.voxel_zyx[1:], diameter.end.voxel_zyx[1:]])
-    page, to_px = _cut_out(contents, tumour.slice, ends)
-    _draw_line(page, to_px(ends), f"{diameter.length_mm:.1f} mm")
-    return page.picture
+    wide_mm = max(_LEAST_VIEW_MM, _VIEW_PER_DIAMETER * diameter.length_mm)
+    ends = np.array([diameter.start.voxel_zyx, diameter.end.voxel_zyx])
+    return draw_section(contents.scan, contents.labels, ends.mean(axis=0), wide_mm, diameter)
 
 
 def _candidate_figure(contents: ReportContents, number: int, candidate: DroppedReport, size: str) -> str:
-    (_, *low), (_, *high) = candidate.box_zyx or ((0.0, 0.0, 0.0),) * 2
-    box = np.array([low, high])
-    page, to_px = _cut_out(contents, candidate.slice, box)
-    (top, left), (bottom, right) = np.round(to_px(np.array([box[0] - 0.5, box[1] + 0.5]))).astype(int)
+    box = np.array(candidate.box_zyx)
+    middle_zyx = np.array([candidate.slice, *box.mean(axis=0)[1:]])
+    across_mm = float(np.hypot(*((box[1] - box[0] + 1) * contents.scan.geometry.spacing_mm)[1:]))
+    wide_mm = max(_LEAST_VIEW_MM, _VIEW_PER_DIAMETER * across_mm)
+    picture = draw_section(contents.scan, contents.labels, middle_zyx, wide_mm, box)
+    text = (
+        f"{candidate.volume_ml:.1f} ml, slice {candidate.slice + 1}: taken for a mistake, in no number"
+    )
+    return _figure(picture, size, f"Left out {number}, {side_of(candidate.side)}.", text)
+
+
+def draw_section(
+    scan: Volume,
+    labels: LabelMap,
+    middle_zyx: FloatArray,
+    wide_mm: float,
+    shown: Diameter | FloatArray | None = None,
+) -> Image:
+    """A part of a slice about a place in voxels, as wide as asked if the scan is.
+
+    Args:
+        scan: axes (z, y, x).
+        labels: on its grid.
+        middle_zyx: the picture's middle.
+        wide_mm: its longer side.
+        shown: what to draw: a line of that slice, or a box given by its lowest and highest voxel.
+    """
+    spacing_mm = np.array(scan.geometry.spacing_mm[1:])
+    size = np.array(scan.hu.shape[1:])
+    window = np.minimum(np.ceil(wide_mm / spacing_mm), size).astype(int)
+    start = np.clip(np.round(middle_zyx[1:] - window / 2), 0, size - window).astype(int)
+    rows, columns = (slice(low, low + extent) for low, extent in zip(start, window, strict=True))
+    px_per_mm = _LESION_PX / float((window * spacing_mm).max())
+    height, width = np.round(window * spacing_mm * px_per_mm).astype(int)
+    place = (round(middle_zyx[0]), rows, columns)
+    hu, marked = scan.hu[place], labels.labels[place]
+    page = Page(int(width), int(height), _GROUND)
+    page.paste(draw_panel(hu, marked, LABEL_COLOURS, SOFT_TISSUE, (int(width), int(height))), (0, 0))
+    # Voxel 0's centre lies half a voxel inside the picture.
+    if isinstance(shown, Diameter):
+        ends = np.array([shown.start.voxel_zyx[1:], shown.end.voxel_zyx[1:]])
+        _draw_line(page, (ends - start + 0.5) * spacing_mm * px_per_mm, f"{shown.length_mm:.1f} mm")
+    elif shown is not None:
+        corners = np.array([shown[0, 1:] - 0.5, shown[1, 1:] + 0.5])
+        _draw_box(page, (corners - start + 0.5) * spacing_mm * px_per_mm)
+    _draw_scale(page, px_per_mm)
+    return page.picture
+
+
+def _draw_box(page: Page, corners_px: FloatArray) -> None:
+    (top, left), (bottom, right) = np.round(corners_px).astype(int)
     for edge in (
         (left, top, right, top + 3), (left, bottom - 3, right, bottom),
         (left, top, left + 3, bottom), (right - 3, top, right, bottom),
     ):  # fmt: skip
         page.fill(edge, ALARM_COLOUR)
-    text = (
-        f"{candidate.volume_ml:.1f} ml, slice {candidate.slice + 1}: taken for a mistake, in no number"
-    )
-    return _figure(page.picture, size, f"Left out {number}, {side_of(candidate.side)}.", text)
-
-
-def _cut_out(
-    contents: ReportContents, z: int, ends_yx: FloatArray
-) -> tuple[Page, Callable[[FloatArray], FloatArray]]:
-    """The part of a slice around two corners as a page, and what turns places (y, x) of voxels into its pixels."""
-    scan = contents.scan
-    spacing_mm = np.array(scan.geometry.spacing_mm[1:])
-    wide_mm = max(
-        _LEAST_VIEW_MM, _VIEW_PER_DIAMETER * float(np.hypot(*(np.diff(ends_yx, axis=0)[0] * spacing_mm)))
-    )
-    size = np.array(scan.hu.shape[1:])
-    window = np.minimum(np.ceil(wide_mm / spacing_mm), size).astype(int)
-    start = np.clip(np.round(ends_yx.mean(axis=0) - window / 2), 0, size - window).astype(int)
-    rows, columns = (slice(low, low + extent) for low, extent in zip(start, window, strict=True))
-    px_per_mm = _LESION_PX / float((window * spacing_mm).max())
-    height, width = np.round(window * spacing_mm * px_per_mm).astype(int)
-    hu, labels = scan.hu[z, rows, columns], contents.labels.labels[z, rows, columns]
-    page = Page(int(width), int(height), _GROUND)
-    page.paste(draw_panel(hu, labels, LABEL_COLOURS, SOFT_TISSUE, (int(width), int(height))), (0, 0))
-    _draw_scale(page, px_per_mm)
-    # Voxel 0's centre lies half a voxel inside the picture.
-    return page, lambda places: (places - start + 0.5) * spacing_mm * px_per_mm
 
 
 def _draw_line(page: Page, ends_px: FloatArray, text: str) -> None:

@@ -19,7 +19,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class SynthesisSettings(BaseModel):
-    """Settings of `Synthesiser`. With the defaults it does nothing: the four probabilities are 0.
+    """Settings of `Synthesiser`. With the defaults it does nothing: the five probabilities are 0.
 
     The brightness of a tumour is given by its *uptake*: 0 is as bright as soft tissue without contrast agent
     (`unenhanced_hu`), 1 as bright as the kidney of the same slice. In 18 KiTS19 cases
@@ -36,6 +36,8 @@ class SynthesisSettings(BaseModel):
     """Probability that the kidneys' contrast phase is changed."""
     full_pelvis: Probability = 0.0
     """Probability that the kidneys' hollow is full of urine or contrast agent, and stays background."""
+    bowel: Probability = 0.0
+    """Probability that loops of bowel full of oral contrast agent lie in the fat, near the kidneys where there are any."""
     another: Probability = 0.15
     """Probability of one more lesion of a kind where there is one."""
     kidney_min_mm2: float = Field(250.0, gt=0)
@@ -99,7 +101,7 @@ class SynthesisSettings(BaseModel):
     @property
     def any(self) -> bool:
         """Whether anything may change at all."""
-        return max(self.tumour, self.cyst, self.enhancement, self.full_pelvis) > 0
+        return max(self.tumour, self.cyst, self.enhancement, self.full_pelvis, self.bowel) > 0
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

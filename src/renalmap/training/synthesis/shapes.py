@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.errors import DatasetError, PathMissingError, named_errors
+from renalmap.errors import AffineError, DatasetError, PathMissingError, named_errors
 from renalmap.imaging import read_label_map
 from renalmap.imaging.arrays import read_npz
 from renalmap.imaging.budget import check_budget
@@ -188,7 +188,15 @@ class LesionShapes:
 
 def _cut_case(path: Path) -> Iterator[Section]:
     """Up to `SECTIONS_PER_CASE` slices' sections of a case's tumours, evenly over its height."""
-    label_map = read_label_map(path)
+    try:
+        label_map = read_label_map(path)
+    except AffineError as error:
+        raise AffineError(
+            error.what,
+            where=path,
+            got=error.got,
+            hint="Leave this mask out, or write it anew with one of them",
+        ) from error
     spacing_mm = label_map.geometry.spacing_mm[1:]
     shown = np.flatnonzero((label_map.labels == TUMOUR).any(axis=(1, 2)))
     count = min(shown.size, SECTIONS_PER_CASE)

@@ -1,4 +1,4 @@
-"""Change a training slice: contrast phase first, then a full pelvis, then cysts, then tumours."""
+"""Change a training slice: contrast phase first, then a full pelvis, then cysts, then tumours, then bowel."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from renalmap.imaging.masks import BoolPlane, bounding_slices
 from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.training.synthesis.bowel import add_bowel
 from renalmap.training.synthesis.enhancement import change_phase, draw_phase
 from renalmap.training.synthesis.fields import FloatPlane
 from renalmap.training.synthesis.lesion import Site, draw_lesion
@@ -43,7 +44,7 @@ class Synthesiser:
             generator: of all random numbers.
 
         Returns:
-            New arrays; equal to the old ones if there is too little kidney or nothing was drawn.
+            New arrays; equal to the old ones if nothing was drawn, or if there is too little kidney and no bowel.
         """
         settings = self._settings
         changed = hu.astype(np.float32)
@@ -54,18 +55,22 @@ class Synthesiser:
         ]
         # Drawn only if requested, so that settings without it draw what they always drew.
         full = settings.full_pelvis > 0 and generator.random() < settings.full_pelvis
-        if not (full or any(wanted)) or np.count_nonzero(labels == KIDNEY) < self._least_px(spacing_mm):
+        bowel = settings.bowel > 0 and generator.random() < settings.bowel
+        if np.count_nonzero(labels == KIDNEY) < self._least_px(spacing_mm):
+            full, wanted = False, [False] * len(wanted)
+        if not (full or bowel or any(wanted)):
             return changed, labels
+        body = body_inside(hu)
         if wanted[0]:
             phase = draw_phase(settings.unenhanced_hu, generator)
             changed = change_phase(changed, labels, phase, spacing_mm)
         if full:
             changed = fill_pelvis(changed, labels, draw_pelvis(generator))
-        if any(wanted[1:]):
-            body = body_inside(hu)
-            for label, is_wanted in ((KIDNEY, wanted[1]), (TUMOUR, wanted[2])):
-                if is_wanted:
-                    changed, labels = self._grow(changed, labels, (label, body), spacing_mm, generator)
+        for label, is_wanted in ((KIDNEY, wanted[1]), (TUMOUR, wanted[2])):
+            if is_wanted:
+                changed, labels = self._grow(changed, labels, (label, body), spacing_mm, generator)
+        if bowel:
+            changed = add_bowel(changed, labels, body, spacing_mm, generator)
         if is_clipped(hu):
             changed = np.clip(changed, 0, 255)
         return changed, labels
