@@ -26,7 +26,7 @@ def test_errors_come_from_the_outline_and_the_voxels():
     coarse = Grid((5.0, 0.8, 0.8), 0.5)
     assert coarse.space_sd_mm() > grid.space_sd_mm()
     assert coarse.axial_sd_mm() == grid.axial_sd_mm()
-    # Two readers of small renal masses differ by about 3 mm at most, on grids like this one (decision 40).
+    # Two readers of small renal masses differ by about 3 mm at most, on grids like this one (decision 42).
     found = change_of((20.0, 23.0), (grid.axial_sd_mm(),) * 2, None, digits=2)
     assert found.least == pytest.approx(3.05, abs=0.01)
 

@@ -79,10 +79,9 @@ def compare(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what has changed between two scans of one patient.
+    """Compare two scans of one patient: growth and new lesions.
 
-    Growth, new and vanished lesions: kidneys are laid on each other, lesions matched by place. Exit code 0: done;
-    2: the input cannot be used.
+    Kidneys are laid on each other, lesions matched by place. Exit code 0: done; 2: the input cannot be used.
     """
     from renalmap.api.compare import CompareOutputs, Visit
     from renalmap.api.compare import compare as compare_scans
