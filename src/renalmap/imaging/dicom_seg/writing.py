@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from renalmap.errors import DicomReferenceError, GeometryMismatchError, LabelError, RenalMapError
 from renalmap.extras import import_extra
 from renalmap.imaging.dicom.placing import labels_on_instances
+from renalmap.imaging.dicom_files.bounds import without_values
 from renalmap.imaging.dicom_seg.codes import (
     ABNORMAL_STRUCTURE,
     ANATOMICAL_STRUCTURE,
@@ -140,7 +141,7 @@ def _named_errors(where: Path | str) -> Iterator[None]:
         raise DicomReferenceError(
             "a DICOM SEG of this scan cannot be written",
             where=where,
-            got=f"{type(error).__name__}: {error}",
+            got=without_values(f"{type(error).__name__}: {error}"),
             hint="Write NIfTI instead (--out NAME.nii.gz)",
         ) from error
 
