@@ -73,8 +73,11 @@ def _rows(measured: Measurements) -> Iterator[dict[str, Any]]:
         yield {**_values(kidney), **_shared(kidney), **own, "flags": flags}
     for lesion in measured.lesions:
         names = lesion.slice_names
-        numbers = {"slice_number": names.number, "instance_number": names.instance_number}
-        numbers["sop_instance_uid"] = names.sop_instance_uid
+        numbers: dict[str, Any] = {
+            "slice_number": names.number,
+            "instance_number": names.instance_number,
+            "sop_instance_uid": names.sop_instance_uid,
+        }
         yield {**_values(lesion), **numbers, **_shared(lesion), "structure": lesion.kind, "flags": flags}
 
 
