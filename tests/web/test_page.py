@@ -20,7 +20,7 @@ import renalmap
 from renalmap.imaging import Volume
 from renalmap.imaging.nifti import read_nifti_label_map
 from renalmap.imaging.nifti_writing import write_volume
-from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.measure import measure_label_map
 from renalmap.phantom import PhantomConfig, make_phantom
 
 PHANTOM = PhantomConfig(shape_zyx=(20, 256, 256), spacing_mm_zyx=(6.0, 1.5, 1.5))
@@ -63,7 +63,7 @@ def phantom(scan, tmp_path_factory) -> Path:
     return path
 
 
-def test_labels_and_volumes_are_pythons_and_the_page_is_usable(page, phantom, tmp_path):
+def test_labels_and_volumes_are_pythons_and_the_page_is_usable(page, scan, phantom, tmp_path):
     page.drop(phantom)
     assert page.error is None
     here = read_nifti_label_map(page.save("#label-map", tmp_path / "labels.nii.gz"))
@@ -73,11 +73,12 @@ def test_labels_and_volumes_are_pythons_and_the_page_is_usable(page, phantom, tm
     foreground = np.count_nonzero(there.labels)
     assert foreground > 5_000
     assert np.count_nonzero(here.labels != there.labels) <= 1e-4 * foreground
-    for name, label in (("kidney", KIDNEY), ("tumour", TUMOUR)):
-        assert numbers["volumes_ml"][name] == pytest.approx(there.volume_ml(label), rel=1e-3)
-        assert page.page.inner_text(f"#volumes tr:has-text('{name}') td") == (
-            f"{there.volume_ml(label):.1f}"
-        )
+    measured = measure_label_map(there, scan)
+    assert [each["side"] for each in numbers["kidneys"]] == ["left", "right"]
+    for name in ("parenchyma_ml", "tumour_ml", "length_mm"):
+        expected = [getattr(each, name) for each in measured.kidneys]
+        assert [each[name] for each in numbers["kidneys"]] == pytest.approx(expected, rel=1e-3)
+    assert page.page.locator("#numbers-table tr").count() == len(numbers["kidneys"] + numbers["tumours"])
     check_viewer(page)
 
 

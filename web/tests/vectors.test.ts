@@ -16,6 +16,7 @@ import { gaussianWeights, smoothAcrossSlices } from "../src/inference/smoothing"
 import { KIDNEY } from "../src/labels";
 import { cropBoxes } from "../src/preprocess/crops";
 import { InPlaneFit } from "../src/preprocess/fit";
+import { reportOn } from "../src/report";
 import {
   type Case,
   casesOf,
@@ -129,7 +130,7 @@ describe("NIfTI files", () => {
     );
     expect(volume.source.axes).toEqual(found.axes);
     expect(volume.source.flips).toEqual(found.flips);
-    expect(volume.notes).toEqual(found.doubts);
+    expect(volume.doubts).toEqual(found.doubts);
   });
 });
 
@@ -178,6 +179,15 @@ function softmax(slopes: number[], offsets: number[], value: number): number[] {
   const total = powers.reduce((sum, power) => sum + power, slopes.length === 1 ? 1 : 0);
   return powers.map((power) => power / total);
 }
+
+test.each(casesOf("anatomy"))("kidneys and tumours are measured alike", (found) => {
+  const volume = volumeOf(found.volume);
+  const labels = volumeBytesOf(found.labels);
+  const report = reportOn(volume, { labels, dropped: [], notes: [] }, { digest: "" } as Bundle);
+  expect(report.kidneys).toEqual(found.kidneys);
+  expect(report.tumours).toEqual(found.tumours);
+  expect(report.flags).toEqual(found.flags);
+});
 
 test.each(casesOf("cascade"))("whole scans are labelled alike: $volume.hu.shape", async (found) => {
   const grid = found.plan.grid_size ** 2;
