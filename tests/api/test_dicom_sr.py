@@ -30,6 +30,7 @@ from renalmap.imaging.dicom_sr.writing import (
     check_sr_can_be_written,
 )
 from renalmap.measure import measure_anatomy
+from renalmap.nephrometry import score_anatomy
 
 SPACING_MM = (3.0, 0.8, 0.8)
 VOLUME, ATTENUATION, MEAN = "118565006", "112031", "373098007"
@@ -84,7 +85,7 @@ def write_both(out, anatomy, measured, segmentation_type):
     seg = build_dicom_seg(structures, source, SegAlgorithm("1", "ab" * 32), segmentation_type)
     out.mkdir()
     write_dicom(seg, out / "seg.dcm")
-    findings = findings_of(anatomy, measured, segments_of(structures, seg))
+    findings = findings_of(anatomy, measured, score_anatomy(anatomy), segments_of(structures, seg))
     reference = SegReference.of(seg, source, "seg")
     write_dicom(build_dicom_sr(findings, reference, source, SrAlgorithm("1", "ab" * 32)), out / "sr.dcm")
     return out
@@ -168,6 +169,59 @@ def test_lines_lie_where_they_were_measured(folder, binary, measured):
         ends = np.array([diameter.start.world_mm, diameter.end.world_mm]) * (-1.0, -1.0, 1.0)
         np.testing.assert_allclose(place.value, ends, atol=1e-3)
         assert np.linalg.norm(np.diff(place.value, axis=0)) == pytest.approx(line.value, abs=0.02)
+
+
+def judged(group):
+    """What codes a group gives, by the code of their names."""
+    return {str(each.name.value): str(each.value.value) for each in group.get_qualitative_evaluations()}
+
+
+def test_scores_are_those_of_the_nephrometry(binary, anatomy):
+    volumes, lines = groups(binary / "sr.dcm")
+    scored = score_anatomy(anatomy)
+    assert len(scored.lesions) == 3
+    for one in scored.lesions:
+        group, codes = volumes[f"tumour {one.lesion}"], judged(volumes[f"tumour {one.lesion}"])
+        for score, prefix in ((one.renal, "renal"), (one.padua, "padua")):
+            for component in score.components:
+                short = {"collecting_system": "system", "exophytic": "exo"}.get(
+                    component.code, component.code
+                )
+                if component.points is not None:
+                    assert value(group, f"{prefix}-{short}-pts").value == component.points
+            assert value(group, f"{prefix}-total").value == score.total
+            assert (
+                codes[f"{prefix}-risk"]
+                == {
+                    "low": "62482003",
+                    "moderate": "6736007",
+                    "high": "75540009",
+                }[score.risk]
+            )
+            assert codes[f"{prefix}-letter"] in {"255549009", "255551008", "x"}
+        nearest = value(lines[f"tumour {one.lesion}"], "renal-N")
+        assert nearest.value == pytest.approx(one.to_sinus.length_mm, abs=0.01)
+        (place,) = nearest.referenced_coordinates
+        np.testing.assert_allclose(place.value, one.to_sinus.ends_mm * (-1.0, -1.0, 1.0), atol=1e-3)
+    assert not any(name.startswith("renal") for name in judged(volumes["cyst 4"]))
+
+
+def test_a_score_with_gaps_has_a_range_and_says_what_is_not_assessable(anatomy):
+    """The same kidneys, cut off by the last slice."""
+    label_map, scan = anatomy.label_map, anatomy.scan
+    labels = label_map.labels.copy()
+    labels[-3:] = labels[12]
+    cut = Anatomy.of(LabelMap(labels, label_map.geometry), scan)
+    scored = score_anatomy(cut)
+    (one,) = (each for each in scored.lesions if each.lesion == 1)
+    assert one.renal.total is None
+    found = findings_of(cut, measure_anatomy(cut), scored, name_structures(cut).labels)
+    (tumour,) = (each for each in found if each.name == "tumour 1")
+    numbers = {each.name.value: each.value for each in tumour.quantities}
+    assert (numbers["renal-least"], numbers["renal-most"]) == one.renal.total_range
+    assert "renal-total" not in numbers
+    told = {each.name.value: each.value.value for each in tumour.judgements}
+    assert told["renal-total"] == told["renal-N-pts"] == told["renal-letter"] == "not-assessable"
 
 
 def test_it_belongs_to_the_scans_patient_and_study_and_tells_nothing_else(folder, binary):
@@ -259,7 +313,7 @@ def test_segments_of_another_program_keep_its_numbers(anatomy, measured):
     parts = [(kidney.id, part) for kidney in anatomy.kidneys for part in kidney.own]
     for name, part in [*parts, *((lesion.name, lesion.voxels) for lesion in anatomy.lesions)]:
         theirs[part.box.slices][part.inside] = numbers[name]
-    found = findings_of(anatomy, measured, theirs)
+    found = findings_of(anatomy, measured, score_anatomy(anatomy), theirs)
     assert {each.name.removesuffix(" kidney"): each.segment for each in found} == numbers
 
 

@@ -37,7 +37,8 @@ def turned(tilt_deg: float = 0.0, lean_deg: float = 0.0, hilum_deg: float = 0.0)
     about_y = np.array(
         [[np.cos(lean), 0.0, -np.sin(lean)], [0.0, 1.0, 0.0], [np.sin(lean), 0.0, np.cos(lean)]]
     )
-    return axes @ about_x.T @ about_y.T
+    turn: NDArray[np.float64] = axes @ about_x.T @ about_y.T
+    return turn
 
 
 @dataclass
@@ -110,7 +111,8 @@ def _local(
     places = np.indices(shape).reshape(3, -1).T * np.array(spacing_mm)
     places[:, 2] += from_x * spacing_mm[2]
     turn = np.frombuffer(axes).reshape(3, 3)
-    return ((places - CENTRE_MM) @ turn.T).T.reshape(3, *shape)
+    local: NDArray[np.float64] = ((places - CENTRE_MM) @ turn.T).T.reshape(3, *shape)
+    return local
 
 
 def points(lesion: LesionNephrometry) -> dict[str, int | str | None]:

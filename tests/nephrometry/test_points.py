@@ -29,10 +29,19 @@ def test_size(mm, renal, padua):
 
 
 @pytest.mark.parametrize(
-    ("share", "points"), [(1.0, 1), (0.5, 1), (0.499, 2), (0.021, 2), (0.02, 3), (0.0, 3)]
+    ("share", "bare", "points"),
+    [
+        (1.0, 1.0, 1),
+        (0.5, 0.5, 1),
+        (0.499, 0.5, 2),
+        (0.021, 0.0, 2),
+        (0.02, 0.051, 2),
+        (0.02, 0.05, 3),
+        (0.0, 0.0, 3),
+    ],
 )
-def test_exophytic_share(share, points):
-    assert exophytic_row(share).points == points
+def test_exophytic_share(share, bare, points):
+    assert exophytic_row(share, bare).points == points
 
 
 @pytest.mark.parametrize(("mm", "points"), [(0.0, 3), (4.0, 3), (4.1, 2), (6.9, 2), (7.0, 1), (30.0, 1)])
@@ -84,13 +93,20 @@ def test_what_was_assumed_is_not_firm():
     assert (found.confidence, found.note) == ("low", "the sinus is not seen")
 
 
+def scored(item, points):
+    return assess(item, Measured(0.0, 1.0), lambda _: [Row("", points)])
+
+
 def renal(*points):
     items = [Item(code, code) for code in "RENL"]
     face = Item("A", "A", most=0)
     found = [
-        (item, not_assessable(item, "the upper pole lies outside the scan"))
-        if point is None
-        else (item, assess(item, Measured(0.0, 1.0), lambda _, point=point: [Row("", point)]))
+        (
+            item,
+            not_assessable(item, "the upper pole lies outside the scan")
+            if point is None
+            else scored(item, point),
+        )
         for item, point in zip(items, points, strict=True)
     ]
     letter = assess(face, Measured(0.0, 1.0), lambda _: [Row("", letter="p")])
@@ -124,5 +140,4 @@ def test_there_is_no_total_of_incomplete_components():
 )
 def test_padua_has_other_classes(total, risk):
     item = Item("size", "size", most=14)
-    found = assess(item, Measured(0.0, 1.0), lambda _: [Row("", total)])
-    assert add_up("PADUA", [(item, found)]).risk == risk
+    assert add_up("PADUA", [(item, scored(item, total))]).risk == risk

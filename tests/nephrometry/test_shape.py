@@ -9,6 +9,8 @@ from tests.nephrometry.scene import CENTRE_MM, HALF_MM, LINE_MM, SINUS_FROM_MM, 
 
 from renalmap.anatomy import Anatomy, shape_of
 from renalmap.imaging import Volume
+from renalmap.phantom import PhantomConfig, make_phantom
+from renalmap.phantom.make import Patient
 
 TURNS = {
     "upright": turned(),
@@ -37,9 +39,9 @@ def test_a_kidneys_axes_sinus_and_lines_are_found(turn, grid):
     )
     up, hilum, front = scene.local
     ellipsoid = (up / HALF_MM[0]) ** 2 + (hilum / HALF_MM[1]) ** 2 + (front / HALF_MM[2]) ** 2 <= 1.0
-    found = np.zeros_like(scene.labels)
-    found[shape.sinus.box.slices] = shape.sinus.inside
-    found = found[scene.region] > 0
+    everywhere = np.zeros(scene.labels.shape, np.bool_)
+    everywhere[shape.sinus.box.slices] = shape.sinus.inside
+    found = everywhere[scene.region]
     true = ellipsoid & (scene.labels[scene.region] == 0) & (hilum > SINUS_FROM_MM)
     assert np.count_nonzero(found) == pytest.approx(np.count_nonzero(true), rel=0.2)
     assert np.count_nonzero(found & ~ellipsoid) < 0.05 * np.count_nonzero(found)
@@ -80,3 +82,26 @@ def test_a_tumour_that_replaced_a_pole_leaves_the_axis():
     scene = KidneyScene().tumour((45.0, 0.0, 15.0), 22.0)
     shape = scene.shape()
     assert np.degrees(np.arccos(shape.frame.axes[0] @ scene.axes[0])) < 6.0
+
+
+def test_a_phantoms_kidneys_lie_where_they_were_drawn():
+    """Bent kidneys with a lobed sinus: axis within 3 degrees, hilum within 6, lines within 8 mm."""
+    config = PhantomConfig(
+        shape_zyx=(28, 130, 130), spacing_mm_zyx=(5.0, 2.8, 2.8), tumours=0, cysts=0, noise_hu=0.0
+    )
+    true = Patient.draw(config, np.random.default_rng(5)).kidneys
+    phantom = make_phantom(config, np.random.default_rng(5))
+    anatomy = Anatomy.of(phantom.labels, phantom.scan)
+    for kidney in anatomy.kidneys:
+        (drawn,) = [one for one in true if one.side == kidney.side]
+        shape = shape_of(kidney, anatomy)
+        cosines = np.abs((shape.frame.axes * drawn.body.rotation).sum(axis=1))
+        off_deg = np.degrees(np.arccos(np.clip(cosines, 0.0, 1.0)))
+        assert off_deg[0] < 3.0
+        assert off_deg[1:].max() < 6.0
+        assert (shape.sinus_basis, shape.polar_basis) == ("scan", "medial lip")
+        half, (sinus_up, sinus_in, _) = drawn.body.half_mm, drawn.sinus_half_mm
+        heights = np.linspace(-sinus_up, sinus_up, 201)
+        rim = half[1] * np.sqrt(1.0 - (heights / half[0]) ** 2)
+        sinus = 0.66 * half[1] + sinus_in * np.sqrt(1.0 - (heights / sinus_up) ** 2)
+        assert shape.polar_mm == pytest.approx(heights[sinus >= rim][[0, -1]], abs=8.0)

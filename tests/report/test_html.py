@@ -20,9 +20,16 @@ from renalmap.imaging.dicom_files.files import DicomFile
 from renalmap.imaging.dicom_files.source import DicomSource, SourceInstance
 from renalmap.imaging.volume import LabelMap, Volume
 from renalmap.inference.phase import ContrastReport
-from renalmap.inference.quality import KidneyReport, QualityReport, SidesFound, TumourReport
+from renalmap.inference.quality import (
+    DroppedReport,
+    KidneyReport,
+    QualityReport,
+    SidesFound,
+    TumourReport,
+)
 from renalmap.measure import measure_label_map
 from renalmap.report.html import Names, report_page
+from renalmap.report.html.packing import choose_packing
 from renalmap.report.html.viewer import WINDOWS
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -61,6 +68,10 @@ class Page(HTMLParser):
         return row
 
 
+def data_of(text):
+    return text.split('id="viewer-data">')[1].split("</script>")[0]
+
+
 def remeasured(contents, marked, **changes):
     labels = LabelMap(marked.astype(np.uint8), contents.labels.geometry)
     measured = measure_label_map(labels, contents.scan)
@@ -82,7 +93,7 @@ def quality():
     kidneys = [
         KidneyReport(
             id=1, side="left", kidney_ml=73.7, tumour_ml=0, components=1, crosses_midline=False, borders=["feet"],
-            incomplete=True, confidence=0.9, raw_score=0.8,
+            incomplete=True, confidence=0.9, raw_score=0.8, agreement="lower than usual",
         )
     ]  # fmt: skip
     tumour = TumourReport(
@@ -200,7 +211,7 @@ def test_cautions_bring_no_markup_in(contents, page):
 
 
 def test_the_viewers_data_cannot_end_their_element(text):
-    data = text.split('id="viewer-data">')[1].split("</script>")[0]
+    data = data_of(text)
     assert "<" not in data
     unpacked = json.loads(data)
     assert unpacked["counts"] == [140, 100, 40]
@@ -252,10 +263,10 @@ def test_flags_of_the_segmentation_and_of_the_measurements_are_told_once(content
     assert "only the left kidney was found" in flags[1]
     assert sum("truncated" in flag for flag in flags) == 1
     assert flags[-1] == "a component was dropped"
-    assert "No flag was raised" not in flagged.texts["section"][0]
+    assert "what that raised stands above" in flagged.texts["section"][0]
     assert "truncated" in flagged.row("Left")
     assert "\N{GREATER-THAN OR EQUAL TO}" in flagged.row("Left")
-    assert "90" in flagged.row("Left")
+    assert "lower than usual" in flagged.row("Left")
     assert "ab" * 32 in flagged.texts["code"][0]
 
 
@@ -266,8 +277,42 @@ def test_a_confidence_stands_beside_the_tumour_it_belongs_to(contents, quality):
     assert "64" not in Page(report_page(replace(contents, quality=other))).row("Tumour 1, right")
 
 
-def test_no_flag_is_said_and_is_no_praise(page):
-    assert "No flag was raised. That does not prove" in page.texts["section"][0]
+def test_without_a_flag_the_page_says_what_was_checked_and_what_was_not(page, contents, quality):
+    said = page.texts["section"][0]
+    assert "Checked by the program: the file's grid and units" in said
+    assert "none of this raised a flag" in said
+    assert "Not checked: how sure the model was and what it left out" in said
+    assert "No check can tell whether a tumour was missed" in said
+    assert "Not checked" not in Page(report_page(replace(contents, quality=quality))).texts["section"][0]
+
+
+def test_what_was_left_out_has_a_flag_a_row_a_picture_and_a_box(contents, quality):
+    left_out = DroppedReport(
+        volume_ml=40.8,
+        slice=20,
+        reason="kidney in it <1 ml",
+        side="left",
+        box_zyx=((18, 52, 92), (24, 68, 110)),
+    )
+    doubtful = quality.tumours[0].model_copy(update={"confidence": 0.14, "doubtful": True})
+    judged = quality.model_copy(update={"candidates": [left_out], "tumours": [doubtful]})
+    text = report_page(replace(contents, quality=judged))
+    shown = Page(text)
+    assert any(
+        "a candidate of 40.8 ml (left, slice 21) was left out" in flag for flag in shown.texts["li"]
+    )
+    assert any(
+        "tumour 1 (7.7 ml, slice 26) is doubtful" in flag and "14 %" in flag
+        for flag in shown.texts["li"]
+    )
+    row = shown.row("Left out 1, left")
+    assert "40.8" in row
+    assert "kidney in it <1 ml" in row
+    assert "doubtful" in shown.row("Tumour 1, right")
+    assert len([picture for picture in shown.all("img") if "Left out 1" in picture["alt"]]) == 1
+    (box,) = [mark for mark in json.loads(data_of(text))["marks"] if mark["kind"] == "box"]
+    packing = choose_packing(contents.scan, contents.labels)
+    assert box["points"] == [list(packing.seen(corner)) for corner in left_out.box_zyx]
 
 
 def test_without_any_label_the_report_says_so_first(contents):

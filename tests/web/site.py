@@ -78,6 +78,11 @@ class OpenedPage:
         """What the page says went wrong."""
         return self.page.inner_text("#error") if self.page.is_visible("#error") else None
 
+    def picture(self) -> str:
+        """What the viewer shows."""
+        picture: str = self.page.evaluate("() => document.getElementById('canvas').toDataURL()")
+        return picture
+
     def save(self, link: str, path: Path) -> Path:
         """Save what one of the page's links offers."""
         with self.page.expect_download() as download:

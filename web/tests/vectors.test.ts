@@ -3,6 +3,7 @@ import { trackBody } from "../src/anatomy/body";
 import { Plane, type PlaneBox } from "../src/arrays";
 import type { Bundle } from "../src/bundle/bundle";
 import { DEFAULTS } from "../src/bundle/plan";
+import { readDicom } from "../src/imaging/dicom/reading";
 import { readNifti } from "../src/imaging/nifti";
 import { segment } from "../src/inference/cascade";
 import { dropSmall, dropUnconnected } from "../src/inference/components";
@@ -15,6 +16,7 @@ import { gaussianWeights, smoothAcrossSlices } from "../src/inference/smoothing"
 import { KIDNEY } from "../src/labels";
 import { cropBoxes } from "../src/preprocess/crops";
 import { InPlaneFit } from "../src/preprocess/fit";
+import { reportOn } from "../src/report";
 import {
   type Case,
   casesOf,
@@ -128,8 +130,25 @@ describe("NIfTI files", () => {
     );
     expect(volume.source.axes).toEqual(found.axes);
     expect(volume.source.flips).toEqual(found.flips);
-    expect(volume.notes).toEqual(found.doubts);
+    expect(volume.doubts).toEqual(found.doubts);
   });
+});
+
+test.each(casesOf("dicom"))("DICOM is read as Python does: $files.0 $error", async (found) => {
+  const files = found.files.map((path: string) => ({ path, file: fileOf(path) }));
+  const reading = readDicom(files, () => undefined);
+  if (found.error !== undefined) {
+    await expect(reading).rejects.toHaveProperty("what", found.error);
+    return;
+  }
+  const volume = await reading;
+  expect(volume.hu).toEqual(numbersOf(found.volume.hu));
+  expect(volume.source.axes).toEqual(found.axes);
+  expect(volume.source.flips).toEqual(found.flips);
+  expect(volume.source.affine.flat()).toEqual(
+    found.affine.flat().map((each: number) => expect.closeTo(each, 9)),
+  );
+  expect(volume.notes.length).toBe(found.notes);
 });
 
 /** The hand-made networks of tests/conftest.py: each class's logit is linear in the image. */
@@ -160,6 +179,15 @@ function softmax(slopes: number[], offsets: number[], value: number): number[] {
   const total = powers.reduce((sum, power) => sum + power, slopes.length === 1 ? 1 : 0);
   return powers.map((power) => power / total);
 }
+
+test.each(casesOf("anatomy"))("kidneys and tumours are measured alike", (found) => {
+  const volume = volumeOf(found.volume);
+  const labels = volumeBytesOf(found.labels);
+  const report = reportOn(volume, { labels, dropped: [], notes: [] }, { digest: "" } as Bundle);
+  expect(report.kidneys).toEqual(found.kidneys);
+  expect(report.tumours).toEqual(found.tumours);
+  expect(report.flags).toEqual(found.flags);
+});
 
 test.each(casesOf("cascade"))("whole scans are labelled alike: $volume.hu.shape", async (found) => {
   const grid = found.plan.grid_size ** 2;

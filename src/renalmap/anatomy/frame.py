@@ -150,7 +150,8 @@ class Sections:
     @property
     def along_mm(self) -> FloatArray:
         """Each section's height on the long axis."""
-        return self.low_mm[0] + np.arange(self.depth_mm.shape[0]) * self.pitch_mm
+        along: FloatArray = self.low_mm[0] + np.arange(self.depth_mm.shape[0]) * self.pitch_mm
+        return along
 
     @property
     def filled(self) -> BoolArray:
@@ -188,10 +189,11 @@ def find_frame(body: Voxels, spacing_mm: Spacing, medial: FloatArray) -> Frame:
 def _principal(places_mm: FloatArray, medial: FloatArray) -> Frame:
     centre = places_mm.mean(axis=0)
     variances, vectors = np.linalg.eigh(np.cov((places_mm - centre).T))
-    up, basis = vectors[:, 2] * (np.sign(vectors[0, 2]) or 1.0), "principal axis"
+    up = vectors[:, 2] * (np.sign(vectors[0, 2]) or 1.0)
+    basis: AxisBasis = "principal axis"
     if variances[2] < ROUND_BELOW**2 * variances[1]:
         up, basis = _UP, "scanner's z"
-    frame = Frame(centre, np.stack([up, up, up]), basis)  # type: ignore[arg-type]
+    frame = Frame(centre, np.stack([up, up, up]), basis)
     lies_across = np.linalg.norm(medial - medial @ up * up) < 0.2
     return frame.towards(_FRONT if lies_across else medial)
 

@@ -6,9 +6,10 @@ import os
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from renalmap import __version__
@@ -154,9 +155,10 @@ def compare(
         measured = first.timepoint.measurements, second.timepoint.measurements
         write_text_atomically(outputs.csv, comparison_to_csv(found, *measured))
     if outputs.report is not None:
-        scans = (_for_page(each, anonymize=outputs.anonymize) for each in (first, second))
-        page = follow_up_page(FollowUpContents(*scans, comparison=found))
-        write_text_atomically(outputs.report, page)
+        shown = [_for_page(each, anonymize=outputs.anonymize) for each in (first, second)]
+        write_text_atomically(
+            outputs.report, follow_up_page(FollowUpContents(shown[0], shown[1], found))
+        )
     return CompareReport(
         renalmap_version=__version__, before=first.summary(), after=second.summary(), comparison=found
     )
@@ -244,7 +246,7 @@ def _instances(volume: Volume) -> frozenset[str]:
     return frozenset(each.sop_instance_uid for each in instances if each.sop_instance_uid)
 
 
-def _equal(arrays: tuple[np.ndarray, np.ndarray], before: _Read, after: _Read) -> bool:  # type: ignore[type-arg]
+def _equal(arrays: tuple[NDArray[Any], NDArray[Any]], before: _Read, after: _Read) -> bool:
     return before.label_map.geometry.matches(after.label_map.geometry) and np.array_equal(*arrays)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from renalmap import __version__
 from renalmap.anatomy import LESION_LABELS, Anatomy, Kidney, Voxels
 from renalmap.api.dicom_seg import dicom_source_of
+from renalmap.api.dicom_sr_scores import score_judgements, score_quantities
 from renalmap.errors import ConfigError, GeometryMismatchError
 from renalmap.imaging import LabelMap
 from renalmap.imaging.dicom_seg.codes import STRUCTURES
@@ -55,6 +56,7 @@ from renalmap.imaging.dicom_sr.writing import (
 from renalmap.imaging.nifti import is_nifti_name
 from renalmap.labels import KIDNEY
 from renalmap.measure import Diameter, KidneyMeasurement, LesionMeasurement, Measurements
+from renalmap.nephrometry import Nephrometry, score_anatomy
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -106,7 +108,7 @@ def write_sr_beside_seg(
     segments, dataset = read_segments(file)
     if not np.array_equal(segments.labels > 0, anatomy.label_map.labels > 0):
         raise GeometryMismatchError("the DICOM SEG has changed since it was measured", where=file)
-    findings = findings_of(anatomy, measured, segments.labels)
+    findings = findings_of(anatomy, measured, score_anatomy(anatomy), segments.labels)
     reference = SegReference.of(dataset, source, file)
     report = build_dicom_sr(findings, reference, source, SrAlgorithm(__version__))
     write_dicom(report, path, overwrite=overwrite)
@@ -122,12 +124,15 @@ def segments_of(structures: LabelMap, seg: Dataset) -> NDArray[np.uint8]:
     return found
 
 
-def findings_of(anatomy: Anatomy, measured: Measurements, segments: NDArray[np.uint8]) -> list[Finding]:
+def findings_of(
+    anatomy: Anatomy, measured: Measurements, scored: Nephrometry, segments: NDArray[np.uint8]
+) -> list[Finding]:
     """Every kidney and lesion with its numbers and its segment.
 
     Args:
         anatomy: as it was measured.
         measured: its measurements.
+        scored: its tumours' scores.
         segments: (z, y, x) the number of the segment that marks each voxel of the anatomy's grid.
     """
     kidneys = [
@@ -140,13 +145,15 @@ def findings_of(anatomy: Anatomy, measured: Measurements, segments: NDArray[np.u
         )
         for kidney, one in zip(anatomy.kidneys, measured.kidneys, strict=True)
     ]
+    scores = {one.lesion: one for one in scored.lesions}
     lesions = [
         Finding(
             lesion.name,
             _segment([lesion.voxels], segments),
             LESION_LABELS[lesion.kind],
             lesion.side,
-            tuple(_of_lesion(one)),
+            (*_of_lesion(one), *score_quantities(scores.get(one.id))),
+            tuple(score_judgements(scores.get(one.id))),
         )
         for lesion, one in zip(anatomy.lesions, measured.lesions, strict=True)
     ]
@@ -203,8 +210,7 @@ def _known(*rows: tuple[Code, float | None, Code]) -> Iterator[Quantity]:
 
 
 def _line(name: Code, diameter: Diameter) -> Quantity:
-    ends = np.array([diameter.start.world_mm, diameter.end.world_mm])
-    return Quantity(name, diameter.length_mm, MILLIMETRE, line_mm=ends)
+    return Quantity(name, diameter.length_mm, MILLIMETRE, line_mm=diameter.ends_mm)
 
 
 def _percent(share: float | None) -> float | None:

@@ -229,7 +229,8 @@ class Result:
         write_dicom(dataset, path, overwrite=overwrite)
         if sr is None:
             return
-        findings = findings_of(self.anatomy, self.measurements, segments_of(structures, dataset))
+        segments = segments_of(structures, dataset)
+        findings = findings_of(self.anatomy, self.measurements, self.nephrometry, segments)
         reference = SegReference.of(dataset, source, path)
         measurer = SrAlgorithm(__version__, self.bundle_sha256)
         write_dicom(build_dicom_sr(findings, reference, source, measurer), sr, overwrite=overwrite)

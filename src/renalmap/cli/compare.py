@@ -18,6 +18,7 @@ from renalmap.cli.options import (
     Orientation,
     Overwrite,
     Quiet,
+    Resample,
     dicom_option,
     input_option,
     output_option,
@@ -45,12 +46,19 @@ def compare(
     after_date: Annotated[
         datetime | None, input_option(formats=_DAY, help="Day of the later scan; default: DICOM's.")
     ] = None,
+    before_series: Annotated[
+        str | None, dicom_option(help="Which DICOM series of the earlier scan: its UID or number.")
+    ] = None,
+    after_series: Annotated[
+        str | None, dicom_option(help="Which DICOM series of the later scan: its UID or number.")
+    ] = None,
     before_acquisition: Annotated[
         int | None, dicom_option(help="Which acquisition of the earlier DICOM series.")
     ] = None,
     after_acquisition: Annotated[
         int | None, dicom_option(help="Which acquisition of the later DICOM series.")
     ] = None,
+    resample: Resample = False,
     allow_missing_slices: AllowMissingSlices = False,
     orientation: Orientation = None,
     allow_different_patients: Annotated[
@@ -71,7 +79,7 @@ def compare(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare two scans of one patient: growth, new and vanished lesions.
+    """Compare two scans of one patient: growth and new lesions.
 
     Kidneys are laid on each other, lesions matched by place. Exit code 0: done; 2: the input cannot be used.
     """
@@ -84,15 +92,11 @@ def compare(
             segmentation,
             scan,
             None if day is None else day.date(),
-            DicomChoice(
-                acquisition=acquisition,
-                allow_missing_slices=allow_missing_slices,
-                orientation=orientation,
-            ),
+            DicomChoice(series, acquisition, resample, allow_missing_slices, orientation),
         )
-        for segmentation, scan, day, acquisition in (
-            (before, before_scan, before_date, before_acquisition),
-            (after, after_scan, after_date, after_acquisition),
+        for segmentation, scan, day, series, acquisition in (
+            (before, before_scan, before_date, before_series, before_acquisition),
+            (after, after_scan, after_date, after_series, after_acquisition),
         )
     ]
     found = compare_scans(

@@ -16,6 +16,8 @@ from renalmap.cli.options import (
     Memory,
     Orientation,
     Quiet,
+    Resample,
+    Series,
     output_option,
 )
 from renalmap.cli.tables import number, table
@@ -32,7 +34,9 @@ def nephrometry(
     scan: Annotated[
         Path | None, typer.Option(help="The scan of a single label map: NIfTI file or DICOM folder.")
     ] = None,
+    series: Series = None,
     acquisition: Acquisition = None,
+    resample: Resample = False,
     allow_missing_slices: AllowMissingSlices = False,
     orientation: Orientation = None,
     csv: Annotated[Path | None, output_option(help="Write a CSV with one row per tumour.")] = None,
@@ -55,11 +59,7 @@ def nephrometry(
         report = score_all(
             segmentations,
             scan=scan,
-            dicom=DicomChoice(
-                acquisition=acquisition,
-                allow_missing_slices=allow_missing_slices,
-                orientation=orientation,
-            ),
+            dicom=DicomChoice(series, acquisition, resample, allow_missing_slices, orientation),
             csv=csv,
             overwrite=overwrite,
             progress=bar.show,

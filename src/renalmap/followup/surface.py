@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.anatomy import Anatomy, Kidney
-from renalmap.anatomy.voxels import joined
+from renalmap.anatomy.voxels import joined, mask_in
 from renalmap.imaging import Geometry
 from renalmap.imaging.volume import Box
-from renalmap.labels import KIDNEY, is_foreground
+from renalmap.labels import is_foreground
 
 FloatArray = NDArray[np.float64]
 
@@ -51,10 +51,7 @@ def kidney_surface(kidney: Kidney, anatomy: Anatomy) -> Surface:
     """
     geometry, labels = anatomy.label_map.geometry, anatomy.label_map.labels
     box = _widened(joined(kidney.body).box, geometry.shape)
-    own = np.zeros(box.shape, np.bool_)
-    for part in kidney.body:
-        own[part.box.seen_from(box.start).slices] |= part.inside
-    own &= labels[box.slices] == KIDNEY
+    own = mask_in(kidney.body, box)
     filled = is_foreground(labels[box.slices])
     outwards = _outwards(filled, geometry)
     places, directions = [], []
@@ -84,7 +81,7 @@ def _halves(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
 
 def _outwards(filled: NDArray[np.bool_], geometry: Geometry) -> FloatArray:
     """(z, y, x, 3) unit vectors in world coordinates along which a mask ends."""
-    smooth = filled.astype(np.float32)
+    smooth: NDArray[np.float32] = filled.astype(np.float32)
     for axis, step_mm in enumerate(geometry.spacing_mm):
         smooth = _averaged(smooth, axis, round(_SMOOTHED_MM / step_mm / 2))
     slopes = [
@@ -98,12 +95,10 @@ def _outwards(filled: NDArray[np.bool_], geometry: Geometry) -> FloatArray:
     return unit
 
 
-def _averaged(values: NDArray[Any], axis: int, reach: int) -> NDArray[Any]:
-    """The mean of so many voxels before and behind along an axis; beyond the border as at it; at least one."""
-    reach = max(reach, 1)
-    wide = np.pad(
-        values, [(reach + (at == axis) - 1, reach) if at == axis else (0, 0) for at in range(3)], "edge"
-    )
-    total = np.concatenate([np.zeros_like(wide.take([0], axis)), wide.cumsum(axis)], axis)
-    width, size = 2 * reach + 1, values.shape[axis]
-    return (total.take(range(width, width + size), axis) - total.take(range(size), axis)) / width
+def _averaged(values: NDArray[np.float32], axis: int, reach: int) -> NDArray[np.float32]:
+    """The mean of so many voxels before and behind along an axis, at least one; beyond the border as at it."""
+    steps = max(reach, 1)
+    wide = np.pad(values, [(steps, steps) if at == axis else (0, 0) for at in range(3)], "edge")
+    windows = np.lib.stride_tricks.sliding_window_view(wide, 2 * steps + 1, axis)
+    mean: NDArray[np.float32] = windows.mean(axis=-1)
+    return mean

@@ -173,7 +173,7 @@ class Cascade:
         with run.timed("stage1"):
             labels = run.localize(localizer)
         with run.timed("postprocess"):
-            stage1_dropped = keep_foreground(labels, scan)
+            stage1_dropped = tuple(each.moved(scan.on_scan) for each in keep_foreground(labels, scan))
         seen = Seen()
         if not options.stage1_only:
             with run.timed("stage2"):
@@ -186,7 +186,7 @@ class Cascade:
             probabilities = probability.on_scan(scan.fit)
         return Segmentation(
             label_map=label_map,
-            dropped=(*stage1_dropped, *outcome.dropped),
+            dropped=(*stage1_dropped, *(each.moved(scan.on_scan) for each in outcome.dropped)),
             seconds=run.seconds,
             probabilities=probabilities,
             body=run.body,

@@ -81,11 +81,11 @@ def measure_anatomy(anatomy: Anatomy) -> Measurements:
     )
 
 
-def _hu(scan: Volume | None, parts: Sequence[Voxels]) -> dict[str, float | None]:
+def _hu(anatomy: Anatomy, parts: Sequence[Voxels]) -> dict[str, float | None]:
     """Mean and standard deviation over all voxels of some parts."""
-    if scan is None:
+    if anatomy.scan is None:
         return {"mean_hu": None, "sd_hu": None}
-    values = np.concatenate([scan.hu[part.box.slices][part.inside] for part in parts])
+    values = anatomy.hu_of(parts)
     mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
     return {"mean_hu": round(float(mean), 1), "sd_hu": round(float(deviation), 1)}
 
@@ -124,7 +124,7 @@ def _measure_lesion(lesion: Lesion, anatomy: Anatomy, place: Placer) -> LesionMe
         polar_fraction=None if fraction is None else round(fraction, 3),
         **_in_outline(lesion, whole, lines, spacing_mm),
         **({} if kidney is None else _against(voxels, kidney.own, spacing_mm)),
-        **_hu(anatomy.scan, [voxels]),
+        **_hu(anatomy, [voxels]),
         size_class=size_class(longest_mm) if lesion.kind == "tumour" else None,
         crosses_midline=lesion.crosses_midline,
         borders=lesion.borders,
@@ -199,7 +199,7 @@ def _measure_kidney(kidney: Kidney, anatomy: Anatomy, place: Placer) -> KidneyMe
         length_mm=round(length.length_mm, 2),
         length=place.diameter(length),
         centroid=place.point(centroid_mm(kidney.own, spacing_mm)),
-        **_hu(anatomy.scan, kidney.own),
+        **_hu(anatomy, kidney.own),
         pieces=len(kidney.pieces),
         lesions=[lesion.number for lesion in anatomy.lesions_of(kidney)],
         crosses_midline=kidney.crosses_midline,

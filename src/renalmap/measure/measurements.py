@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from renalmap.anatomy import Border, Flag, SideBasis, SpeckKind
@@ -44,6 +46,11 @@ class Diameter(_Model):
     length_mm: float
     start: Point
     end: Point
+
+    @property
+    def ends_mm(self) -> NDArray[np.float64]:
+        """(2, 3) both ends in the world, RAS+."""
+        return np.array([self.start.world_mm, self.end.world_mm])
 
 
 class LesionMeasurement(_Model):

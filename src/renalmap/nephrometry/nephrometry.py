@@ -149,9 +149,8 @@ def _lesion_caveats(lesion: Lesion, kidney: Kidney | None, anatomy: Anatomy) -> 
 def _landmarks(
     kidney: Kidney, shape: KidneyShape | str, anatomy: Anatomy, place: Placer
 ) -> KidneyLandmarks:
-    told = {"kidney": kidney.number, "side": kidney.side}
     if isinstance(shape, str):
-        return KidneyLandmarks(**told, not_assessable=shape)  # type: ignore[arg-type]
+        return KidneyLandmarks(kidney=kidney.number, side=kidney.side, not_assessable=shape)
     geometry, frame = anatomy.label_map.geometry, shape.frame
     up, _, front = frame.axes
     ends = np.stack([frame.centre_mm + height * up for height in shape.ends_mm])

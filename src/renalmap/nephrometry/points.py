@@ -14,7 +14,10 @@ MOVE_MM: Final = 2.0
 """How far two readers' borders may lie apart."""
 
 ENDOPHYTIC_SHARE: Final = 0.02
-"""With less of a tumour outside the outline it is entirely endophytic: a cap a sixth of its radius high."""
+"""With no more of a tumour than this outside the outline it may be entirely endophytic: a cap a sixth of its radius high."""
+
+BARE_SHARE: Final = 0.05
+"""If no more of its border than this is bare of kidney, sinus and other lesions."""
 
 FACE_SHARE: Final = 2.0 / 3.0
 """A tumour with this share of its volume on one side of the coronal plane lies on that side."""
@@ -25,7 +28,7 @@ INVOLVED_BELOW_MM: Final = 2.0
 INTO_SINUS_MM: Final = 2.0
 """A tumour that reaches this far into the sinus' outline is taken to displace the collecting system."""
 
-_LEAST_POINTS: Final = {
+_CLASSES: Final[dict[str, tuple[tuple[int, Risk], ...]]] = {
     "R.E.N.A.L.": ((7, "low"), (10, "moderate")),
     "PADUA": ((8, "low"), (10, "moderate")),
 }
@@ -173,9 +176,9 @@ def add_up(name: Literal["R.E.N.A.L.", "PADUA"], items: Sequence[tuple[Item, Com
 
 
 def _risk(name: str, total: int) -> Risk:
-    for below, risk in _LEAST_POINTS[name]:
+    for below, risk in _CLASSES[name]:
         if total < below:
-            return risk  # type: ignore[return-value]
+            return risk
     return "high"
 
 
@@ -188,12 +191,14 @@ def size_row(diameter_mm: float, *, seven_is_large: bool) -> Row:
     return Row(f"{'>=' if seven_is_large else '>'} 70 mm", 3)
 
 
-def exophytic_row(share: float) -> Row:
-    """E, the same in both."""
+def exophytic_row(share: float, bare_share: float) -> Row:
+    """E, the same in both; a tumour that is flush with the surface is not entirely endophytic."""
     if share >= 0.5:
         return Row(">= 50 % outside the kidney's outline", 1)
     if share > ENDOPHYTIC_SHARE:
         return Row("> 2 % and < 50 % outside", 2)
+    if bare_share > BARE_SHARE:
+        return Row("<= 2 % outside, but > 5 % of its surface is bare", 2)
     return Row("entirely endophytic", 3)
 
 

@@ -5,16 +5,29 @@ import type { Volume } from "./volume";
 export const HIGHEST_AIR_HU = -200;
 const HIGHEST_HU = 32767;
 
-/** Why a scan's values cannot be HU, a sentence; null if they can. */
-export function doubtHounsfield({ hu }: Volume): string | null {
-  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+/** A scan's values in short. */
+export interface HuRange {
+  lowest: number;
+  highest: number;
+  mean: number;
+}
+
+export function huRangeOf({ hu }: Volume): HuRange {
+  let [lowest, highest, sum] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0];
   for (let at = 0; at < hu.length; at += 1) {
-    if (hu[at] < low) low = hu[at];
-    if (hu[at] > high) high = hu[at];
+    const value = hu[at];
+    if (value < lowest) lowest = value;
+    if (value > highest) highest = value;
+    sum += value;
   }
-  const like = whatItLooksLike(low, high);
+  return { lowest, highest, mean: sum / hu.length };
+}
+
+/** Why values cannot be HU, a sentence; null if they can. */
+export function doubtHounsfield({ lowest, highest }: HuRange): string | null {
+  const like = whatItLooksLike(lowest, highest);
   if (like === null) return null;
-  return `the values run from ${low} to ${high} and cannot be Hounsfield units: ${like}`;
+  return `the values run from ${lowest} to ${highest} and cannot be Hounsfield units: ${like}`;
 }
 
 function whatItLooksLike(low: number, high: number): string | null {

@@ -2,7 +2,6 @@
 
 import { InputError } from "../errors";
 import type { DroppedFile } from "../worker/protocol";
-import { doubtHounsfield } from "./hounsfield";
 import { isNiftiName, type NiftiSource, readNifti } from "./nifti";
 import type { Geometry } from "./orientation";
 import type { Volume } from "./volume";
@@ -36,15 +35,9 @@ export async function readScan(
   }
   if (niftis.length === 1) {
     const { volume, nifti } = await readNifti(niftis[0].file);
-    return doubted({ volume, geometry: volume, nifti });
+    return { volume, geometry: volume, nifti };
   }
   const { readDicom } = await import("./dicom/reading");
   const volume = await readDicom(files, step);
-  return doubted({ volume, geometry: volume, nifti: null });
-}
-
-function doubted(scan: Scan): Scan {
-  const doubt = doubtHounsfield(scan.volume);
-  if (doubt !== null) scan.volume.notes.unshift(doubt);
-  return scan;
+  return { volume, geometry: volume, nifti: null };
 }

@@ -29,8 +29,7 @@ from renalmap.imaging import (
 from renalmap.imaging.dicom_seg.writing import check_can_be_written
 from renalmap.imaging.dicom_sr.writing import check_sr_can_be_written
 from renalmap.imaging.files import check_writable
-from renalmap.inference.components import DroppedComponent
-from renalmap.inference.quality import QualityReport
+from renalmap.inference.quality import DroppedReport, QualityReport
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.measure import Measurements
 from renalmap.nephrometry import Nephrometry
@@ -43,25 +42,6 @@ REPORTED_FROM_ML = 0.5
 """Dropped components from this volume are listed; smaller ones are counted."""
 
 Status = Literal["ok", "no_kidney_found", "failed"]
-
-
-class DroppedReport(BaseModel):
-    """A component of the network's foreground that was judged a false positive."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    volume_ml: float
-    slice: int
-    reason: str
-
-    @classmethod
-    def of(cls, component: DroppedComponent) -> DroppedReport:
-        """What is reported about a component."""
-        return cls(
-            volume_ml=round(component.volume_ml, 2),
-            slice=round(component.centre_zyx[0]),
-            reason=component.reason,
-        )
 
 
 class CaseReport(BaseModel):
@@ -222,7 +202,7 @@ def _report_case(result: Result, target: Target, request: SegmentRequest) -> Cas
         slices=geometry.shape[0],
         seconds={part: round(value, 3) for part, value in seconds.items()},
         warnings=_warnings(target.scan, result, assume_hu=request.assume_hu),
-        dropped_components=[DroppedReport.of(component) for component in listed],
+        dropped_components=[DroppedReport.of(component, result.anatomy) for component in listed],
         dropped_specks=len(found.dropped) - len(listed),
         quality=result.quality,
         report=None if report is None else str(report),

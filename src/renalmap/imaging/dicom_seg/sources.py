@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from renalmap.errors import DicomReferenceError, RenalMapError
-from renalmap.imaging.dicom_files.bounds import named_dicom_errors
+from renalmap.imaging.dicom_files.bounds import named_dicom_errors, without_values
 from renalmap.imaging.dicom_files.files import quiet_pydicom
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def named_writing_errors(where: Path | str, what: str = "a DICOM SEG") -> Iterat
         raise DicomReferenceError(
             f"{what} of this scan cannot be written",
             where=where,
-            got=f"{type(error).__name__}: {error}",
+            got=without_values(f"{type(error).__name__}: {error}"),
             hint="Write NIfTI instead (--out NAME.nii.gz)",
         ) from error
 

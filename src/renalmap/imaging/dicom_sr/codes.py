@@ -5,7 +5,9 @@ Names are of CID 7469 and 7470, derivations of CID 7464, methods of CID 7474, un
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 PRIVATE_SCHEME: Final = "99RENALMAP"
@@ -69,3 +71,80 @@ WITHIN_5_MM: Final = _own("within-5-mm", "Kidney tissue within 5 mm")
 WITHIN_10_MM: Final = _own("within-10-mm", "Kidney tissue within 10 mm")
 NEITHER: Final = _own("x", "Neither anterior nor posterior")
 NOT_ASSESSABLE: Final = _own("not-assessable", "Not assessable")
+
+_ITEMS: Final[Mapping[str, tuple[str, Mapping[str, tuple[str, str]]]]] = MappingProxyType(
+    {
+        "R.E.N.A.L.": (
+            "renal",
+            {
+                "R": ("R", "largest axial diameter"),
+                "E": ("E", "share outside the kidney's outline"),
+                "N": ("N", "distance to the sinus"),
+                "A": ("A", "share in front of the coronal plane"),
+                "L": ("L", "share between the polar lines"),
+            },
+        ),
+        "PADUA": (
+            "padua",
+            {
+                "polar": ("polar", "share between the polar lines"),
+                "exophytic": ("exo", "share outside the kidney's outline"),
+                "rim": ("rim", "centre towards the hilum"),
+                "sinus": ("sinus", "distance to the sinus"),
+                "collecting_system": ("system", "depth into the sinus' outline"),
+                "size": ("size", "largest axial diameter"),
+                "face": ("face", "share in front of the coronal plane"),
+            },
+        ),
+    }
+)
+"""Of each score the beginning of its codes; of each component its part of them, and what is measured."""
+
+
+@dataclass(frozen=True)
+class ScoreCodes:
+    """The codes of a score."""
+
+    name: str
+    prefix: str
+    items: Mapping[str, tuple[str, str]]
+
+    @classmethod
+    def of(cls, name: str) -> ScoreCodes:
+        """Those of "R.E.N.A.L." or "PADUA"."""
+        return cls(name, *_ITEMS[name])
+
+    def value(self, component: str) -> Code:
+        """What is measured for a component."""
+        short, what = self.items[component]
+        return _own(f"{self.prefix}-{short}", f"{self.name} {short}: {what}")
+
+    def points(self, component: str) -> Code:
+        """A component's points."""
+        short, _ = self.items[component]
+        return _own(f"{self.prefix}-{short}-pts", f"{self.name} {short}: points")
+
+    @property
+    def total(self) -> Code:
+        """The sum of all points."""
+        return _own(f"{self.prefix}-total", f"{self.name} total")
+
+    @property
+    def least(self) -> Code:
+        """The lowest possible total where there is none."""
+        return _own(f"{self.prefix}-least", f"{self.name} total at least")
+
+    @property
+    def most(self) -> Code:
+        """The highest possible total where there is none."""
+        return _own(f"{self.prefix}-most", f"{self.name} total at most")
+
+    @property
+    def letter(self) -> Code:
+        """On which face of the kidney the tumour lies."""
+        return _own(f"{self.prefix}-letter", f"{self.name} suffix")
+
+    @property
+    def risk(self) -> Code:
+        """The total's class."""
+        return _own(f"{self.prefix}-risk", f"{self.name} complexity")

@@ -15,7 +15,6 @@ from renalmap.report.followup.contents import FollowUpContents
 from renalmap.report.followup.pictures import picture_pairs
 from renalmap.report.followup.tables import change_tables, outcome
 from renalmap.report.html.assets import read_asset
-from renalmap.report.html.flags import NOTHING_RAISED
 
 _STYLE: Final = """
 small { color: var(--faint); font-weight: 400; }
@@ -88,6 +87,11 @@ below 0.1 ml are not included in any number.</p>
 and borders are off by millimetres: check every number against the pictures.</p>"""
 
 
+_CHECKED: Final = """Checked by the program: both grids, how many kidneys each scan shows and on which side, what is truncated,
+tumours as dark as fluid, and how well the kidneys fit each other. No check can tell whether a lesion was missed or an outline
+is wrong: look at the pictures."""
+
+
 def follow_up_page(contents: FollowUpContents) -> str:
     """Write both scans and what has changed as one HTML page that needs no other file.
 
@@ -136,15 +140,15 @@ def _day(day: object) -> str:
 
 def _flags(contents: FollowUpContents) -> str:
     warnings = [caution.text for caution in contents.comparison.cautions]
-    notes = []
+    notes: list[str] = []
     for when, scan in (("earlier scan", contents.before), ("later scan", contents.after)):
         warnings += [f"{when}: {text}" for text in scan.cautions]
         for flag in scan.measurements.flags:
             (notes if flag.is_note else warnings).append(f"{when}: {flag.text}")
     items = [f"<li>{escape(text)}</li>" for text in warnings]
     items += [f'<li class="note">{escape(text)}</li>' for text in notes]
-    calm = "" if warnings else f'<p class="calm">{NOTHING_RAISED}</p>'
-    return calm + (f'<ul class="flags">{"".join(items)}</ul>' if items else "")
+    raised = f'<ul class="flags">{"".join(items)}</ul>' if items else ""
+    return f'{raised}<p class="checked">{_CHECKED}</p>'
 
 
 def _summary(contents: FollowUpContents) -> str:

@@ -12,7 +12,7 @@ from renalmap.measure.measurements import Measurements
 from renalmap.report.followup.contents import FollowUpContents
 from renalmap.report.html.tables import UNKNOWN, side_of
 
-PRINTED_LESIONS: Final = 8
+PRINTED_LESIONS: Final = 5
 """On paper; the screen shows all."""
 
 _MINUS: Final = "&minus;"
@@ -31,7 +31,7 @@ STATUS_NAMES: Final[dict[LesionStatus, str]] = {
 _VERDICTS: Final = {
     "larger": "larger",
     "smaller": "smaller",
-    "within error": "no change beyond the error",
+    "within error": "no clear change",
 }
 
 
@@ -79,7 +79,9 @@ def _lesion_table(contents: FollowUpContents) -> str:
     head += ["Change<br>HU"] if with_hu else []
     rows = []
     for at, found in enumerate(lesions):
-        cells = [f'<span class="{found.status}">{escape(outcome(found))}</span>']
+        told = outcome(found)
+        kind = told if told in _VERDICTS else found.status
+        cells = [f'<span class="{kind}">{escape(told)}</span>']
         for name, change in (
             ("longest_axial_diameter_mm", found.longest_axial_diameter_mm),
             ("volume_ml", found.volume_ml),
@@ -176,8 +178,8 @@ def _table(caption: str, head: Sequence[str], rows: Iterable[str]) -> str:
         f'<th scope="col" class="n">{each}</th>' for each in others
     )
     return (
-        f'<div class="scroll"><table><caption>{caption}</caption><thead><tr>{titles}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table><caption>{caption}</caption>'
+        f"<thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from renalmap.imaging.dicom_files.source import DicomSource
 from renalmap.imaging.volume import LabelMap, SliceNames, Volume
 from renalmap.inference.phase import ContrastReport
-from renalmap.inference.quality import QualityReport
+from renalmap.inference.quality import DroppedReport, QualityReport
 from renalmap.measure.measurements import Measurements
 
 
@@ -68,6 +68,17 @@ class ReportContents:
     def dicom(self) -> DicomSource | None:
         """The DICOM objects behind the scan; None for other files, and in a report without names: they identify."""
         return None if self.names is None else self.scan.source
+
+    @property
+    def candidates(self) -> list[DroppedReport]:
+        """What the model found and the rules left out; empty if that is not known."""
+        return [] if self.quality is None else self.quality.candidates
+
+    @property
+    def doubtful(self) -> set[int]:
+        """The `id` of every tumour that may be none."""
+        judged = [] if self.quality is None else self.quality.tumours
+        return {tumour.id for tumour in judged if tumour.doubtful}
 
     def slice_names(self, z: int) -> SliceNames:
         """The names of a slice, DICOM's only where they may be told."""

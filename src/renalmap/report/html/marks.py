@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from renalmap.inference.quality import QualityReport
 from renalmap.measure.measurements import Diameter, Measurements
 from renalmap.report.html.packing import Packing
+from renalmap.report.palette import ALARM_COLOUR
 
 Place = tuple[float, float, float]
 
@@ -31,9 +33,16 @@ class Mark:
 
 
 def measured_marks(measured: Measurements) -> Iterator[Mark]:
-    """The longest axial diameter of every lesion."""
+    """The longest axial diameter of every lesion, whose numbers stand in the tables."""
     for lesion in measured.lesions:
         yield line_mark(lesion.longest_axial_diameter, f"{lesion.longest_axial_diameter_mm:.1f} mm")
+
+
+def candidate_marks(quality: QualityReport | None) -> Iterator[Mark]:
+    """A box around each candidate that was left out."""
+    for number, candidate in enumerate([] if quality is None else quality.candidates, start=1):
+        if candidate.box_zyx is not None:
+            yield Mark("box", candidate.box_zyx, f"left out {number}", ALARM_COLOUR)
 
 
 def line_mark(line: Diameter, text: str, colour: str = "#ffffff") -> Mark:

@@ -8,11 +8,14 @@ from html import escape
 from string import Template
 from typing import Final
 
+import numpy as np
+
 from renalmap.imaging.volume import SliceNames
+from renalmap.inference.quality import DroppedReport
 from renalmap.measure.measurements import LesionMeasurement
 from renalmap.report.html.assets import read_asset
 from renalmap.report.html.contents import ReportContents
-from renalmap.report.html.marks import measured_marks, packed_mark
+from renalmap.report.html.marks import candidate_marks, measured_marks, packed_mark
 from renalmap.report.html.packing import Packing, pack_greys, pack_labels
 from renalmap.report.palette import LABEL_COLOURS
 
@@ -97,7 +100,10 @@ def viewer_data(contents: ReportContents, packing: Packing) -> str:
         "step_mm": [float(affine[axis, 2 - axis]) * step for axis, step in enumerate(steps)],
         "start": packing.nearest(_start_zyx(contents)),
         "instances": [dicom_name(contents.slice_names(z), uid=True) for z in packing.slices],
-        "marks": [packed_mark(mark, packing) for mark in measured_marks(contents.measurements)],
+        "marks": [
+            packed_mark(mark, packing)
+            for mark in (*measured_marks(contents.measurements), *candidate_marks(contents.quality))
+        ],
         "values_hu": scale.values_hu.tolist(),
         "errors_hu": ((edges[1:] - edges[:-1]) / 2).tolist(),
         "colours": {str(label): colour for label, colour in LABEL_COLOURS.items()},
@@ -132,6 +138,12 @@ def place_of(lesion: LesionMeasurement) -> Sequence[float]:
     return [(low + high) / 2 for low, high in zip(line.start.voxel_zyx, line.end.voxel_zyx, strict=True)]
 
 
+def middle_of(candidate: DroppedReport) -> Sequence[float]:
+    """The middle of a candidate's box on the slice of its centre, in voxels (z, y, x)."""
+    _, y, x = np.mean(candidate.box_zyx, axis=0).tolist()
+    return candidate.slice, y, x
+
+
 def show_button(text: str, what: str, place: tuple[int, int, int]) -> str:
     """A button that shows a place, as (x, y, z) of the kept voxels, in the viewer; `what` is for screen readers."""
     at = ",".join(map(str, place))
@@ -144,6 +156,8 @@ def _jumps(contents: ReportContents, packing: Packing) -> str:
     for kidney in measured.kidneys:
         name = "Kidney" if kidney.side is None else f"{kidney.side.capitalize()} kidney"
         places.append((name, kidney.centroid.voxel_zyx))
+    for number, candidate in enumerate(contents.candidates, start=1):
+        places.append((f"Left out {number}", middle_of(candidate)))
     return "".join(show_button(name, "it", packing.nearest(place)) for name, place in places)
 
 
