@@ -72,7 +72,7 @@ def contact_area_mm2(lesion: SmoothLesion, kidney: Sequence[Voxels]) -> float:
     smooth, spacing_mm = lesion.field, np.array(lesion.spacing_mm)
     step_mm = spacing_mm / lesion.parts
     slopes = np.gradient(smooth, *step_mm)
-    steepness = np.sqrt(sum(slope * slope for slope in slopes))
+    steepness = np.sqrt(np.sum([slope * slope for slope in slopes], axis=0))
     area_mm2 = float(steepness.sum(dtype=np.float64) * step_mm.prod())
     top = float(smooth.max())
     edge = (smooth > _FAINT * top) & (smooth < _FULL * top) & (steepness > 0.0)

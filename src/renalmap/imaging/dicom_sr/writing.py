@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _WHAT: Final = "a structured report"
 _LARGEST_NUMBER: Final = 2**31 - 1
+_IDENTIFIERS: Final = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,15 +115,15 @@ class SegReference:
                 expected=source.series_instance_uid,
                 hint="Give the series on which it was drawn as --scan",
             )
-        names = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-        uids = [str(dataset.get(name) or "") for name in names]
-        if not all(uids):
+        uids = {name: str(dataset.get(name) or "") for name in _IDENTIFIERS}
+        if missing := [name for name, uid in uids.items() if not uid]:
             raise DicomReferenceError(
                 "a structured report must refer to the DICOM SEG, whose identifiers do not allow it",
                 where=where,
-                got="no " + ", ".join(name for name, uid in zip(names, uids, strict=True) if not uid),
+                got=f"no {', '.join(missing)}",
             )
-        return cls(*uids, _series_number(dataset))
+        kind, own, series, study = uids.values()
+        return cls(kind, own, series, study, _series_number(dataset))
 
 
 def _series_number(dataset: Dataset) -> int:
@@ -180,7 +181,7 @@ def check_sr_can_be_written(source: DicomSource, where: Path) -> None:
         MissingDependencyError: highdicom is not installed.
     """
     finding = Finding("kidney", 1, KIDNEY, None, (Quantity(VOLUME, 1.0, MILLIMETRE),))
-    seg = SegReference(*("1.2.840.10008.5.1.4.1.1.66.4", "1.2.3"), "1.2.4", source.study_instance_uid, 1)
+    seg = SegReference("1.2.840.10008.5.1.4.1.1.66.4", "1.2.3", "1.2.4", source.study_instance_uid, 1)
     with named_writing_errors(where, _WHAT):
         dataset = _build([finding], seg, source, SrAlgorithm("0"))
         dataset.save_as(BytesIO(), enforce_file_format=True)
