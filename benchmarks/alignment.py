@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -169,8 +170,7 @@ def _smooth(kidney: Kidney, anatomy: Anatomy, sitk: Any) -> Any:
 
 def simpleitks(pair: Pair) -> tuple[Callable[[FloatArray], FloatArray], float]:
     """SimpleITK's registration of smoothed masks by their mean squares, from centre on centre."""
-    import SimpleITK as sitk  # noqa: N813, PLC0415 -- the comparison alone needs it
-
+    sitk: Any = import_module("SimpleITK")  # the comparison alone needs it
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     fixed, moving = _smooth(*pair.before, sitk), _smooth(*pair.after, sitk)
     start = sitk.CenteredTransformInitializer(

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -21,7 +22,7 @@ from renalmap.api.compare import CompareOutputs, CompareReport, Visit, compare
 from renalmap.api.dicom_seg import name_structures
 from renalmap.errors import ConfigError, InputError, LabelError, OutputExistsError
 from renalmap.imaging import DicomChoice, LabelMap, read_volume, write_label_map
-from renalmap.imaging.dicom_seg.writing import SegAlgorithm, build_dicom_seg, write_dicom_seg
+from renalmap.imaging.dicom_seg.writing import SegAlgorithm, build_dicom_seg, write_dicom
 
 SPACING_MM = (5.0, 3.0, 3.0)
 EARLY = Patient(
@@ -41,7 +42,7 @@ def write_visit(folder: Path, patient: Patient, **tags: str) -> Visit:
     assert volume.source is not None
     named = name_structures(Anatomy.of(label_map, volume))
     dataset = build_dicom_seg(named, volume.source, SegAlgorithm("0", "0" * 64), "binary")
-    write_dicom_seg(dataset, folder.with_suffix(".dcm"))
+    write_dicom(dataset, folder.with_suffix(".dcm"))
     return Visit(folder.with_suffix(".nii.gz"), series)
 
 
@@ -69,7 +70,8 @@ def test_dicom_gives_dates_and_hu(visits):
     assert told(found) == [("matched", [1], [1]), ("matched", [2], [2])]
     grown = found.comparison.lesions[0].volume_ml
     assert grown is not None
-    assert (grown.verdict, grown.per_year) == ("larger", pytest.approx(grown.change, rel=0.001))
+    assert grown.verdict == "larger"
+    assert grown.per_year == pytest.approx(grown.change, rel=0.001)
     assert found.before.phase == found.after.phase
     assert json.loads(found.model_dump_json())["comparison"]["interval_days"] == 365
 
@@ -112,7 +114,7 @@ def test_different_patients_are_refused_without_naming_them(visits, tmp_path):
 
 def test_one_scan_given_twice_is_refused(visits, tmp_path):
     before, after = visits
-    other = nib.load(before.segmentation)
+    other: Any = nib.load(before.segmentation)
     labels = np.asarray(other.dataobj).copy()
     labels[labels == 2] = 1
     redrawn = tmp_path / "redrawn.nii.gz"

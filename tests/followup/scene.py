@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,10 @@ def turned(axis: Sequence[float], degrees: float) -> NDArray[np.float64]:
     x, y, z = np.array(axis) / np.linalg.norm(axis)
     angle = np.radians(degrees)
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+    rotation: NDArray[np.float64] = (
+        np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+    )
+    return rotation
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,6 @@ class Patient:
         return Volume(hu, label_map.geometry, "patient")
 
 
-def compared(before: Patient, after: Patient, **known: object) -> Comparison:
+def compared(before: Patient, after: Patient, **known: Any) -> Comparison:
     """What the comparison says."""
     return compare_anatomies(Timepoint.of(before.anatomy()), Timepoint.of(after.anatomy()), **known)

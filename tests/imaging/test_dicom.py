@@ -42,6 +42,7 @@ from renalmap.imaging import (
 )
 from renalmap.imaging.dicom.catalogue import read_catalogue
 from renalmap.imaging.dicom.choice import choose
+from renalmap.imaging.dicom_files.bounds import named_dicom_errors
 
 # Acceptance: series as hospitals send them.
 
@@ -491,3 +492,35 @@ def test_a_slice_cut_short_is_refused(write_series):
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(TruncatedFileError, match=r"slice001\.dcm"):
         read_volume(folder)
+
+
+@pytest.mark.parametrize("vr", [b"FD", b"UL", b"SQ", b"AT"])
+def test_a_damaged_name_is_not_repeated(write_series, vr):
+    """pydicom's messages quote the value that it cannot read."""
+    folder = write_series([0, 1, 2], PatientName="MUSTERMANN^ERIKA")
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"\x10\x00\x10\x00PN", b"\x10\x00\x10\x00" + vr))
+    try:
+        told = repr(read_volume(folder).notes)
+    except InputError as error:
+        told = str(error)
+    assert "MUSTERMANN" not in told
+    with (
+        pytest.raises(InputError, match=r"bytes per value. Instead received \.\.\. with") as found,
+        named_dicom_errors("a.dcm"),
+    ):
+        raise ValueError("of bytes per value. Instead received b'MUSTERMANN' with")
+    assert "MUSTERMANN" not in str(found.value)
+
+
+def test_slices_of_two_scales_patients_or_kernels(write_series):
+    folder = write_series([0, 1, 2], "a", RescaleIntercept=-1024)
+    write_series(
+        [3, 4, 5], "b", RescaleIntercept=None, RescaleSlope=None, PatientID="2", ConvolutionKernel="B70f"
+    )
+    with pytest.raises(MixedSeriesError, match=r"RescaleIntercept in a000\.dcm or in b000\.dcm alone"):
+        read_volume(folder)
+    write_series([0, 1, 2], "a", RescaleIntercept=0)
+    told = " ".join(read_volume(folder).notes)
+    assert "name 2 patients" in told
+    assert "name 2 kernels" in told

@@ -261,3 +261,10 @@ def test_what_a_report_says_without_names(series):
 )  # fmt: skip
 def test_names_of_one_pattern(one, other, same):
     assert (_pattern(one) == _pattern(other)) == same
+
+
+def test_an_archive_beside_the_slices_is_named(series, pack):
+    folder = series()
+    pack(folder).rename(folder / "more.zip")
+    (note,) = read_volume(folder).notes
+    assert "not looked into: more.zip" in note

@@ -198,3 +198,10 @@ def test_the_files_that_were_reported(shared_data, capfd):
         np.testing.assert_allclose(geometry.spacing_mm, (5, 4, 4))
         assert "unit is the metre" in geometry.source.doubts[0]
     capfd.readouterr()
+
+
+def test_centimetres_are_doubted(write):
+    """NIfTI has no code for them; converters write them nevertheless."""
+    affine = SFORM * np.array([[0.02], [0.02], [0.1], [1.0]])
+    (doubt,) = read_volume(write(affine, affine)).geometry.source.doubts
+    assert "0.08 x 0.08 x 0.5 mm, finer than a scanner's" in doubt

@@ -29,10 +29,19 @@ def test_size(mm, renal, padua):
 
 
 @pytest.mark.parametrize(
-    ("share", "points"), [(1.0, 1), (0.5, 1), (0.499, 2), (0.021, 2), (0.02, 3), (0.0, 3)]
+    ("share", "bare", "points"),
+    [
+        (1.0, 1.0, 1),
+        (0.5, 0.5, 1),
+        (0.499, 0.5, 2),
+        (0.021, 0.0, 2),
+        (0.02, 0.151, 2),
+        (0.02, 0.15, 3),
+        (0.0, 0.0, 3),
+    ],
 )
-def test_exophytic_share(share, points):
-    assert exophytic_row(share).points == points
+def test_exophytic_share(share, bare, points):
+    assert exophytic_row(share, bare).points == points
 
 
 @pytest.mark.parametrize(("mm", "points"), [(0.0, 3), (4.0, 3), (4.1, 2), (6.9, 2), (7.0, 1), (30.0, 1)])

@@ -61,9 +61,20 @@ def test_a_tumour_deep_in_the_sinus_displaces_the_collecting_system():
 
 @pytest.mark.parametrize(("lateral_mm", "share"), [(-36.0, 1), (-24.0, 2), (-17.0, 3)])
 def test_exophytic_share(lateral_mm, share):
-    """A ball of 9 mm whose centre lies 6 mm outside, 6 mm inside, and deep in the kidney."""
+    """A ball of 9 mm whose centre lies 6 mm outside, 6 mm inside, and so deep that it is covered."""
     found = placed((0.0, lateral_mm, 0.0), 9.0)
     assert (found["E"], found["exophytic"]) == (share, share)
+
+
+def test_a_tumour_flush_with_the_surface_is_not_entirely_endophytic():
+    """Cut off where the kidney ends: nothing of it lies outside, but nothing covers it there."""
+    scene = KidneyScene(SPACING_MM, TURN)
+    kidney = scene.labels > 0
+    scene.tumour((0.0, -27.0, 0.0), 9.0).labels[~kidney] = 0
+    exophytic = scene.one().renal.components[1]
+    assert exophytic.value == pytest.approx(0.0, abs=0.02)
+    assert exophytic.lengths["bare_share"] > 0.15
+    assert exophytic.points == 2
 
 
 @pytest.mark.parametrize(("front_mm", "letter"), [(14.0, "a"), (-14.0, "p"), (0.0, "x")])

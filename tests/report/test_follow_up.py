@@ -45,10 +45,10 @@ def contents(count: int, *, scanned: bool = True) -> FollowUpContents:
     found = compare_anatomies(before, after, interval_days=400, same_phase=scanned)
     days = date(2024, 3, 1), date(2025, 4, 5)
     paths = ((Path("/data/<b>early</b>.nii.gz"),), (Path("/data/late.nii.gz"),))
-    scans = (
+    first, second = (
         shown(one, day, files) for one, day, files in zip((before, after), days, paths, strict=True)
     )
-    return FollowUpContents(*scans, comparison=found, made_on=date(2026, 3, 1))
+    return FollowUpContents(first, second, found, made_on=date(2026, 3, 1))
 
 
 @pytest.fixture(scope="module")

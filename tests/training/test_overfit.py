@@ -19,7 +19,7 @@ from renalmap.training.loop import train
 from renalmap.training.settings import AugmentSettings, TrainSettings
 from renalmap.training.validation import validate
 
-STEPS = 180
+STEPS = 120
 # Crops of 192 would hold larger tumours and take more than twice the time.
 PLAN = Plan(clip_hu=(0.0, 255.0), normalisation="global_zscore", crop_size=128)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -20,7 +21,7 @@ import renalmap
 from renalmap.imaging import Volume
 from renalmap.imaging.nifti import read_nifti_label_map
 from renalmap.imaging.nifti_writing import write_volume
-from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.measure import measure_label_map
 from renalmap.phantom import PhantomConfig, make_phantom
 
 PHANTOM = PhantomConfig(shape_zyx=(20, 256, 256), spacing_mm_zyx=(6.0, 1.5, 1.5))
@@ -63,7 +64,7 @@ def phantom(scan, tmp_path_factory) -> Path:
     return path
 
 
-def test_labels_and_volumes_are_pythons_and_the_page_is_usable(page, phantom, tmp_path):
+def test_labels_and_volumes_are_pythons_and_the_page_is_usable(page, scan, phantom, tmp_path):
     page.drop(phantom)
     assert page.error is None
     here = read_nifti_label_map(page.save("#label-map", tmp_path / "labels.nii.gz"))
@@ -73,11 +74,12 @@ def test_labels_and_volumes_are_pythons_and_the_page_is_usable(page, phantom, tm
     foreground = np.count_nonzero(there.labels)
     assert foreground > 5_000
     assert np.count_nonzero(here.labels != there.labels) <= 1e-4 * foreground
-    for name, label in (("kidney", KIDNEY), ("tumour", TUMOUR)):
-        assert numbers["volumes_ml"][name] == pytest.approx(there.volume_ml(label), rel=1e-3)
-        assert page.page.inner_text(f"#volumes tr:has-text('{name}') td") == (
-            f"{there.volume_ml(label):.1f}"
-        )
+    measured = measure_label_map(there, scan)
+    assert [each["side"] for each in numbers["kidneys"]] == ["left", "right"]
+    for name in ("parenchyma_ml", "tumour_ml", "length_mm"):
+        expected = [getattr(each, name) for each in measured.kidneys]
+        assert [each[name] for each in numbers["kidneys"]] == pytest.approx(expected, rel=1e-3)
+    assert page.page.locator("#numbers-table tr").count() == len(numbers["kidneys"] + numbers["tumours"])
     check_viewer(page)
 
 
@@ -141,6 +143,31 @@ def test_what_cannot_be_used_is_named_and_the_page_goes_on(page, phantom, tmp_pa
     assert page.error is None
     page.drop(text)
     assert page.error is not None
+
+
+def test_it_works_without_a_network_after_the_first_visit(page, tmp_path):
+    page.page.evaluate("() => navigator.serviceWorker.ready.then(() => undefined)")
+    page.page.wait_for_function("() => navigator.serviceWorker.controller !== null")
+    page.page.context.set_offline(True)
+    page.page.reload()
+    small = tmp_path / "small.nii"
+    nib.save(nib.Nifti1Image(np.full((32, 32, 3), -1000, np.int16), np.diag([2.0, 2.0, 5.0, 1.0])), small)
+    page.drop(small)
+    assert page.error is None
+    assert "no kidney was found" in page.page.inner_text("#notes")
+
+
+@pytest.mark.parametrize("width", [390, 1600])
+def test_nothing_keeps_anybody_from_using_it(page, tmp_path, width):
+    """By axe-core's rules; and nothing is wider than a phone's screen."""
+    page.page.set_viewport_size({"width": width, "height": 900})
+    small = tmp_path / "small.nii"
+    nib.save(nib.Nifti1Image(np.full((32, 32, 3), -1000, np.int16), np.diag([2.0, 2.0, 5.0, 1.0])), small)
+    page.drop(small)
+    page.page.evaluate((WEB / "node_modules/axe-core/axe.min.js").read_text())
+    found = page.page.evaluate("() => axe.run().then((result) => result.violations)")
+    assert [(each["id"], each["impact"]) for each in found] == []
+    assert page.page.evaluate("() => document.documentElement.scrollWidth") <= width
 
 
 def test_no_worker_may_speak_to_another_host(browser, address):

@@ -18,7 +18,7 @@ from tests.web.dicom_vectors import dicom_cases
 from renalmap.anatomy.body import track_body
 from renalmap.bundle import Bundle
 from renalmap.errors import InputError
-from renalmap.imaging import Volume, build_geometry
+from renalmap.imaging import LabelMap, Volume, build_geometry
 from renalmap.imaging.nifti import read_nifti_volume
 from renalmap.inference.cascade import Cascade, SegmentOptions
 from renalmap.inference.components import DroppedComponent, drop_small, drop_unconnected
@@ -28,7 +28,8 @@ from renalmap.inference.probability import GridProbabilities
 from renalmap.inference.rules import ScanFacts, apply_rules
 from renalmap.inference.search import SliceSearch, search_pitch
 from renalmap.inference.smoothing import gaussian_weights, smooth_across_slices
-from renalmap.labels import KIDNEY
+from renalmap.labels import KIDNEY, TUMOUR
+from renalmap.measure import measure_label_map
 from renalmap.phantom import PhantomConfig, make_phantom
 from renalmap.preprocess import InPlaneFit, Plan, crop_boxes
 
@@ -68,6 +69,7 @@ def write_vectors(folder: Path, make_bundle: Callable[..., Path]) -> None:
         "body": list(_bodies()),
         "nifti": list(_nifti(folder, generator)),
         "dicom": list(dicom_cases(folder, _volume)),
+        "anatomy": list(_anatomies(generator)),
         "cascade": list(_cascades(make_bundle)),
     }
     folder.mkdir(exist_ok=True)
@@ -230,6 +232,35 @@ def _bodies() -> Iterator[Case]:
             "middle_x": [None if np.isnan(x) else x for x in track.middle_x],
             "at": track.at(np.arange(len(volume.hu))).tolist(),
         }
+
+
+def _anatomies(generator: np.random.Generator) -> Iterator[Case]:
+    """Kidneys and tumours at random places, with a body in the scan and without one."""
+    shape = (20, 96, 96)
+    nothing = volume_of(np.full(shape, -1000, np.int16), (6.0, 3.6, 4.0))
+    for number, count in enumerate((0, 1, 1, 2, 2, 3, 5, 8, 12, 20)):
+        volume = _phantom(shape) if number % 3 else nothing
+        labels = blobs(generator, shape, count)
+        labels[generator.random(shape) < 2e-4] = TUMOUR  # specks
+        found = measure_label_map(LabelMap(labels, volume.geometry), volume)
+        yield {
+            "volume": _volume(volume),
+            "labels": packed(labels),
+            "kidneys": [_fields(kidney, _KIDNEY_FIELDS) for kidney in found.kidneys],
+            "tumours": [_fields(lesion, _TUMOUR_FIELDS) for lesion in found.lesions],
+            "flags": [flag.model_dump() for flag in found.flags],
+        }
+
+
+_KIDNEY_FIELDS: Final = ("id", "side", "parenchyma_ml", "tumour_ml", "length_mm")
+_TUMOUR_FIELDS: Final = (
+    *("id", "kidney", "side", "volume_ml"),
+    *("longest_axial_diameter_mm", "slice", "borders"),
+)
+
+
+def _fields(measured: Any, names: Sequence[str]) -> Case:
+    return {name: getattr(measured, name) for name in names}
 
 
 def _cascades(make_bundle: Callable[..., Path]) -> Iterator[Case]:

@@ -52,6 +52,7 @@ export function volumeOf(found: Case): Volume {
     spacingMm: found.spacing_mm,
     source: { shape, affine: [], axes: [0, 1, 2], flips: [false, false, false] },
     name: "scan",
+    doubts: [],
     notes: [],
   };
 }

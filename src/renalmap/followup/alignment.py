@@ -2,7 +2,7 @@
 
 Each kidney is aligned for itself: breathing moves the two by centimetres, and not together. Trimmed iterative
 closest points (Chetverikov 2005) from a point to a plane (Chen & Medioni 1992), in NumPy
-(docs/decisions/0040-follow-up.md).
+(docs/decisions/0042-follow-up.md).
 """
 
 from __future__ import annotations

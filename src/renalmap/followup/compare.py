@@ -44,7 +44,9 @@ def compare_anatomies(
     """
     scans = Scans(before, after, interval_days, same_phase, border_mm)
     names = _kidney_names(before, after)
-    kidneys, lesions, cautions = [], [], list(scan_cautions(scans))
+    kidneys: list[KidneyComparison] = []
+    lesions: list[LesionComparison] = []
+    cautions = list(scan_cautions(scans))
     for name in names:
         kidney, alignment = _compare_kidney(name, scans)
         kidneys.append(kidney)
@@ -88,7 +90,7 @@ def _compare_kidney(name: str, scans: Scans) -> tuple[KidneyComparison, Alignmen
         one.measurements.kidneys[kidney.number - 1]
         for one, kidney in ((scans.before, ours), (scans.after, theirs))
     ]
-    update = {
+    update: dict[str, Any] = {
         "alignment": AlignmentReport(
             residual_mm=round(alignment.residual_mm, 2),
             turn_degrees=round(alignment.turn_degrees, 1),
@@ -165,7 +167,7 @@ def _compare_group(group: Group, kidney: str, status: LesionStatus, scans: Scans
     if not group.before or not group.after:
         return found
     measured = scans.before.measured(group.before[0]), scans.after.measured(group.after[0])
-    update = {"hu_change": scans.hu_change(*(one.mean_hu for one in measured))}
+    update: dict[str, Any] = {"hu_change": scans.hu_change(*(one.mean_hu for one in measured))}
     if any(one.borders for one in (*group.before, *group.after)):
         return found.model_copy(update=update)
     parts = [[one.voxels for one in lesions] for lesions in (group.before, group.after)]

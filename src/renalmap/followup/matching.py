@@ -121,9 +121,8 @@ def to_world(voxels: FloatArray, geometry: Geometry) -> FloatArray:
 
 def to_voxels(points_mm: FloatArray, geometry: Geometry) -> FloatArray:
     """The inverse of `to_world`."""
-    voxels: FloatArray = np.linalg.solve(
-        geometry.affine[:3, :3], (points_mm - geometry.affine[:3, 3]).T
-    ).T
+    back = np.linalg.inv(geometry.affine)
+    voxels: FloatArray = points_mm @ back[:3, :3].T + back[:3, 3]
     return voxels
 
 

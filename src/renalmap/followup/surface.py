@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,7 @@ def _halves(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
 
 def _outwards(filled: NDArray[np.bool_], geometry: Geometry) -> FloatArray:
     """(z, y, x, 3) unit vectors in world coordinates along which a mask ends."""
-    smooth = filled.astype(np.float32)
+    smooth: NDArray[np.float32] = filled.astype(np.float32)
     for axis, step_mm in enumerate(geometry.spacing_mm):
         smooth = _averaged(smooth, axis, round(_SMOOTHED_MM / step_mm / 2))
     slopes = [
@@ -95,12 +95,10 @@ def _outwards(filled: NDArray[np.bool_], geometry: Geometry) -> FloatArray:
     return unit
 
 
-def _averaged(values: NDArray[Any], axis: int, reach: int) -> NDArray[Any]:
-    """The mean of so many voxels before and behind along an axis; beyond the border as at it; at least one."""
-    reach = max(reach, 1)
-    wide = np.pad(
-        values, [(reach + (at == axis) - 1, reach) if at == axis else (0, 0) for at in range(3)], "edge"
-    )
-    total = np.concatenate([np.zeros_like(wide.take([0], axis)), wide.cumsum(axis)], axis)
-    width, size = 2 * reach + 1, values.shape[axis]
-    return (total.take(range(width, width + size), axis) - total.take(range(size), axis)) / width
+def _averaged(values: NDArray[np.float32], axis: int, reach: int) -> NDArray[np.float32]:
+    """The mean of so many voxels before and behind along an axis, at least one; beyond the border as at it."""
+    steps = max(reach, 1)
+    wide = np.pad(values, [(steps, steps) if at == axis else (0, 0) for at in range(3)], "edge")
+    windows = np.lib.stride_tricks.sliding_window_view(wide, 2 * steps + 1, axis)
+    mean: NDArray[np.float32] = windows.mean(axis=-1)
+    return mean

@@ -20,6 +20,8 @@ Orientation = Literal["sform", "qform"]
 _SPACE_UNIT_BITS: Final = 0b111
 _MM_PER_UNIT: Final = {1: 1000.0, 3: 0.001}
 """NIfTI's codes for metre and micrometre; everything else is millimetres, said or unsaid."""
+_FINEST_MM: Final = 0.1
+"""No CT of a body has smaller pixels; in centimetres, all have."""
 _UNIT_NAMES: Final = {1: "metre", 3: "micrometre"}
 
 _SAME_PLACE_MM: Final = 1.0
@@ -86,6 +88,11 @@ def find_place(
     else:
         affine = np.array(header.get_base_affine(), np.float64)
     affine, *doubts = settle_unit(affine, shape, header)
+    if sum(spacing_of(affine) < _FINEST_MM) >= 2:
+        doubts.append(
+            f"its voxels measure {_sizes(spacing_of(affine))}, finer than a scanner's: if that is in "
+            "centimetres, volumes are a thousandth of what is right"
+        )
     if not named:
         doubts.append(NO_CODES)
     elif len(named) == 2:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.anatomy import Voxels
+from renalmap.anatomy.voxels import mask_in, widened
 from renalmap.measure.diameters import directions, outermost
 from renalmap.measure.lines import Spacing, border_mm
 
@@ -54,6 +55,27 @@ def exophytic_part(lesion: Voxels, kidney: Sequence[Voxels], spacing_mm: Spacing
         places_mm = (some + np.array(lesion.box.start)) * np.array(spacing_mm)
         outside[tuple(some.T)] = _beyond_mm(places_mm, kidney, spacing_mm) > 0.0
     return replace(lesion, inside=outside)
+
+
+def bare_share(lesion: Voxels, covering: Sequence[Voxels], spacing_mm: Spacing) -> float:
+    """The share of a lesion's border, by the area of its voxels' faces, beyond which nothing that covers it lies.
+
+    Args:
+        lesion: the lesion.
+        covering: such as its kidney's tissue, its sinus and other lesions.
+        spacing_mm: along (z, y, x).
+    """
+    box = widened(lesion.box, (1, 1, 1))
+    inside, covered = mask_in([lesion], box), mask_in(covering, box)
+    border_mm2 = bare_mm2 = 0.0
+    for axis in range(3):
+        face_mm2 = float(np.prod(spacing_mm)) / spacing_mm[axis]
+        own, beyond = np.moveaxis(inside, axis, 0), np.moveaxis(covered, axis, 0)
+        for near, far in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))):
+            faces = own[near] & ~own[far]
+            border_mm2 += face_mm2 * np.count_nonzero(faces)
+            bare_mm2 += face_mm2 * np.count_nonzero(faces & ~beyond[far])
+    return bare_mm2 / border_mm2
 
 
 def _beyond_mm(places_mm: FloatArray, parts: Sequence[Voxels], spacing_mm: Spacing) -> FloatArray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from renalmap.anatomy import Anatomy, KidneyShape, Lesion
 from renalmap.measure.diameters import Chord
-from renalmap.measure.exophytic import beyond_outline_mm
+from renalmap.measure.exophytic import bare_share, beyond_outline_mm
 from renalmap.measure.gap import shortest_line
 from renalmap.measure.lines import axial_lines
 
@@ -27,6 +27,7 @@ class Lengths:
     Attributes:
         shape: the kidney's axes, sinus and polar lines.
         beyond: (n,) of some of its voxels: how far outside the kidney's outline; negative inside.
+        bare_share: of its border, beyond which neither kidney nor sinus nor another lesion lies.
         local: (n, 3) of all its voxels: along the kidney's axes, from its centre.
         to_sinus: the shortest line to the sinus.
         into_sinus: how deep it reaches into the sinus' convex outline; negative if it does not.
@@ -35,6 +36,7 @@ class Lengths:
 
     shape: KidneyShape
     beyond: FloatArray = field(repr=False)
+    bare_share: float
     local: FloatArray = field(repr=False)
     to_sinus: Chord
     into_sinus: float
@@ -45,9 +47,11 @@ class Lengths:
         """Measure a tumour."""
         spacing_mm, voxels = anatomy.label_map.geometry.spacing_mm, lesion.voxels
         places = (np.argwhere(voxels.inside) + np.array(voxels.box.start)) * np.array(spacing_mm)
+        others = [one.voxels for one in anatomy.lesions if one is not lesion]
         return cls(
             shape,
             beyond_outline_mm(voxels, shape.kidney.body, spacing_mm),
+            bare_share(voxels, [*shape.kidney.own, shape.sinus, *others], spacing_mm),
             shape.frame.local(places),
             shortest_line(voxels, shape.sinus, spacing_mm),
             -float(beyond_outline_mm(voxels, [shape.sinus], spacing_mm).min()),

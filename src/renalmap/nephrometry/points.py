@@ -14,7 +14,10 @@ MOVE_MM: Final = 2.0
 """How far two readers' borders may lie apart."""
 
 ENDOPHYTIC_SHARE: Final = 0.02
-"""With less of a tumour outside the outline it is entirely endophytic: a cap a sixth of its radius high."""
+"""With no more of a tumour than this outside the outline it may be entirely endophytic: a cap a sixth of its radius high."""
+
+BARE_SHARE: Final = 0.15
+"""And no more of its border than this may be bare of kidney, sinus and other lesions: a cap a third of its radius high."""
 
 FACE_SHARE: Final = 2.0 / 3.0
 """A tumour with this share of its volume on one side of the coronal plane lies on that side."""
@@ -188,12 +191,14 @@ def size_row(diameter_mm: float, *, seven_is_large: bool) -> Row:
     return Row(f"{'>=' if seven_is_large else '>'} 70 mm", 3)
 
 
-def exophytic_row(share: float) -> Row:
-    """E, the same in both."""
+def exophytic_row(share: float, bare_share: float) -> Row:
+    """E, the same in both; a tumour that is flush with the surface is not entirely endophytic."""
     if share >= 0.5:
         return Row(">= 50 % outside the kidney's outline", 1)
     if share > ENDOPHYTIC_SHARE:
         return Row("> 2 % and < 50 % outside", 2)
+    if bare_share > BARE_SHARE:
+        return Row("<= 2 % outside, but > 15 % of its surface bare", 2)
     return Row("entirely endophytic", 3)
 
 

@@ -107,9 +107,12 @@ def _about(value_mm: float, row_of: Callable[[float], Row]) -> Rows:
 
 
 def _exophytic(item: Item, lengths: Lengths) -> Component:
-    share = lengths.exophytic_share()
-    found = Measured(share, lengths.voxel_mm, {"farthest_outside_mm": float(lengths.beyond.max())})
-    return assess(item, found, _about(0.0, lambda mm: exophytic_row(lengths.exophytic_share(mm))))
+    told = {"farthest_outside_mm": float(lengths.beyond.max()), "bare_share": lengths.bare_share}
+
+    def row_of(moved_mm: float) -> Row:
+        return exophytic_row(lengths.exophytic_share(moved_mm), lengths.bare_share)
+
+    return assess(item, Measured(lengths.exophytic_share(), lengths.voxel_mm, told), _about(0.0, row_of))
 
 
 def _nearness(item: Item, lengths: Lengths) -> Component:

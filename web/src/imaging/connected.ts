@@ -1,6 +1,6 @@
 /** Connected parts of masks (src/renalmap/imaging/connected.py), by flood fill. */
 
-import { type Box, Bytes3, type Pair, Plane, type PlaneBox, type Triple } from "../arrays";
+import { type Box, Bytes3, type Pair, Plane, type PlaneBox, shapeOf, type Triple } from "../arrays";
 
 export interface Part {
   box: Box;
@@ -15,18 +15,17 @@ export interface Blob2 {
 
 /** The 26-connected parts of what is not 0, or of one label, from the feet up. */
 export function connectedParts(labels: Bytes3, only?: number): Part[] {
-  const left = maskOf(labels.data, only);
-  const [depth, rows, columns] = labels.shape;
+  const around = labels.bounds();
+  if (around === null) return [];
+  const found = labels.cut(around);
+  const left = maskOf(found.data, only);
+  const [, rows, columns] = found.shape;
   const parts: Part[] = [];
-  const filler = new Filler(left, labels.shape, neighbours26(columns, rows));
+  const filler = new Filler(left, found.shape, neighbours26(columns, rows));
   for (let index = left.indexOf(1); index >= 0; index = left.indexOf(1, index + 1)) {
     const voxels = filler.fill(index);
-    const box = boundsOf(voxels, [depth, rows, columns]);
-    const inside = new Bytes3([
-      box.stop[0] - box.start[0],
-      box.stop[1] - box.start[1],
-      box.stop[2] - box.start[2],
-    ]);
+    const box = boundsOf(voxels, found.shape);
+    const inside = new Bytes3(shapeOf(box));
     for (const voxel of voxels) {
       const x = voxel % columns;
       const y = Math.floor(voxel / columns) % rows;
@@ -34,7 +33,10 @@ export function connectedParts(labels: Bytes3, only?: number): Part[] {
       const line = (z - box.start[0]) * inside.shape[1] + y - box.start[1];
       inside.data[line * inside.shape[2] + x - box.start[2]] = 1;
     }
-    parts.push({ box, inside });
+    parts.push({
+      box: { start: shifted(box.start, around.start), stop: shifted(box.stop, around.start) },
+      inside,
+    });
   }
   return parts.sort((one, other) => compareStarts(one.box.start, other.box.start));
 }
@@ -159,6 +161,10 @@ function boundsOf(voxels: Int32Array, shape: Triple): Box {
     }
   }
   return { start, stop };
+}
+
+function shifted(place: Triple, corner: Triple): Triple {
+  return [place[0] + corner[0], place[1] + corner[1], place[2] + corner[2]];
 }
 
 function compareStarts(one: Triple, other: Triple): number {

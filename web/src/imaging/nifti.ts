@@ -68,12 +68,12 @@ async function read(stream: ByteStream, file: File, isGzip: boolean) {
   const width = header.numBitsPerVoxel / 8;
   const makeArray = voxelType(header, where);
   const shape = threeAxes(header.dims.slice(1, header.dims[0] + 1));
-  const notes: string[] = [];
+  const misplaced: string[] = [];
   const isFirst = isNifti1(block);
   let offset = header.vox_offset;
   if (offset === 0) {
     offset = isFirst ? 352 : 544;
-    notes.push(
+    misplaced.push(
       `the header says that its voxels begin at byte 0 (vox_offset); they were read from byte ${offset}`,
     );
   }
@@ -106,7 +106,8 @@ async function read(stream: ByteStream, file: File, isGzip: boolean) {
     spacingMm: geometry.spacingMm,
     source: geometry.source,
     name: where.replace(/\.nii(\.gz)?$/i, ""),
-    notes: [...doubts, ...notes],
+    doubts: [...doubts, ...misplaced],
+    notes: [],
   };
   return { volume, nifti: { header, sform: sformOf(block), isFirst } };
 }

@@ -12,7 +12,9 @@ export interface Volume {
   /** The grid on which it was stored, and to which its labels return. */
   source: SourceGrid;
   name: string;
-  /** What the reader had to assume, a sentence each. */
+  /** What is doubtful about the grid's place or size, a clause each. */
+  doubts: string[];
+  /** What the reader had to assume otherwise, a sentence each. */
   notes: string[];
 }
 

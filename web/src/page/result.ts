@@ -8,15 +8,19 @@ let urls: string[] = [];
 export async function showResult(segmented: Segmented): Promise<void> {
   const { report, labelMap } = segmented;
   element("result-title", HTMLElement).textContent = report.name;
-  element("notes", HTMLElement).replaceChildren(...report.notes.map((note) => textOf("li", note)));
-  const rows = Object.entries(report.volumes_ml).map(([name, volumeMl]) => {
-    const row = document.createElement("tr");
-    const title = textOf("th", name);
-    title.setAttribute("scope", "row");
-    row.append(title, textOf("td", volumeMl.toFixed(1)));
-    return row;
-  });
-  element("volumes", HTMLElement).replaceChildren(...rows);
+  const notes = [...report.flags.map((flag) => flag.text), ...report.notes];
+  element("notes", HTMLElement).replaceChildren(...notes.map((note) => textOf("li", note)));
+  const kidneys = report.kidneys.map(({ side, parenchyma_ml, tumour_ml, length_mm }) =>
+    rowOf(side === null ? "kidney" : `${side} kidney`, [parenchyma_ml, tumour_ml, length_mm]),
+  );
+  const tumours = report.tumours.map((tumour) =>
+    rowOf(`tumour ${tumour.id}, ${tumour.side ?? "side unknown"}`, [
+      null,
+      tumour.volume_ml,
+      tumour.longest_axial_diameter_mm,
+    ]),
+  );
+  element("numbers-table", HTMLElement).replaceChildren(...kidneys, ...tumours);
   for (const url of urls) URL.revokeObjectURL(url);
   const packed = new Blob([labelMap]).stream().pipeThrough(new CompressionStream("gzip"));
   const numbers = new Blob([JSON.stringify(report, null, 2)], { type: "application/json" });
@@ -31,6 +35,14 @@ function offer(id: string, content: Blob, name: string): string {
   link.href = URL.createObjectURL(content);
   link.download = name;
   return link.href;
+}
+
+function rowOf(title: string, values: (number | null)[]): HTMLElement {
+  const row = document.createElement("tr");
+  const head = textOf("th", title);
+  head.setAttribute("scope", "row");
+  row.append(head, ...values.map((value) => textOf("td", value === null ? "" : value.toFixed(1))));
+  return row;
 }
 
 function textOf(tag: string, text: string): HTMLElement {

@@ -26,7 +26,7 @@ from renalmap.imaging.dicom.headers import COPY, SkippedImage, SliceHeader
 from renalmap.imaging.dicom.kinds import COLOUR, CT_CLASSES, SCOUT, SCREENSHOT
 from renalmap.imaging.dicom.reading_headers import read_headers
 from renalmap.imaging.dicom_files.files import DicomFile
-from renalmap.imaging.dicom_files.fileset import DICOM_SUFFIXES, NO_FILE, shorten
+from renalmap.imaging.dicom_files.fileset import DICOM_SUFFIXES, NO_FILE, is_archive_name, shorten
 
 _SAME_BYTES: Final = 256
 """Files of uncompressed slices differ by no more, as only their headers vary."""
@@ -130,6 +130,8 @@ def _other_files(catalogue: Catalogue, chosen: Chosen) -> Iterator[_Found]:
             yield True, f"file that looks like a slice, {other.reason}", name
         elif named_dicom:
             yield False, f"file of another folder, {other.reason}", name
+        elif is_archive_name(other.file.path) and folder in homes:
+            yield False, "archive beside its slices, not looked into", name
 
 
 def _files_of(series: Sequence[Series]) -> Iterator[DicomFile]:

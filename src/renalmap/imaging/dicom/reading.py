@@ -137,6 +137,12 @@ def _notes(plan: _Plan, path: Path) -> tuple[str, ...]:
         notes.append(
             f"{path}: according to the header the values are {', '.join(foreign)}, not Hounsfield units"
         )
+    for what, named in (
+        ("patients", {each.of.patient for each in slices}),
+        ("kernels", {each.kernel for each in slices}),
+    ):
+        if len(named) > 1:
+            notes.append(f"{path}: the slices of the series name {len(named)} {what}")
     if plan.resampled:
         notes.append(
             f"{path}: resampled from {len(slices)} slices to {plan.geometry.shape[0]} "

@@ -162,7 +162,8 @@ def _read_tags(file: DicomFile) -> Dataset | FileAside:
             raise _cut_short(file) from None
     sop_class = str(dataset.get("SOPClassUID") or "")
     says_nothing = not sop_class and not dataset.get("Modality") and not _is_directory(dataset)
-    if not dataset.get("Rows") and (sop_class in CT_CLASSES or says_nothing):
+    meant = {sop_class, str(dataset.file_meta.get("MediaStorageSOPClassUID") or "")}
+    if not dataset.get("Rows") and (meant & CT_CLASSES or says_nothing):
         if dataset.preamble is None:  # it only began like DICOM
             return FileAside(file, NOT_DICOM)
         raise _cut_short(file)
@@ -304,7 +305,7 @@ def _day(text: str) -> date | None:
 
 def _names(dataset: Any) -> tuple[str, ...]:
     """The patient's names and number, as they may have been typed into descriptions."""
-    typed = f"{dataset.get('PatientName') or ''}^{dataset.get('PatientID') or ''}"
+    typed = "^".join(str(_lenient(dataset, name) or "") for name in ("PatientName", "PatientID"))
     return tuple(part for part in re.split(r"[\^=\s,]+", typed) if len(part) >= _SHORTEST_NAME)
 
 

@@ -32,6 +32,7 @@ _FEW_GAPS: Final = 0.2
 _SAME_PLACE_MM: Final = 1e-3
 _SAME_ANGLE: Final = 1e-3
 _OFF_LINE_MM: Final = 0.5
+_UNSCALED: Final = (1.0, 0.0)
 _SHOWN: Final = 4
 _SEVERAL: Final = 3
 
@@ -238,6 +239,12 @@ def _check_one_kind(slices: Sequence[SliceHeader], where: Path) -> None:
         ):
             if ours != theirs and not (own_frames and name == "frame of reference"):
                 raise _mixed(where, f"{name} {ours} in {first.name}, {theirs} in {each.name}")
+        if None in {first.rescale, each.rescale} and (first.rescale or _UNSCALED) != (
+            each.rescale or _UNSCALED
+        ):
+            raise _mixed(
+                where, f"RescaleSlope and RescaleIntercept in {first.name} or in {each.name} alone"
+            )
         if not np.allclose(first.orientation, each.orientation, rtol=0.0, atol=_SAME_ANGLE):
             raise _mixed(where, f"{first.name} and {each.name} lie at an angle")
         if not np.allclose(first.spacing_mm, each.spacing_mm, rtol=_SAME_ANGLE, atol=0.0):

@@ -28,6 +28,7 @@ from renalmap.errors import (
 )
 from renalmap.imaging.budget import check_budget
 from renalmap.imaging.dicom.pixels import check_claims
+from renalmap.imaging.dicom_files.bounds import without_values
 from renalmap.imaging.dicom_files.files import DicomFile, quiet_pydicom
 from renalmap.imaging.dicom_seg.codes import KIDNEY_CODE, LABEL_OF_TYPE
 from renalmap.imaging.orientation import LPS_TO_RAS, build_geometry
@@ -137,7 +138,9 @@ def _named_errors(path: Path) -> Iterator[None]:
         quiet_pydicom(),
         np.errstate(over="raise", divide="raise", invalid="raise"),
         named_errors(
-            lambda got: UnreadableImageError("the DICOM SEG cannot be read", where=path, got=got)
+            lambda got: UnreadableImageError(
+                "the DICOM SEG cannot be read", where=path, got=without_values(got)
+            )
         ),
     ):
         yield
@@ -238,7 +241,9 @@ def _frames(dataset: Any, path: Path) -> list[_Frame]:
 
 
 def _placeless(path: Path, got: str) -> UnreadableImageError:
-    return UnreadableImageError("the DICOM SEG does not say where its frames lie", where=path, got=got)
+    return UnreadableImageError(
+        "the DICOM SEG does not say where its frames lie", where=path, got=without_values(got)
+    )
 
 
 def _frame(dataset: Any, own: Any, shared: Any) -> _Frame:

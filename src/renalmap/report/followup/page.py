@@ -140,7 +140,7 @@ def _day(day: object) -> str:
 
 def _flags(contents: FollowUpContents) -> str:
     warnings = [caution.text for caution in contents.comparison.cautions]
-    notes = []
+    notes: list[str] = []
     for when, scan in (("earlier scan", contents.before), ("later scan", contents.after)):
         warnings += [f"{when}: {text}" for text in scan.cautions]
         for flag in scan.measurements.flags:

@@ -79,7 +79,9 @@ def _lesion_table(contents: FollowUpContents) -> str:
     head += ["Change<br>HU"] if with_hu else []
     rows = []
     for at, found in enumerate(lesions):
-        cells = [f'<span class="{found.status}">{escape(outcome(found))}</span>']
+        told = outcome(found)
+        kind = told if told in _VERDICTS else found.status
+        cells = [f'<span class="{kind}">{escape(told)}</span>']
         for name, change in (
             ("longest_axial_diameter_mm", found.longest_axial_diameter_mm),
             ("volume_ml", found.volume_ml),

@@ -46,6 +46,7 @@ export async function readDicom(
     spacingMm: geometry.spacingMm,
     source: geometry.source,
     name: nameOf(dropped),
+    doubts: [],
     notes: [...unscaledNotes(stack.slices), ...stack.notes, ...chosen.notes],
   };
 }
