@@ -35,7 +35,7 @@ class Pair:
     touching_mm2: float
 
     def voxels(
-        self, spacing_mm: Spacing, shift_mm: Sequence[float], size_mm: float
+        self, spacing_mm: Spacing, shift_mm: NDArray[np.float64], size_mm: float
     ) -> tuple[Voxels, ...]:
         """Both on a grid of this size about the tumour, whose voxels are shifted by less than one."""
         shape = tuple(int(size_mm / step) for step in spacing_mm)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import highdicom
 import numpy as np
@@ -97,12 +98,15 @@ def binary(folder, anatomy, measured):
     return write_both(folder / "binary", anatomy, measured, "binary")
 
 
-def groups(path):
+def groups(path) -> tuple[dict[str, Any], dict[str, Any]]:
     """A report's measurement groups by tracking identifier: those of segments, those of lines."""
-    content = highdicom.sr.srread(path).content
+    content: Any = highdicom.sr.srread(path).content
     volumes = content.get_volumetric_roi_measurement_groups()
     lines = content.get_image_measurement_groups()
-    return ({str(each.tracking_identifier): each for each in found} for found in (volumes, lines))
+    return (
+        {str(each.tracking_identifier): each for each in volumes},
+        {str(each.tracking_identifier): each for each in lines},
+    )
 
 
 def value(group, code, derivation=None):
@@ -190,15 +194,10 @@ def test_scores_are_those_of_the_nephrometry(binary, anatomy):
                 if component.points is not None:
                     assert value(group, f"{prefix}-{short}-pts").value == component.points
             assert value(group, f"{prefix}-total").value == score.total
-            assert (
-                codes[f"{prefix}-risk"]
-                == {
-                    "low": "62482003",
-                    "moderate": "6736007",
-                    "high": "75540009",
-                }[score.risk]
-            )
+            risks = {"low": "62482003", "moderate": "6736007", "high": "75540009"}
+            assert codes[f"{prefix}-risk"] == risks[str(score.risk)]
             assert codes[f"{prefix}-letter"] in {"255549009", "255551008", "x"}
+        assert one.to_sinus is not None
         nearest = value(lines[f"tumour {one.lesion}"], "renal-N")
         assert nearest.value == pytest.approx(one.to_sinus.length_mm, abs=0.01)
         (place,) = nearest.referenced_coordinates
@@ -397,6 +396,7 @@ def test_nifti_out_has_no_segments_to_refer_to(folder, make_bundle, tmp_path):
 def test_odd_values_in_the_scans_header_do_not_stop_it(folder, tmp_path):
     shutil.copytree(folder / "series", tmp_path / "series")
     source = read_volume(tmp_path / "series").source
+    assert source is not None
     file = source.instances[0].file.path
     plain = file.read_bytes()
     for name, odd in ODD_VALUES[::3]:
@@ -405,9 +405,12 @@ def test_odd_values_in_the_scans_header_do_not_stop_it(folder, tmp_path):
         file.write_bytes(plain)
 
 
-def test_odd_identifiers_of_a_seg():
-    seg = Dataset()
-    source = None
+def test_odd_identifiers_of_a_seg(anatomy):
+    seg, source = Dataset(), anatomy.scan.source
+    seg.add_new("ReferencedSeriesSequence", "LO", "nonsense")
+    with pytest.raises(DicomReferenceError, match="a structured report of this scan cannot be written"):
+        SegReference.of(seg, source, "seg")
+    del seg.ReferencedSeriesSequence
     with pytest.raises(DicomReferenceError, match="got no SOPClassUID, SOPInstanceUID"):
         SegReference.of(seg, source, "seg")
     seg.SOPClassUID = seg.SOPInstanceUID = seg.SeriesInstanceUID = seg.StudyInstanceUID = "1.2.3"

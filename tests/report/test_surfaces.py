@@ -15,7 +15,7 @@ from renalmap.imaging.volume import Box, LabelMap
 from renalmap.phantom import Lesion, PhantomConfig, make_phantom
 from renalmap.report.mesh_files import write_glb, write_stl
 from renalmap.report.structures import Structure, find_structures
-from renalmap.report.surfaces import make_surface
+from renalmap.report.surfaces import _smooth_field, make_surface
 
 trimesh = pytest.importorskip("trimesh", reason="needs the extra mesh")
 pytest.importorskip("skimage", reason="needs the extra mesh")
@@ -115,6 +115,12 @@ def test_a_mask_at_the_scans_border_is_closed_there():
     assert surface.volume_ml == pytest.approx(surface.voxels_ml, rel=0.02)
     # The last slice's voxels end half a slice above its middle.
     assert 0.0 < surface.vertices_mm[:, 2].max() - top_mm < 2.5
+
+
+def test_slices_a_thousand_times_as_thick_as_pixels_cost_no_more():
+    """Smoothing across slices reaches as far as a slice is thick: over 735 such pixels it took minutes."""
+    field, _ = _smooth_field(np.ones((2, 30, 30), np.bool_), (49.0, 0.06, 0.06))
+    assert field.size < 1_000_000
 
 
 def test_a_small_lesion_keeps_its_volume():

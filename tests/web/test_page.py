@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -142,6 +143,31 @@ def test_what_cannot_be_used_is_named_and_the_page_goes_on(page, phantom, tmp_pa
     assert page.error is None
     page.drop(text)
     assert page.error is not None
+
+
+def test_it_works_without_a_network_after_the_first_visit(page, tmp_path):
+    page.page.evaluate("() => navigator.serviceWorker.ready.then(() => undefined)")
+    page.page.wait_for_function("() => navigator.serviceWorker.controller !== null")
+    page.page.context.set_offline(True)
+    page.page.reload()
+    small = tmp_path / "small.nii"
+    nib.save(nib.Nifti1Image(np.full((32, 32, 3), -1000, np.int16), np.diag([2.0, 2.0, 5.0, 1.0])), small)
+    page.drop(small)
+    assert page.error is None
+    assert "no kidney was found" in page.page.inner_text("#notes")
+
+
+@pytest.mark.parametrize("width", [390, 1600])
+def test_nothing_keeps_anybody_from_using_it(page, tmp_path, width):
+    """By axe-core's rules; and nothing is wider than a phone's screen."""
+    page.page.set_viewport_size({"width": width, "height": 900})
+    small = tmp_path / "small.nii"
+    nib.save(nib.Nifti1Image(np.full((32, 32, 3), -1000, np.int16), np.diag([2.0, 2.0, 5.0, 1.0])), small)
+    page.drop(small)
+    page.page.evaluate((WEB / "node_modules/axe-core/axe.min.js").read_text())
+    found = page.page.evaluate("() => axe.run().then((result) => result.violations)")
+    assert [(each["id"], each["impact"]) for each in found] == []
+    assert page.page.evaluate("() => document.documentElement.scrollWidth") <= width
 
 
 def test_no_worker_may_speak_to_another_host(browser, address):

@@ -47,6 +47,9 @@ addEventListener("drop", async (event) => {
   if (event.dataTransfer !== null) start(await droppedFiles(event.dataTransfer));
 });
 
+// Only where browsers have it: on pages that came by HTTPS or from this computer.
+navigator.serviceWorker?.register(new URL("sw.js", document.baseURI)).catch(() => undefined);
+
 /** Segment a scan in a worker of its own; one that still runs ends. */
 function start(files: DroppedFile[]): void {
   stop();

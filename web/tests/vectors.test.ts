@@ -1,14 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { trackBody } from "../src/anatomy/body";
-import { Plane, type PlaneBox } from "../src/arrays";
+import type { PlaneBox } from "../src/arrays";
 import type { Bundle } from "../src/bundle/bundle";
 import { DEFAULTS } from "../src/bundle/plan";
 import { readDicom } from "../src/imaging/dicom/reading";
 import { readNifti } from "../src/imaging/nifti";
-import { segment } from "../src/inference/cascade";
 import { dropSmall, dropUnconnected } from "../src/inference/components";
 import { cutFloats } from "../src/inference/grid";
-import type { Networks, Stage } from "../src/inference/networks";
 import { GridProbabilities } from "../src/inference/probability";
 import { applyRules } from "../src/inference/rules";
 import { SliceSearch, searchPitch } from "../src/inference/search";
@@ -18,7 +16,6 @@ import { cropBoxes } from "../src/preprocess/crops";
 import { InPlaneFit } from "../src/preprocess/fit";
 import { reportOn } from "../src/report";
 import {
-  type Case,
   casesOf,
   expected,
   fileOf,
@@ -151,35 +148,6 @@ test.each(casesOf("dicom"))("DICOM is read as Python does: $files.0 $error", asy
   expect(volume.notes.length).toBe(found.notes);
 });
 
-/** The hand-made networks of tests/conftest.py: each class's logit is linear in the image. */
-class PointwiseNetworks implements Networks {
-  readonly lanes = 2;
-
-  constructor(private readonly found: Case) {}
-
-  async run(stage: Stage, image: Float32Array): Promise<Float32Array> {
-    const { slopes, offsets } = this.found[stage];
-    const size = image.length;
-    const result = new Float32Array(size * slopes.length);
-    const known = new Map<number, number[]>();
-    for (let at = 0; at < size; at += 1) {
-      let classes = known.get(image[at]);
-      if (classes === undefined) {
-        classes = softmax(slopes, offsets, image[at]);
-        known.set(image[at], classes);
-      }
-      for (let index = 0; index < classes.length; index += 1) result[index * size + at] = classes[index];
-    }
-    return result;
-  }
-}
-
-function softmax(slopes: number[], offsets: number[], value: number): number[] {
-  const powers = slopes.map((slope, index) => Math.exp(slope * value + offsets[index]));
-  const total = powers.reduce((sum, power) => sum + power, slopes.length === 1 ? 1 : 0);
-  return powers.map((power) => power / total);
-}
-
 test.each(casesOf("anatomy"))("kidneys and tumours are measured alike", (found) => {
   const volume = volumeOf(found.volume);
   const labels = volumeBytesOf(found.labels);
@@ -187,32 +155,4 @@ test.each(casesOf("anatomy"))("kidneys and tumours are measured alike", (found) 
   expect(report.kidneys).toEqual(found.kidneys);
   expect(report.tumours).toEqual(found.tumours);
   expect(report.flags).toEqual(found.flags);
-});
-
-test.each(casesOf("cascade"))("whole scans are labelled alike: $volume.hu.shape", async (found) => {
-  const grid = found.plan.grid_size ** 2;
-  const bundle: Bundle = {
-    plan: found.plan,
-    statistics: {
-      meanHu: new Float32Array(grid).fill(found.statistics.mean_hu),
-      deviationHu: new Float32Array(grid).fill(found.statistics.deviation_hu),
-      globalMeanHu: 0,
-      globalDeviationHu: found.statistics.deviation_hu,
-    },
-    localizer: new Uint8Array(),
-    segmenter: new Uint8Array(),
-    digest: "",
-  };
-  const result = await segment(
-    volumeOf(found.volume),
-    bundle,
-    new PointwiseNetworks(found),
-    () => undefined,
-  );
-  const wanted = volumeBytesOf(found.labels).data;
-  const differing = result.labels.data.filter((label, at) => label !== wanted[at]).length;
-  expect(differing).toBe(0);
-  expect(result.notes).toEqual(found.notes);
-  expect(shown(result.dropped)).toEqual(expected(found.dropped));
-  expect(new Plane(1, wanted.length, wanted).count()).toBeGreaterThan(500);
 });

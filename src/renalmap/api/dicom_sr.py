@@ -117,7 +117,7 @@ def write_sr_beside_seg(
 def segments_of(structures: LabelMap, seg: Dataset) -> NDArray[np.uint8]:
     """The segment numbers that `build_dicom_seg` gave to structures, voxel by voxel."""
     numbers = np.zeros(256, np.uint8)
-    given = {str(each.SegmentLabel): int(each.SegmentNumber) for each in seg.SegmentSequence}  # type: ignore[attr-defined]
+    given = {str(each.SegmentLabel): int(each.SegmentNumber) for each in seg.SegmentSequence}
     for structure in STRUCTURES:
         numbers[structure.number] = given.get(structure.name, 0)
     found: NDArray[np.uint8] = numbers[structures.labels]

@@ -15,6 +15,9 @@ _SIGMA_VOXELS: Final = 0.7
 _SIGMA_OF_LARGEST: Final = 0.3
 """Of the voxel's longest edge, along the others: slopes across thick slices would show their steps."""
 
+_MOST_SIGMA_STEPS: Final = 10.0
+"""Of a voxel's own edge; reached where slices are 33 times as thick as pixels, which no scanner's are."""
+
 _REACH_SIGMAS: Final = 3.0
 _FINEST_PARTS: Final = 6
 
@@ -35,7 +38,8 @@ def smooth_field(
     field: FloatArray = inside.astype(np.float32)
     matrix = np.eye(4)
     for axis, (step_mm, parts) in enumerate(zip(spacing_mm, nearly_cubic(spacing_mm), strict=True)):
-        sigma_mm = max(_SIGMA_VOXELS * step_mm, _SIGMA_OF_LARGEST * max(spacing_mm))
+        along_mm = min(_SIGMA_OF_LARGEST * max(spacing_mm), _MOST_SIGMA_STEPS * step_mm)
+        sigma_mm = max(_SIGMA_VOXELS * step_mm, along_mm)
         weights = gaussian(sigma_mm * parts / step_mm)
         margin = len(weights) // 2 // parts + 2
         field = np.pad(field, [(margin, margin) if other == axis else (0, 0) for other in range(3)])

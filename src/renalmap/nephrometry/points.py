@@ -16,8 +16,8 @@ MOVE_MM: Final = 2.0
 ENDOPHYTIC_SHARE: Final = 0.02
 """With no more of a tumour than this outside the outline it may be entirely endophytic: a cap a sixth of its radius high."""
 
-BARE_SHARE: Final = 0.05
-"""If no more of its border than this is bare of kidney, sinus and other lesions."""
+BARE_SHARE: Final = 0.15
+"""And no more of its border than this may be bare of kidney, sinus and other lesions: a cap a third of its radius high."""
 
 FACE_SHARE: Final = 2.0 / 3.0
 """A tumour with this share of its volume on one side of the coronal plane lies on that side."""
@@ -198,7 +198,7 @@ def exophytic_row(share: float, bare_share: float) -> Row:
     if share > ENDOPHYTIC_SHARE:
         return Row("> 2 % and < 50 % outside", 2)
     if bare_share > BARE_SHARE:
-        return Row("<= 2 % outside, but > 5 % of its surface is bare", 2)
+        return Row("<= 2 % outside, but > 15 % of its surface bare", 2)
     return Row("entirely endophytic", 3)
 
 

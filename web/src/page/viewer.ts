@@ -34,10 +34,10 @@ export class Viewer {
     });
   }
 
-  /** Show a segmentation where most of what was found lies. */
+  /** Show a segmentation, first where something was found. */
   show(segmented: Segmented): void {
     this.shown = segmented;
-    this.at = startOf(segmented);
+    this.at = [...segmented.start];
     this.draw();
   }
 
@@ -105,18 +105,4 @@ export class Viewer {
     }
     return image;
   }
-}
-
-/** The middle of all labels; of the scan, where there are none. */
-function startOf({ labels, shape }: Segmented): Triple {
-  const sums = [0, 0, 0];
-  let count = 0;
-  for (let at = labels.findIndex((label) => label !== 0); at >= 0 && at < labels.length; at += 1) {
-    if (labels[at] === 0) continue;
-    count += 1;
-    sums[0] += Math.floor(at / (shape[1] * shape[2]));
-    sums[1] += Math.floor(at / shape[2]) % shape[1];
-    sums[2] += at % shape[2];
-  }
-  return sums.map((sum, axis) => (count > 0 ? Math.round(sum / count) : shape[axis] >> 1)) as Triple;
 }

@@ -26,6 +26,8 @@ export interface Segmented {
   labels: Uint8Array<ArrayBuffer>;
   shape: Triple;
   spacingMm: Triple;
+  /** Where the viewer begins: the middle of what was found, or of the scan. */
+  start: Triple;
   /** The label map as a NIfTI file on the scan's own grid. */
   labelMap: Uint8Array<ArrayBuffer>;
 }

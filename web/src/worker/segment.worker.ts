@@ -1,5 +1,6 @@
 /** Reads a scan, segments it and reports; one scan in a worker's life, so that ending it cancels everything. */
 
+import type { Bytes3, Triple } from "../arrays";
 import { openBundle } from "../bundle/bundle";
 import { BundleError, RenalMapError } from "../errors";
 import { writeLabelMap } from "../imaging/nifti_writing";
@@ -33,6 +34,7 @@ async function work({ files, bundleUrl }: SegmentRequest): Promise<void> {
     labels: found.labels.data,
     shape: volume.shape,
     spacingMm: volume.spacingMm,
+    start: middleOf(found.labels),
     labelMap: writeLabelMap(found.labels, geometry, nifti),
   };
   self.postMessage(message, {
@@ -49,6 +51,11 @@ async function load(bundleUrl: string) {
     return new Uint8Array(await answer.arrayBuffer());
   });
   return { bundle, networks: await NetworkPool.start(bundle) };
+}
+
+function middleOf(labels: Bytes3): Triple {
+  const { start, stop } = labels.bounds() ?? { start: [0, 0, 0], stop: labels.shape };
+  return start.map((low, axis) => (low + stop[axis]) >> 1) as Triple;
 }
 
 function progress(stage: Stage, done: number, total: number): void {
