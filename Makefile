@@ -54,6 +54,10 @@ docs: $(VENV)/.installed ## Build the documentation's site into site/; any warni
 	@$(build_site)
 	@echo "Open site/index.html"
 
+.PHONY: web
+web: web/node_modules/.installed ## Build the page that segments in the browser, into web/dist (needs Node and npm).
+	@cd web && npm run --silent build
+
 .PHONY: bundle
 bundle: $(VENV)/.installed ## Train the shipped bundle from scratch (needs ../shared/data; docs/results.md tells the time).
 	@$(VENV)/bin/python -m experiments.bundle
@@ -64,13 +68,18 @@ bench: $(VENV)/.peers $(DEMO_VENV)/.installed ## Measure time, memory and size b
 
 .PHONY: clean
 clean: ## Remove environments, caches and the demo's files; stores and runs stay.
-	rm -rf $(VENV) $(DEMO_VENV) $(DEMO_OUT) dist site
+	rm -rf $(VENV) $(DEMO_VENV) $(DEMO_OUT) dist site web/dist web/node_modules web/vectors
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(call make_venv,$(VENV))
 	@$(VENV)/bin/python $(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+# npm ci installs what the lock file names; the packages' own scripts are not run.
+web/node_modules/.installed: web/package.json web/package-lock.json
+	@cd web && npm ci --silent --ignore-scripts
 	@touch $@
 
 # Peers that cannot be installed are skipped by name; RenalMap is measured all the same.
@@ -106,10 +115,13 @@ check() { \
 };
 endef
 
+# The types are checked beside the others and the tests: without mypy's cache that takes one core two minutes.
 define static_checks
+said=$$(mktemp); \
+$(VENV)/bin/mypy >$$said 2>&1 & mypy=$$!; trap 'kill $$mypy; exit 130' INT TERM; \
+check_types() { wait $$mypy; code=$$?; cat $$said; rm -f $$said; return $$code; }; \
 check format $(VENV)/bin/ruff format --check .; \
 check lint $(VENV)/bin/ruff check .; \
-check types $(VENV)/bin/mypy; \
 check imports $(VENV)/bin/lint-imports; \
 check docs $(build_site);
 endef
@@ -118,5 +130,6 @@ endef
 build_site = env NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
 
 define end_checks
+check types check_types; \
 printf '\n== summary\n'; printf '%s' "$$summary" | tr '|' '\n'; exit $$status
 endef

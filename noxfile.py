@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -35,24 +36,21 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
-    """All tests with the lowest versions that pyproject.toml allows, but of the developers' tools the newest."""
-    versions = Path(session.create_tmp(), "lowest.txt")
+    """All tests with the lowest versions that pyproject.toml allows, but PyTorch as pinned and the newest tools."""
+    folder = Path(session.create_tmp())
+    versions, torch = folder / "lowest.txt", folder / "torch.txt"
+    pins = Path("constraints.txt").read_text().splitlines()
+    torch.write_text(next(pin for pin in pins if pin.startswith("torch==")))  # older: gigabytes of CUDA
     extras = [argument for extra in FOR_USERS for argument in ("--extra", extra)]
-    resolve = (
-        "uv",
-        "pip",
-        "compile",
-        "--quiet",
-        "--resolution",
-        "lowest-direct",
-        "--output-file",
-        str(versions),
-    )
-    session.run(*resolve, *extras, "pyproject.toml")
+    resolve = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--resolution", "lowest-direct"]
+    resolve += ["--override", str(torch), "--output-file", str(versions)]
+    session.run_install(*resolve, *extras, "pyproject.toml", external=True)
     session.install("-c", str(versions), "-e", ".[dev]")
     run_tests(session)
 
 
 def run_tests(session: nox.Session) -> None:
-    """Pytest with what stands behind `--`."""
-    session.run("pytest", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+    """Pytest with what stands behind `--`; all tests in two processes without it."""
+    session.run(
+        "pytest", *(session.posargs or ("-n", "2", "--dist", "loadfile")), env={"OMP_NUM_THREADS": "1"}
+    )

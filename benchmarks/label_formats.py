@@ -25,7 +25,7 @@ from renalmap.imaging.dicom_seg.writing import (
     SegAlgorithm,
     SegmentationType,
     build_dicom_seg,
-    write_dicom_seg,
+    write_dicom,
 )
 
 _ROUNDS: Final = 5
@@ -40,7 +40,7 @@ def measure(series: Path, labels: Path, folder: Path) -> None:
 
     def save(path: Path, kind: SegmentationType) -> None:
         dataset = build_dicom_seg(structures, source, SegAlgorithm(__version__, _NO_BUNDLE), kind)
-        write_dicom_seg(dataset, path, overwrite=True)
+        write_dicom(dataset, path, overwrite=True)
 
     writers: dict[str, Callable[..., None]] = {
         "labels.nii.gz": partial(write_label_map, label_map, overwrite=True),

@@ -21,6 +21,30 @@ from renalmap.preprocess import Plan, SliceStatistics
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+LONGEST_FIRST = (
+    *("test_end_to_end.py", "test_export.py", "test_rehearsal.py", "test_overfit.py"),
+    *(
+        "test_processes.py",
+        "test_ensemble.py",
+        "test_dask.py",
+        "test_kills.py",
+        "test_default_bundle.py",
+    ),
+)
+"""Of two pytest processes, neither is to be left with one of these when the other has nothing left to do."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let xdist keep the order below, not begin with the files that have most tests."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    place = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real CT beside the repository; skips the test where it is absent."""

@@ -27,6 +27,36 @@ SECTIONS: Final = {
             "renalmap.measure.Speck",
         ),
     ),
+    "Nephrometry": (
+        "What `Result.nephrometry` holds. [What each number means](../nephrometry.md).",
+        (
+            "renalmap.nephrometry.score_label_map",
+            "renalmap.nephrometry.Nephrometry",
+            "renalmap.nephrometry.LesionNephrometry",
+            "renalmap.nephrometry.Score",
+            "renalmap.nephrometry.Component",
+            "renalmap.nephrometry.KidneyLandmarks",
+            "renalmap.nephrometry.Plane",
+        ),
+    ),
+    "Follow-up": (
+        "Two scans of one patient. [What the fields mean](../follow-up.md).",
+        (
+            "renalmap.compare",
+            "renalmap.api.compare.Visit",
+            "renalmap.api.compare.CompareOutputs",
+            "renalmap.api.compare.CompareReport",
+            "renalmap.followup.compare_anatomies",
+            "renalmap.followup.Timepoint",
+            "renalmap.followup.Comparison",
+            "renalmap.followup.KidneyComparison",
+            "renalmap.followup.LesionComparison",
+            "renalmap.followup.AlignmentReport",
+            "renalmap.followup.Change",
+            "renalmap.followup.DoublingTime",
+            "renalmap.followup.Caution",
+        ),
+    ),
     "Anatomy": (
         "What `Result.anatomy` holds: the label map read once, which everything else is told from.",
         (

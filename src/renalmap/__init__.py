@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from renalmap.api.compare import compare
     from renalmap.api.result import Result
     from renalmap.api.segmenter import Segmenter, segment
     from renalmap.errors import InputError, RenalMapError
@@ -21,6 +22,7 @@ __all__ = [
     "SegmentOptions",
     "Segmenter",
     "__version__",
+    "compare",
     "segment",
 ]
 
@@ -31,6 +33,7 @@ _HOMES = {
     "Result": "renalmap.api.result",
     "SegmentOptions": "renalmap.inference.cascade",
     "Segmenter": "renalmap.api.segmenter",
+    "compare": "renalmap.api.compare",
     "segment": "renalmap.api.segmenter",
 }
 

@@ -238,7 +238,7 @@ def _check_small(path: Path) -> None:
 
 
 def _check_statistics(statistics: SliceStatistics, plan: Plan, path: Path) -> None:
-    """Refuse statistics of another grid, or that are no numbers."""
+    """Refuse statistics of another grid, or that are not numbers."""
     grid = (plan.grid_size, plan.grid_size)
     slices = (statistics.mean_hu, statistics.deviation_hu)
     numbers = (statistics.global_mean_hu, statistics.global_deviation_hu)

@@ -225,6 +225,18 @@ def test_the_measurements_tell_it(told_of):
     assert owners == {one.id: one.kidney for one in result.quality.tumours}
 
 
+def test_the_nephrometry_tells_it(told_of):
+    result, told = told_of
+    scored = result.nephrometry
+    assert tuple(one.side for one in scored.lesions) == told.tumours
+    for lesion, measured in zip(scored.lesions, result.measurements.tumours, strict=True):
+        assert (lesion.lesion, lesion.kidney) == (measured.id, measured.kidney)
+        assert lesion.largest_diameter == measured.longest_axial_diameter
+        assert (lesion.renal.total is None) == (lesion.kidney is None)
+        share = next(one for one in lesion.renal.components if one.code == "E").value
+        assert share == measured.exophytic_share
+
+
 def test_the_dicom_seg_tells_it(told_of, tmp_path):
     result, _ = told_of
     seg = dcmread(result.save(tmp_path / "seg.dcm"))
@@ -287,7 +299,7 @@ def test_the_pages_tables_tell_it(told_of, tmp_path):
     )
     shown = {row[0].split(",")[0]: row[-2] for row in lesions}
     assert shown == {
-        f"Tumour {one.id}": f"{100 * one.confidence:.0f}\N{NO-BREAK SPACE}%"
+        f"Tumour {one.id}": f"{one.confidence:.2f}"  # the bundle does not calibrate tumours
         for one in result.quality.tumours
         if one.confidence is not None
     }
@@ -299,7 +311,9 @@ def test_the_pages_tables_tell_it(told_of, tmp_path):
 
 def test_the_cohorts_row_tells_it(told_of, tmp_path):
     result, told = told_of
-    case = CaseReport(scan="scan", status="ok", name="scene", quality=result.quality)
+    case = CaseReport(
+        scan="scan", status="ok", name="scene", quality=result.quality, nephrometry=result.nephrometry
+    )
     write_table([case], tmp_path / "table.csv")
     with (tmp_path / "table.csv").open(newline="") as handle:
         (row,) = csv.DictReader(handle)
@@ -309,6 +323,8 @@ def test_the_cohorts_row_tells_it(told_of, tmp_path):
             expected, abs=0.02
         )
     assert int(row["tumours"]) == len(told.tumours)
+    assert row["renal_text"] == result.nephrometry.lesions[0].renal.text
+    assert row["padua_total"] == str(result.nephrometry.lesions[0].padua.total or "")
     assert row["flags"].split(";") == (result.quality.flags or [""])
 
 

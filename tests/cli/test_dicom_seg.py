@@ -38,3 +38,16 @@ def test_nifti_in_is_not_dicom_seg_out(cli, tmp_path, scan, model):
     finished = cli("segment", scan, "--out", tmp_path / "seg.dcm", "--model", model)
     assert finished.code == 2
     assert f"error: {scan}: a DICOM SEG refers to the DICOM slices" in finished.stderr
+
+
+def test_a_structured_report_beside_it_and_of_it(cli, tmp_path, hu, model):
+    series = write_series(tmp_path / "series", hu)
+    out = ("--out", tmp_path / "seg.dcm", "--model", model, "--sr")
+    assert cli("segment", series, *out, "-q").code == 0
+    again = cli("measure", tmp_path / "seg.dcm", "--scan", series, "--sr", tmp_path / "again.dcm", "-q")
+    assert again.code == 0
+    for name in ("seg_sr.dcm", "again.dcm"):
+        assert dcmread(tmp_path / name).SOPClassUID.name == "Comprehensive 3D SR Storage"
+    refused = cli("measure", tmp_path / "seg.dcm", "--sr", tmp_path / "third.dcm")
+    assert refused.code == 2
+    assert "none was given" in refused.stderr

@@ -65,6 +65,7 @@ def test_csv_has_a_row_a_kidney_and_a_lesion(cli, label_map, tmp_path):
     assert rows[2]["incomplete"] == "no"
     assert float(rows[2]["longest_axial_diameter_mm"]) == pytest.approx(24.0, abs=0.8)
     assert rows[0]["mean_hu"] == rows[2]["length_mm"] == rows[0]["flags"] == ""
+    assert int(rows[2]["slice_number"]) == int(rows[2]["slice"]) + 1
     again = cli("measure", label_map, "--csv", path, "-q")
     assert again.code == 2
     assert "would be overwritten" in again.stderr
@@ -139,11 +140,15 @@ def test_bad_inputs_end_with_2_and_one_clear_line(cli, labels, label_map, write_
 def test_segment_can_measure(cli, write_scan, hu, model, tmp_path):
     scan = write_scan(tmp_path / "ct.nii.gz", hu)
     out = tmp_path / "labels.nii.gz"
-    done = cli("segment", scan, "--out", out, "--model", model, "--measure", "--json")
+    done = cli("segment", scan, "--out", out, "--model", model, "--measure", "--nephrometry", "--json")
     assert done.code == 0
     case = json.loads(done.stdout)["cases"][0]
     measured = case["measurements"]
     assert case["seconds"]["measure"] >= 0.0
+    assert case["seconds"]["nephrometry"] >= 0.0
+    assert (case["nephrometry"]["name"], case["nephrometry"]["with_scan"]) == ("ct", True)
+    scored = [lesion["lesion"] for lesion in case["nephrometry"]["lesions"]]
+    assert scored == [lesion["id"] for lesion in measured["lesions"] if lesion["kind"] == "tumour"]
     assert (measured["name"], measured["with_scan"]) == ("ct", True)
     parenchyma_ml = sum(kidney["parenchyma_ml"] for kidney in measured["kidneys"])
     assert parenchyma_ml == pytest.approx(read_label_map(out).volume_ml(1), abs=0.01)
@@ -151,3 +156,4 @@ def test_segment_can_measure(cli, write_scan, hu, model, tmp_path):
     assert "parenchyma" in shown.stdout
     plain = cli("segment", scan, "--out", out, "--model", model, "--overwrite", "--json")
     assert json.loads(plain.stdout)["cases"][0]["measurements"] is None
+    assert json.loads(plain.stdout)["cases"][0]["nephrometry"] is None

@@ -31,7 +31,7 @@ from renalmap.errors import (
 from renalmap.imaging import read_geometry, read_label_map, read_volume
 from renalmap.imaging.dicom.placing import labels_on_instances
 from renalmap.imaging.dicom_seg.sources import source_datasets
-from renalmap.imaging.dicom_seg.writing import SegAlgorithm, build_dicom_seg, write_dicom_seg
+from renalmap.imaging.dicom_seg.writing import SegAlgorithm, build_dicom_seg, write_dicom
 
 ALGORITHM = SegAlgorithm("1.2.3", "0" * 64)
 DCMQI = shutil.which(
@@ -48,7 +48,7 @@ def series(tmp_path, write_slice):
 @pytest.fixture
 def seg(series, tmp_path):
     """Our own SEG, to be changed and saved again."""
-    write_dicom_seg(build_dicom_seg(series.structures, series.source, ALGORITHM), tmp_path / "own.dcm")
+    write_dicom(build_dicom_seg(series.structures, series.source, ALGORITHM), tmp_path / "own.dcm")
     return dcmread(tmp_path / "own.dcm")
 
 
@@ -203,7 +203,7 @@ def test_a_seg_beside_its_slices_is_no_slice(series, tmp_path, seg):
 def test_dcmqi_finds_the_same_places(series, tmp_path, segmentation_type):
     """A second reader, in C++, on DCMTK and ITK."""
     seg = build_dicom_seg(series.structures, series.source, ALGORITHM, segmentation_type)
-    write_dicom_seg(seg, tmp_path / "own.dcm")
+    write_dicom(seg, tmp_path / "own.dcm")
     (tmp_path / "itk").mkdir()
     subprocess.run(
         [

@@ -17,7 +17,7 @@ from renalmap.api.dicom_seg import name_structures
 from renalmap.errors import DicomReferenceError
 from renalmap.imaging import LabelMap, read_label_map, read_volume, write_label_map
 from renalmap.imaging.dicom_seg.sources import check_source
-from renalmap.imaging.dicom_seg.writing import SegAlgorithm, build_dicom_seg, write_dicom_seg
+from renalmap.imaging.dicom_seg.writing import SegAlgorithm, build_dicom_seg, write_dicom
 
 ALGORITHM = SegAlgorithm("1.2.3", "0" * 64)
 
@@ -42,7 +42,7 @@ def test_it_shows_in_the_patient_what_the_nifti_file_shows(shared_data, tmp_path
     structures = name_structures(Anatomy.of(label_map, volume))
     assert volume.source is not None
     seg = build_dicom_seg(structures, volume.source, ALGORITHM)
-    write_dicom_seg(seg, tmp_path / "seg.dcm")
+    write_dicom(seg, tmp_path / "seg.dcm")
 
     seg = dcmread(tmp_path / "seg.dcm")
     image: Any = nib.load(tmp_path / "labels.nii.gz")

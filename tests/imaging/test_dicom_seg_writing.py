@@ -47,7 +47,7 @@ from renalmap.imaging.dicom_seg.writing import (
     SegAlgorithm,
     build_dicom_seg,
     check_can_be_written,
-    write_dicom_seg,
+    write_dicom,
 )
 
 ALGORITHM = SegAlgorithm("1.2.3", "0123456789abcdef" * 4)
@@ -61,9 +61,7 @@ def axial(tmp_path, write_slice):
 
 
 def written(series, path: Path, segmentation_type: Any = "binary") -> Dataset:
-    write_dicom_seg(
-        build_dicom_seg(series.structures, series.source, ALGORITHM, segmentation_type), path
-    )
+    write_dicom(build_dicom_seg(series.structures, series.source, ALGORITHM, segmentation_type), path)
     return dcmread(path)
 
 
@@ -152,7 +150,7 @@ def test_labels_of_a_resampled_volume_return_to_the_tilted_slices(tmp_path, writ
     distance_mm = np.linalg.norm(grid @ affine[:3, :3].T + affine[:3, 3] - centre_mm, axis=-1)
     ball = LabelMap((distance_mm <= radius_mm).astype(np.uint8), volume.geometry)
 
-    write_dicom_seg(build_dicom_seg(ball, source, ALGORITHM), tmp_path / "seg.dcm")
+    write_dicom(build_dicom_seg(ball, source, ALGORITHM), tmp_path / "seg.dcm")
 
     seg = dcmread(tmp_path / "seg.dcm")
     half_mm = np.linalg.norm(volume.geometry.spacing_mm) / 2
@@ -374,9 +372,9 @@ def test_a_file_is_replaced_only_when_told(axial, tmp_path):
     (tmp_path / "seg.dcm").write_bytes(b"kept")
     dataset = build_dicom_seg(axial.structures, axial.source, ALGORITHM)
     with pytest.raises(OutputExistsError):
-        write_dicom_seg(dataset, tmp_path / "seg.dcm")
+        write_dicom(dataset, tmp_path / "seg.dcm")
     assert (tmp_path / "seg.dcm").read_bytes() == b"kept"
-    write_dicom_seg(dataset, tmp_path / "seg.dcm", overwrite=True)
+    write_dicom(dataset, tmp_path / "seg.dcm", overwrite=True)
     assert dcmread(tmp_path / "seg.dcm").Modality == "SEG"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["seg.dcm"]
 
@@ -388,7 +386,7 @@ def test_a_series_in_an_archive_is_referred_to_like_one_in_a_folder(axial, tmp_p
     volume = read_volume(pack(tmp_path / "series"))
     assert volume.source is not None
     structures = LabelMap(axial.structures.labels, volume.geometry)
-    write_dicom_seg(build_dicom_seg(structures, volume.source, ALGORITHM), tmp_path / "seg.dcm")
+    write_dicom(build_dicom_seg(structures, volume.source, ALGORITHM), tmp_path / "seg.dcm")
     np.testing.assert_array_equal(
         read_label_map(tmp_path / "seg.dcm").labels, LABEL_OF_STRUCTURE[structures.labels]
     )
@@ -403,7 +401,7 @@ def test_an_enhanced_ct_with_frames_in_any_order(tmp_path):
     labels[0, 5:20, 8:30], labels[2, 7:9, 3:9] = 1, 2  # the lowest slice is the file's second frame
     structures = LabelMap(labels, volume.geometry)
 
-    write_dicom_seg(build_dicom_seg(structures, volume.source, ALGORITHM), tmp_path / "seg.dcm")
+    write_dicom(build_dicom_seg(structures, volume.source, ALGORITHM), tmp_path / "seg.dcm")
 
     seg = dcmread(tmp_path / "seg.dcm")
     frames = set()

@@ -6,8 +6,11 @@ interpolation must give back exactly, up to rounding to whole HU.
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pytest
+from pydicom import dcmread
 from tests.imaging.conftest import source_of
 
 from renalmap.errors import GantryTiltError, MissingSliceError, UnevenSlicesError
@@ -15,6 +18,7 @@ from renalmap.imaging import LabelMap, read_geometry, read_volume, write_label_m
 from renalmap.imaging.dicom.placing import labels_on_instances
 from renalmap.imaging.dicom.resampling import AIR_HU
 from renalmap.imaging.reading import read_label_map
+from renalmap.imaging.volume import SliceNames
 
 ROWS, COLUMNS, ROW_MM, COLUMN_MM = 30, 24, 1.5, 2.0
 SLOPE = np.array([2.0, 3.0, 5.0])
@@ -218,3 +222,25 @@ def test_a_small_hole_is_filled_if_asked_for(scan):
 def test_a_wide_hole_is_never_filled(scan):
     with pytest.raises(MissingSliceError, match=r"too wide.*15\.00 mm between 01\.dcm and 02\.dcm"):
         read_volume(scan([0.0, 3.0, 18.0, 21.0, 24.0]), resample=True)
+
+
+def test_a_slice_is_named_as_its_file_names_it(tmp_path, write_slice):
+    heights_mm = [8.0, 6.0, 4.0, 2.0]  # numbered from the head, as scanners do
+    for number, height_mm in enumerate(heights_mm, start=1):
+        path = tmp_path / f"{number}.dcm"
+        write_slice(path, height_mm, InstanceNumber=number, AcquisitionDate="20240229")
+    volume = read_volume(tmp_path)
+    names = SliceNames.of(0, volume)
+    assert (names.index, names.number, names.instance_number, names.frame_number) == (0, 1, 4, None)
+    assert names.sop_instance_uid == dcmread(tmp_path / "4.dcm").SOPInstanceUID
+    assert volume.source is not None
+    assert volume.source.acquired_on == date(2024, 2, 29)
+    (tmp_path / "3.dcm").unlink()
+    assert SliceNames.of(0, read_volume(tmp_path, resample=True)) == SliceNames(0, 1)
+
+
+@pytest.mark.parametrize("day", ["", "2024"])
+def test_a_date_that_is_none_is_not_told(tmp_path, write_slice, day):
+    for height_mm in (0.0, 5.0):
+        write_slice(tmp_path / f"{height_mm}.dcm", height_mm, AcquisitionDateTime=day)
+    assert source_of(read_volume(tmp_path)).acquired_on is None

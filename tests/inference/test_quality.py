@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from renalmap.anatomy import Anatomy
+from renalmap.anatomy import Anatomy, raise_flags
 from renalmap.bundle import CalibrationCurve, ConfidenceCalibration
 from renalmap.imaging import LabelMap, Volume, build_geometry
 from renalmap.inference.cascade import Segmentation
+from renalmap.inference.components import DroppedComponent
 from renalmap.inference.probability import RegionProbability
 from renalmap.inference.quality import QualityReport, assess_quality, describe_quality
 
@@ -53,12 +54,13 @@ class Case:
         probability: float = 1.0,
         calibration: ConfidenceCalibration | None = None,
         notes: tuple[str, ...] = (),
+        dropped: tuple[DroppedComponent, ...] = (),
     ) -> QualityReport:
         anatomy, certain = self.anatomy, round(255 * probability)
         assert anatomy.body is not None
         found = Segmentation(
             anatomy.label_map,
-            (),
+            dropped,
             {},
             {
                 "kidney": RegionProbability((0, 0, 0), (self.labels > 0).astype(np.uint8) * certain),
@@ -338,3 +340,59 @@ def test_the_cascades_notes_are_told():
     report = case.assess()
     noted = report.model_copy(update={"notes": ["three kidney-sized components: all are kept"]})
     assert case.told(noted) == ["three kidney-sized components: all are kept"]
+
+
+# What may be missed, and what may be none.
+
+
+def test_what_was_left_out_is_told_from_1_ml():
+    case = both_kidneys()
+    ends = ((7.0, 35.0, 90.0), (9.0, 40.0, 95.0))
+    small, large = (
+        DroppedComponent(ml, (8.0, 37.0, 92.5), "volume too small", ends) for ml in (0.99, 7.2)
+    )
+    report = case.assess(dropped=(small, large))
+    assert report.flags == ["candidate_left_out"]
+    (told,) = report.candidates
+    assert (told.volume_ml, told.slice, told.side, told.box_zyx) == (7.2, 8, "left", ends)
+    assert told.slice_names is not None
+    assert told.slice_names.number == 9
+    assert case.told(report) == [
+        "a candidate of 7.2 ml (left, slice 9) was left out as a mistake: look whether it is one (volume too small)"
+    ]
+    many = case.assess(dropped=(large,) * 7)
+    assert len(case.told(many)) == 5
+    assert case.told(many)[-1].startswith("3 further candidates of at most 7.2 ml")
+
+
+def test_a_tumour_that_may_be_none_is_doubtful():
+    case = both_kidneys().put(2, slice(7, 12), slice(32, 40), slice(82, 90))
+    assert case.assess(probability=0.9).flags == []
+    report = case.assess(probability=0.5)
+    assert report.flags == ["lesion_doubtful"]
+    assert report.tumours[0].doubtful
+    assert "is doubtful: the model's score for it is 0.4" in case.told(report)[0]
+
+
+def test_an_outline_is_usual_or_not_beside_the_models_others():
+    curve = CalibrationCurve(raw=(0.2, 0.6, 0.9), confidence=(0.5, 0.9, 0.95), n=30)
+    calibration = ConfidenceCalibration(kidney=curve, patients=10)
+    case = both_kidneys()
+    assert {kidney.agreement for kidney in case.assess(1.0, calibration).kidneys} == {"usual"}
+    assert {kidney.agreement for kidney in case.assess(0.2, calibration).kidneys} == {"lower than usual"}
+    assert {kidney.agreement for kidney in case.assess(1.0).kidneys} == {None}
+
+
+def test_a_tumour_as_dark_as_fluid_is_told_where_values_are_hu():
+    case = both_kidneys().put(2, slice(7, 12), slice(32, 40), slice(82, 90))
+    whole = case.anatomy
+    assert whole.scan is not None
+    dark = np.where(case.labels == 2, 12, whole.scan.hu).astype(np.int16)
+    for hu, expected in (
+        (dark, ["tumour 1 is as dark as fluid (12 HU): it may be a cyst"]),
+        (np.clip(dark, 0, 255), []),
+        (whole.scan.hu, []),
+    ):
+        anatomy = Anatomy.of(whole.label_map, Volume(hu, whole.label_map.geometry))
+        texts = [flag.text for flag in raise_flags(anatomy) if flag.code == "lesion_like_fluid"]
+        assert texts == expected

@@ -287,7 +287,7 @@ def test_a_network_that_gives_no_numbers_is_an_error_and_not_an_empty_result(
     hu = np.full((96, 96, 2), -1000, np.int16)
     hu[20:70, 20:70] = 120
     volume = volume_from_array(hu, np.diag([-1.0, -1.0, 3.0, 1.0]))
-    with pytest.raises(BundleError, match=r"segmenter.*something else than probabilities.*nan"):
+    with pytest.raises(BundleError, match=r"segmenter.*something other than probabilities.*nan"):
         Cascade(Bundle.open(root), Runtime(engine)).segment(volume)
 
 
@@ -297,5 +297,5 @@ def test_logits_in_place_of_probabilities_are_an_error(make_bundle):
     model.graph.node[0].output[0] = "probabilities"
     del model.graph.node[1:]
     onnx.save(model, graph)
-    with pytest.raises(BundleError, match="something else than probabilities"):
+    with pytest.raises(BundleError, match="something other than probabilities"):
         try_session(open_session(graph), 64)

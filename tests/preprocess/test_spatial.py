@@ -241,3 +241,12 @@ def test_a_crop_is_a_view_through_which_it_is_laid_back():
     cut_crop(empty, box)[:] = crop
     np.testing.assert_array_equal(cut_crop(empty, box), crop)
     assert np.count_nonzero(empty) == crop.size
+
+
+def test_a_place_on_the_grid_is_found_in_the_scan():
+    fit = InPlaneFit(60, 90, (0.7, 0.9), 128)
+    labels = np.zeros((60, 90), np.uint8)
+    labels[20:33, 50:71] = 1
+    on_grid = [float(at.mean()) for at in np.nonzero(fit.labels_to_grid(labels))]
+    assert fit.place_on_scan(*on_grid) == pytest.approx((26.0, 60.0), abs=0.5)
+    assert InPlaneFit(64, 64, (1.0, 1.0), 64).place_on_scan(3.0, 5.0) == (3.0, 5.0)

@@ -18,6 +18,7 @@ from PIL import Image
 from renalmap.imaging.volume import LabelMap
 from renalmap.measure import measure_label_map
 from renalmap.report.html import report_page
+from renalmap.report.html.packing import choose_packing
 from renalmap.report.palette import TUMOUR_COLOUR
 
 CHROMIUM = shutil.which("chromium")
@@ -25,7 +26,7 @@ ARGUMENTS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-PICTURE = '() => document.getElementById("canvas").toDataURL("image/png").split(",")[1]'
+PICTURE = '(name) => document.getElementById(name).toDataURL("image/png").split(",")[1]'
 
 
 @dataclass
@@ -38,29 +39,38 @@ class Opened:
 
     def rest(self) -> None:
         """Wait until the slice that was asked for is drawn."""
-        self.page.wait_for_selector('#canvas[aria-busy="false"]')
+        self.page.wait_for_selector('#viewer[aria-busy="false"][data-complete]')
 
-    def middle(self) -> tuple[float, float]:
-        """The canvas's middle, scrolled to where a mouse can reach it."""
-        self.page.locator("#canvas").scroll_into_view_if_needed()
-        box = self.page.locator("#canvas").bounding_box()
+    def middle(self, plane: str = "axial") -> tuple[float, float]:
+        """A canvas's middle, scrolled to where a mouse can reach it."""
+        self.page.locator(f"#{plane}").scroll_into_view_if_needed()
+        box = self.page.locator(f"#{plane}").bounding_box()
         return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
-    def pixels(self) -> np.ndarray:
-        """What the canvas shows, (row, column, RGB), once it has come to rest."""
+    def pixels(self, plane: str = "axial") -> np.ndarray:
+        """What a canvas shows, (row, column, RGB), once it has come to rest."""
         self.rest()
-        with Image.open(io.BytesIO(base64.b64decode(self.page.evaluate(PICTURE)))) as picture:
+        with Image.open(io.BytesIO(base64.b64decode(self.page.evaluate(PICTURE, plane)))) as picture:
             return np.asarray(picture.convert("RGB"))
 
-    def slice(self) -> int:
-        """Which slice is shown."""
+    def slice(self, plane: str = "axial") -> int:
+        """Which slice of a plane is shown, in voxels of the page."""
         self.rest()
-        return int(self.page.get_attribute("#canvas", "data-slice"))
+        return int(self.page.get_attribute(f"#{plane}", "data-slice"))
+
+    def at(self) -> tuple[int, ...]:
+        """The crosshair's voxel (x, y, z)."""
+        return tuple(self.slice(plane) for plane in ("sagittal", "coronal", "axial"))
 
     def press(self, key: str) -> None:
-        """Press a key on the canvas."""
-        self.page.focus("#canvas")
+        """Press a key on the axial canvas."""
+        self.page.focus("#axial")
         self.page.keyboard.press(key)
+
+    def only_tissue(self) -> None:
+        """Show nothing but greys."""
+        for name in ("mask", "marks", "crosshair"):
+            self.page.uncheck(f"#{name}")
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +118,9 @@ def grey(hu: float, width: float, level: float) -> float:
 
 def test_it_opens_at_the_tumour_and_shows_the_tissue_it_says(report, contents):
     assert report.slice() == contents.measurements.lesions[0].slice
-    shown = report.page.inner_text("#place")
-    assert shown.startswith(f"Slice {contents.measurements.lesions[0].slice + 1} of 40")
-    report.page.uncheck("#mask")
+    shown = report.page.inner_text("#axial-place")
+    assert shown.startswith(f"Axial {contents.measurements.lesions[0].slice + 1} of 40 from the feet")
+    report.only_tissue()
     pixels = report.pixels()
     assert (pixels[..., 0] == pixels[..., 2]).all()
     middle = pixels[pixels.shape[0] // 2 - 20 :, pixels.shape[1] // 2 - 15 : pixels.shape[1] // 2 + 15][
@@ -120,7 +130,7 @@ def test_it_opens_at_the_tumour_and_shows_the_tissue_it_says(report, contents):
 
 
 def test_window_presets_change_pixels_by_the_rule(report):
-    report.page.uncheck("#mask")
+    report.only_tissue()
     means = {}
     for value in ("400,40", "1800,400", "1500,-600"):
         report.page.check(f'input[name="window"][value="{value}"]')
@@ -148,9 +158,9 @@ def test_the_mask_is_switched_and_filled(report):
     assert (before != without).any(axis=-1).sum() > 1000
     report.press("m")
     assert (report.pixels() == before).all()
-    report.page.fill("#opacity", "100")
+    report.page.fill("#filling", "100")
     assert orange(report.pixels()) > 3 * orange(before)
-    report.page.fill("#opacity", "0")
+    report.page.fill("#filling", "0")
     assert 0 < orange(report.pixels()) <= orange(before)
 
 
@@ -170,7 +180,7 @@ def test_slices_scroll_by_wheel_keys_slider_drag_and_buttons(report, contents):
     ):  # fmt: skip
         report.press(key)
         assert report.slice() == at, key
-    report.page.fill("#slice", "7")
+    report.page.fill("#axial-slice", "7")
     assert report.slice() == 7
     x, y = report.middle()
     report.page.mouse.move(x, y)
@@ -183,7 +193,91 @@ def test_slices_scroll_by_wheel_keys_slider_drag_and_buttons(report, contents):
     report.press("Home")
     report.page.click("td button")
     assert report.slice() == contents.measurements.lesions[0].slice
-    assert report.page.get_attribute("#slice", "aria-valuetext").startswith("Slice ")
+    assert report.page.get_attribute("#axial-slice", "aria-valuetext").startswith("Axial ")
+
+
+def test_three_planes_meet_in_the_voxel_that_is_clicked(report, contents):
+    start = report.at()
+    x, y = report.middle("coronal")
+    report.page.mouse.click(x, y)
+    clicked = report.at()
+    assert clicked[1] == start[1]  # the coronal plane itself stays
+    width, _, depth = choose_packing(contents.scan, contents.labels).size_xyz
+    assert clicked[0] == pytest.approx(width / 2, abs=2)
+    assert clicked[2] == pytest.approx(depth / 2, abs=1)
+    report.page.mouse.move(x, y)
+    report.page.mouse.wheel(0, -60)
+    assert report.at() == (clicked[0], clicked[1] + 1, clicked[2])
+    report.page.keyboard.press("s")
+    report.page.keyboard.press("PageUp")
+    assert report.at() == (clicked[0] + 10, clicked[1] + 1, clicked[2])
+    assert report.page.inner_text("#sagittal-place").startswith("Sagittal ")
+    x, y = report.middle("sagittal")
+    report.page.mouse.click(x, y - 20)
+    assert report.at()[2] > clicked[2]  # the head is on top
+    assert report.at()[0] == clicked[0] + 10
+
+
+def test_coronal_and_sagittal_show_the_scans_own_voxels(report, contents):
+    report.only_tissue()
+    report.page.check('input[name="window"][value="1500,150"]')
+    x, y, _ = report.at()
+    hu = contents.scan.hu[:, *choose_packing(contents.scan, contents.labels).cut]
+    for plane, cut in (("coronal", hu[::-1, y, :]), ("sagittal", hu[::-1, :, x])):
+        pixels = report.pixels(plane)[..., 0].astype(float)
+        height, width = pixels.shape
+        size_mm = cut.shape[0] * 4.0, cut.shape[1] * 2.0
+        scale = min(height / size_mm[0], width / size_mm[1])
+        # Voxels' centres, away from borders where neighbours shine in.
+        for row in range(4, 36, 4):
+            for column in range(4, cut.shape[1] - 4, 8):
+                near = cut[row - 2 : row + 3, column - 2 : column + 3]
+                if np.ptp(near) > 80:
+                    continue
+                at = (
+                    round(height / 2 + ((row + 0.5) * 4 - size_mm[0] / 2) * scale),
+                    round(width / 2 + ((column + 0.5) * 2 - size_mm[1] / 2) * scale),
+                )
+                assert pixels[at] == pytest.approx(grey(near.mean(), 1500, 150), abs=5)
+
+
+def test_keys_go_on_after_a_click_elsewhere_and_stay_with_who_needs_them(report):
+    page = report.page
+    start = report.slice()
+    page.keyboard.press("End")  # the viewer was never used: the page scrolls
+    assert report.slice() == start
+    for click in ('input[name="window"][value="250,100"]', "#mask", "#zoom-reset", "#viewer-title"):
+        page.click(click)
+        page.keyboard.press("ArrowUp")
+        start += 1
+        assert report.slice() == start, click
+    page.keyboard.press("m")
+    assert page.is_checked("#mask")
+    page.focus('input[name="window"][value="250,100"]')
+    page.keyboard.press("ArrowDown")  # by Tab, the arrows are the presets'
+    assert page.is_checked('input[name="window"][value="150,40"]')
+    page.keyboard.press("c")
+    page.keyboard.press("Escape")
+    page.click("#viewer-title")
+    page.click("h1")
+    page.keyboard.press("ArrowUp")  # out of view
+    assert report.slice() == start
+
+
+def test_lines_are_drawn_where_they_lie_and_can_be_switched_off(report):
+    page = report.page
+    page.uncheck("#crosshair")
+    page.uncheck("#mask")
+    with_line = report.pixels()
+    page.keyboard.press("l")
+    without = report.pixels()
+    changed = (with_line != without).any(axis=-1)
+    assert changed.sum() > 300
+    page.keyboard.press("l")
+    page.keyboard.press("ArrowUp")  # a slice beside the line's
+    beside = report.pixels()
+    page.keyboard.press("l")
+    assert (report.pixels() == beside).all()
 
 
 def test_a_finger_scrolls(browser, path):
@@ -228,11 +322,12 @@ def test_the_policy_stops_a_connection(browser, path):
     opened.page.context.close()
 
 
-def test_it_is_two_pages_of_a4(report, tmp_path):
-    assert page_count(report.page.pdf(prefer_css_page_size=True)) == 2
+def test_it_is_two_pages_of_a4_or_letter(report):
+    assert page_count(report.page.pdf(format="A4")) == 2
+    assert page_count(report.page.pdf(format="Letter")) == 2
 
 
-def test_the_fullest_report_is_two_pages_of_a4(browser, contents, tmp_path):
+def test_the_fullest_report_is_two_pages_of_a4_or_letter(browser, contents, tmp_path):
     marked = np.where(contents.labels.labels == 2, 1, contents.labels.labels)
     for number in range(12):
         z, y = 18 + 4 * (number // 4), 53 + 4 * (number % 4)
@@ -248,12 +343,27 @@ def test_the_fullest_report_is_two_pages_of_a4(browser, contents, tmp_path):
     path = tmp_path / "full.html"
     path.write_text(report_page(full), encoding="utf-8")
     opened = open_report(browser, path)
-    assert page_count(opened.page.pdf(prefer_css_page_size=True)) == 2
+    assert page_count(opened.page.pdf(format="A4")) == 2
+    assert page_count(opened.page.pdf(format="Letter")) <= 2
+    opened.page.context.close()
+
+
+def test_tables_scroll_on_a_phone_and_by_keyboard(browser, path):
+    opened = open_report(browser, path)
+    opened.page.set_viewport_size({"width": 390, "height": 844})
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == 390
+    assert opened.page.is_visible(".sideways")
+    table = opened.page.locator(".scroll").last
+    assert table.evaluate("element => element.scrollWidth > element.clientWidth")
+    table.focus()
+    opened.page.keyboard.press("ArrowRight")
+    opened.page.wait_for_function("[...document.querySelectorAll('.scroll')].at(-1).scrollLeft > 0")
     opened.page.context.close()
 
 
 def page_count(pdf: bytes) -> int:
     """Pages of a PDF as Chromium writes it: page objects are not compressed."""
-    sizes = re.findall(rb"/MediaBox\s*\[\s*0 0 ([\d.]+) ([\d.]+)\s*\]", pdf)
-    assert {(round(float(width)), round(float(height))) for width, height in sizes} == {(595, 842)}
+    (size,) = set(re.findall(rb"/MediaBox\s*\[\s*0 0 ([\d.]+) ([\d.]+)\s*\]", pdf))
+    papers = ((595, 842), (612, 792))
+    assert any(np.allclose([float(edge) for edge in size], paper, atol=2) for paper in papers)
     return len(re.findall(rb"/Type\s*/Page\b", pdf))

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,11 +16,20 @@ import pytest
 
 from renalmap import __version__
 from renalmap.errors import GeometryMismatchError
+from renalmap.imaging.dicom_files.files import DicomFile
+from renalmap.imaging.dicom_files.source import DicomSource, SourceInstance
 from renalmap.imaging.volume import LabelMap, Volume
 from renalmap.inference.phase import ContrastReport
-from renalmap.inference.quality import KidneyReport, QualityReport, SidesFound, TumourReport
+from renalmap.inference.quality import (
+    DroppedReport,
+    KidneyReport,
+    QualityReport,
+    SidesFound,
+    TumourReport,
+)
 from renalmap.measure import measure_label_map
 from renalmap.report.html import Names, report_page
+from renalmap.report.html.packing import choose_packing
 from renalmap.report.html.viewer import WINDOWS
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -58,6 +68,10 @@ class Page(HTMLParser):
         return row
 
 
+def data_of(text):
+    return text.split('id="viewer-data">')[1].split("</script>")[0]
+
+
 def remeasured(contents, marked, **changes):
     labels = LabelMap(marked.astype(np.uint8), contents.labels.geometry)
     measured = measure_label_map(labels, contents.scan)
@@ -79,7 +93,7 @@ def quality():
     kidneys = [
         KidneyReport(
             id=1, side="left", kidney_ml=73.7, tumour_ml=0, components=1, crosses_midline=False, borders=["feet"],
-            incomplete=True, confidence=0.9, raw_score=0.8,
+            incomplete=True, confidence=0.9, raw_score=0.8, agreement="lower than usual",
         )
     ]  # fmt: skip
     tumour = TumourReport(
@@ -197,11 +211,11 @@ def test_cautions_bring_no_markup_in(contents, page):
 
 
 def test_the_viewers_data_cannot_end_their_element(text):
-    data = text.split('id="viewer-data">')[1].split("</script>")[0]
+    data = data_of(text)
     assert "<" not in data
     unpacked = json.loads(data)
-    assert unpacked["count"] == 40
-    assert len(unpacked["greys"]) == len(unpacked["slices"]) == 40
+    assert unpacked["counts"] == [140, 100, 40]
+    assert len(unpacked["greys"]) == unpacked["size"][2] == 40
 
 
 def test_an_anonymous_report_names_nothing(contents, text):
@@ -210,6 +224,34 @@ def test_an_anonymous_report_names_nothing(contents, text):
     assert "/data/" not in anonymous
     assert "phantom" not in anonymous.lower()
     assert Page(anonymous).texts["h1"] == ["CT scan"]
+
+
+def test_slices_have_the_names_of_a_pacs_unless_the_report_is_anonymous(contents):
+    instances = tuple(
+        SourceInstance(
+            DicomFile(Path(f"{z}.dcm")), None, "1.2", f"1.2.826.{z}", (0.0, 0.0, 4.0 * z), 40 - z
+        )
+        for z in range(40)
+    )
+    source = DicomSource(
+        "1.1",
+        "1.2",
+        "1.3",
+        instances,
+        (100, 140),
+        (2.0, 2.0),
+        np.eye(3)[:2],
+        acquired_on=date(2024, 2, 29),
+    )
+    named = replace(contents, scan=replace(contents.scan, source=source))
+    (tumour,) = contents.measurements.tumours
+    text, page = report_page(named), Page(report_page(named))
+    assert f"InstanceNumber {40 - tumour.slice}" in page.row("Tumour 1, right")
+    assert f"InstanceNumber {40 - tumour.slice}, SOPInstanceUID 1.2.826.{tumour.slice}" in text
+    assert dict(zip(page.texts["dt"], page.texts["dd"], strict=True))["Acquired"] == "29 February 2024"
+    anonymous = report_page(replace(named, names=None))
+    for secret in ("InstanceNumber 1", "1.2.826.", "February 2024"):
+        assert secret not in anonymous
 
 
 def test_flags_of_the_segmentation_and_of_the_measurements_are_told_once(contents, quality):
@@ -221,10 +263,10 @@ def test_flags_of_the_segmentation_and_of_the_measurements_are_told_once(content
     assert "only the left kidney was found" in flags[1]
     assert sum("truncated" in flag for flag in flags) == 1
     assert flags[-1] == "a component was dropped"
-    assert "No flag was raised" not in flagged.texts["section"][0]
+    assert "what that raised stands above" in flagged.texts["section"][0]
     assert "truncated" in flagged.row("Left")
     assert "\N{GREATER-THAN OR EQUAL TO}" in flagged.row("Left")
-    assert "90" in flagged.row("Left")
+    assert "lower than usual" in flagged.row("Left")
     assert "ab" * 32 in flagged.texts["code"][0]
 
 
@@ -235,8 +277,42 @@ def test_a_confidence_stands_beside_the_tumour_it_belongs_to(contents, quality):
     assert "64" not in Page(report_page(replace(contents, quality=other))).row("Tumour 1, right")
 
 
-def test_no_flag_is_said_and_is_no_praise(page):
-    assert "No flag was raised. That does not prove" in page.texts["section"][0]
+def test_without_a_flag_the_page_says_what_was_checked_and_what_was_not(page, contents, quality):
+    said = page.texts["section"][0]
+    assert "Checked by the program: the file's grid and units" in said
+    assert "none of this raised a flag" in said
+    assert "Not checked: how sure the model was and what it left out" in said
+    assert "No check can tell whether a tumour was missed" in said
+    assert "Not checked" not in Page(report_page(replace(contents, quality=quality))).texts["section"][0]
+
+
+def test_what_was_left_out_has_a_flag_a_row_a_picture_and_a_box(contents, quality):
+    left_out = DroppedReport(
+        volume_ml=40.8,
+        slice=20,
+        reason="kidney in it <1 ml",
+        side="left",
+        box_zyx=((18, 52, 92), (24, 68, 110)),
+    )
+    doubtful = quality.tumours[0].model_copy(update={"confidence": 0.14, "doubtful": True})
+    judged = quality.model_copy(update={"candidates": [left_out], "tumours": [doubtful]})
+    text = report_page(replace(contents, quality=judged))
+    shown = Page(text)
+    assert any(
+        "a candidate of 40.8 ml (left, slice 21) was left out" in flag for flag in shown.texts["li"]
+    )
+    assert any(
+        "tumour 1 (7.7 ml, slice 26) is doubtful" in flag and "14 %" in flag
+        for flag in shown.texts["li"]
+    )
+    row = shown.row("Left out 1, left")
+    assert "40.8" in row
+    assert "kidney in it <1 ml" in row
+    assert "doubtful" in shown.row("Tumour 1, right")
+    assert len([picture for picture in shown.all("img") if "Left out 1" in picture["alt"]]) == 1
+    (box,) = [mark for mark in json.loads(data_of(text))["marks"] if mark["kind"] == "box"]
+    packing = choose_packing(contents.scan, contents.labels)
+    assert box["points"] == [list(packing.seen(corner)) for corner in left_out.box_zyx]
 
 
 def test_without_any_label_the_report_says_so_first(contents):
@@ -244,7 +320,7 @@ def test_without_any_label_the_report_says_so_first(contents):
     assert empty.texts["li"] == ["no kidney was found: nothing is labelled in this scan"]
     assert len(empty.all("img")) == 2
     assert empty.all("table") == []
-    assert len(empty.all("canvas")) == 1
+    assert len(empty.all("canvas")) == 3
 
 
 def test_many_lesions_are_all_on_screen_and_the_largest_on_paper(contents):
@@ -257,7 +333,13 @@ def test_many_lesions_are_all_on_screen_and_the_largest_on_paper(contents):
     assert rows.count("screen-only") == 4
     assert rows.count("print-only") == 1
     assert (
-        len([b for b in crowded.all("button") if b.get("aria-label", "").startswith("Show Tumour")])
+        len(
+            [
+                b
+                for b in crowded.all("button")
+                if b.get("aria-label", "").split(": ")[-1].startswith("show Tumour")
+            ]
+        )
         == 12
     )
     assert len(crowded.all("img")) == 4 + 4
@@ -283,5 +365,5 @@ def test_a_scan_of_one_slice_with_one_labelled_voxel_has_a_report(contents):
     scan, labels = Volume(contents.scan.hu[20:21], grid), LabelMap(marked, grid)
     single = replace(contents, scan=scan, labels=labels, measurements=measure_label_map(labels, scan))
     page = Page(report_page(single))
-    assert [box["max"] for box in page.all("input") if box.get("id") == "slice"] == ["0"]
+    assert [box["max"] for box in page.all("input") if box.get("id") == "axial-slice"] == ["0"]
     assert len(page.all("img")) == 4

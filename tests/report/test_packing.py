@@ -96,7 +96,7 @@ def test_a_limit_costs_first_grey_values_then_far_slices_then_every_second(conte
     assert thinned[0] == 40
     assert thinned[-1] < 25
     last = packings[-1]
-    assert abs(last.slices[last.nearest(24)] - 24) <= last.slices[1] - last.slices[0]
+    assert abs(last.slices[last.nearest((24, 0, 0))[2]] - 24) <= last.slices[1] - last.slices[0]
 
 
 def test_only_slices_far_from_the_kidneys_are_dropped_first(contents):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from renalmap.dataset.cases import find_cases
 from renalmap.dataset.prepare import prepare
@@ -16,7 +18,7 @@ from renalmap.dataset.split import Split
 from renalmap.dataset.store import Store, StoreSettings
 from renalmap.networks.enet import ENet
 from renalmap.preprocess import Plan
-from renalmap.training.checkpoint import RunState, save_checkpoint
+from renalmap.training.checkpoint import RunState, load_network, save_checkpoint
 from renalmap.training.export import export_onnx
 from renalmap.training.settings import AugmentSettings, TrainSettings
 
@@ -88,7 +90,7 @@ class Stage:
     graph: Path
 
 
-def _make_stage(root: Path, classes: int, edge: int) -> Stage:
+def _make_stage(folder: Path, classes: int, edge: int) -> None:
     torch.manual_seed(classes)
     network = ENet(1, classes).train()
     with torch.no_grad():
@@ -96,20 +98,31 @@ def _make_stage(root: Path, classes: int, edge: int) -> Stage:
             network(torch.randn(4, 1, edge, edge))
     network.eval()
     progress = RunState(step=10, best_score=None, in_channels=1, out_channels=classes, plan=PLAN)
-    checkpoint = root / f"{classes}_classes.safetensors"
-    save_checkpoint(checkpoint, network, progress)
-    graph = root / f"{classes}_classes.onnx"
-    export_onnx([network], PLAN, graph)
-    return Stage(network, checkpoint, graph)
+    save_checkpoint(folder / "network.safetensors", network, progress)
+    export_onnx([network], PLAN, folder / "network.onnx")
+
+
+def _stage(tmp_path_factory: pytest.TempPathFactory, name: str, classes: int, edge: int) -> Stage:
+    """A stage, made by the first of pytest's processes that needs it: an export takes half a minute."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    with FileLock(root / f"{name}.lock"):
+        if not (root / name / "network.onnx").exists():
+            (root / name).mkdir(exist_ok=True)
+            _make_stage(root / name, classes, edge)
+    checkpoint = root / name / "network.safetensors"
+    network, _ = load_network(checkpoint)
+    return Stage(network, checkpoint, root / name / "network.onnx")
 
 
 @pytest.fixture(scope="session")
 def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """Stage 2, exported once for all tests."""
-    return _make_stage(tmp_path_factory.mktemp("segmenter"), classes=3, edge=PLAN.crop_size)
+    return _stage(tmp_path_factory, "segmenter", classes=3, edge=PLAN.crop_size)
 
 
 @pytest.fixture(scope="session")
 def localizer(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """Stage 1, exported once for all tests."""
-    return _make_stage(tmp_path_factory.mktemp("localizer"), classes=2, edge=PLAN.grid_size)
+    return _stage(tmp_path_factory, "localizer", classes=2, edge=PLAN.grid_size)

@@ -38,16 +38,29 @@ def images(count: int, edge: int) -> np.ndarray:
     return np.random.default_rng(count).normal(size=(count, 1, edge, edge)).astype(np.float32)
 
 
+@pytest.fixture(scope="module")
+def half(store: Store) -> Plan:
+    """A Plan whose stage 1 works at half the resolution."""
+    return Plan.model_validate(store.plan.model_dump() | {"localizer_reduction": 2})
+
+
+@pytest.fixture(scope="module")
+def reduced(localizer, half: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The graph of the localizer in it."""
+    path = tmp_path_factory.mktemp("reduced") / "reduced.onnx"
+    export_onnx([localizer.network], half, path)
+    return path
+
+
 @pytest.fixture
-def exported(segmenter, localizer, monkeypatch):
+def exported(segmenter, localizer, monkeypatch, request: pytest.FixtureRequest):
     """`export_onnx` that copies the graphs made once for the session instead of making them anew."""
     graphs = {3: segmenter.graph, 2: localizer.graph}
-    export_really = export.export_onnx
 
     def copy_graph(networks, plan: Plan, path: Path) -> None:
         (network,) = networks
         if plan.localizer_reduction > 1 and network.out_channels == 2:
-            export_really(networks, plan, path)
+            path.write_bytes(request.getfixturevalue("reduced").read_bytes())
             return
         path.write_bytes(graphs[network.out_channels].read_bytes())
 
@@ -188,15 +201,11 @@ def test_graphs_take_any_height_and_width(segmenter, localizer):
     assert_graph_gives(localizer.graph, localizer.network, classes=1)
 
 
-def test_a_reduced_localizer_takes_and_gives_slices_at_full_size(
-    store: Store, localizer, tmp_path: Path
-):
-    plan = Plan.model_validate(store.plan.model_dump() | {"localizer_reduction": 2})
-    path = tmp_path / "reduced.onnx"
-    export_onnx([localizer.network], plan, path)
-    assert_graph_gives(path, on_grid(localizer.network, plan, "localize"), classes=1)
+def test_a_reduced_localizer_takes_and_gives_slices_at_full_size(localizer, half: Plan, reduced: Path):
+    network = on_grid(localizer.network, half, "localize")
+    assert_graph_gives(reduced, network, classes=1)
     batch = images(3, 64)
-    got = OnnxRuntimeSession(path).run(batch)
+    got = OnnxRuntimeSession(reduced).run(batch)
     assert got.shape == (3, 1, 64, 64)
     halves = batch.reshape(3, 1, 32, 2, 32, 2).mean(axis=(3, 5))
     with torch.inference_mode():
@@ -204,19 +213,17 @@ def test_a_reduced_localizer_takes_and_gives_slices_at_full_size(
     own = torch.softmax(logits, dim=1)[:, 1].numpy()
     middle = got[:, 0].reshape(3, 32, 2, 32, 2).mean(axis=(2, 4))
     assert np.corrcoef(own.ravel(), middle.ravel())[0, 1] > 0.95
-    reduced = on_grid(localizer.network, plan, "localize")
-    assert compare_labels(reduced, OnnxRuntimeSession(path), batch) <= LABEL_TOLERANCE
+    assert compare_labels(network, OnnxRuntimeSession(reduced), batch) <= LABEL_TOLERANCE
 
 
 def test_stage_1_may_be_reduced_without_stage_2_knowing(
-    exported, store: Store, segmenter, localizer, tmp_path: Path
+    exported, store: Store, segmenter, localizer, half: Plan, tmp_path: Path
 ):
     network, progress = load_network(localizer.checkpoint)
-    plan = Plan.model_validate(progress.plan.model_dump() | {"localizer_reduction": 2})
     reduced = tmp_path / "reduced.safetensors"
-    save_checkpoint(reduced, network, progress.model_copy(update={"plan": plan}))
+    save_checkpoint(reduced, network, progress.model_copy(update={"plan": half}))
     bundle = export_bundle(store, reduced, segmenter.checkpoint, tmp_path / "bundle", BundleExtras(""))
-    assert bundle.plan == plan
+    assert bundle.plan == half
 
 
 def test_rules_of_inference_are_set_at_export(

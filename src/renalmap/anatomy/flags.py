@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from renalmap.anatomy.kidneys import SPECK_BELOW_ML
 from renalmap.anatomy.reading import Anatomy
 from renalmap.anatomy.voxels import Border
+from renalmap.imaging import doubt_hounsfield
 
 FlagCode = Literal[
     "grid_doubtful",
@@ -24,16 +25,22 @@ FlagCode = Literal[
     "kidney_incomplete",
     "lesion_incomplete",
     "lesion_without_kidney",
+    "lesion_like_fluid",
+    "lesion_doubtful",
+    "candidate_left_out",
     "thick_slices",
     "specks_left_out",
 ]
-"""The second belongs to the quality report, which looks at the scan; all others are raised here."""
+"""`no_contrast_phase_recognised`, `lesion_doubtful` and `candidate_left_out` belong to the quality report, which
+knows the scan and the networks' probabilities; all others are raised here."""
 
 NOTES: Final = frozenset({"specks_left_out", "side_from_field_of_view"})
 """Flags that deserve a note, not a warning."""
 
 NOTHING_LABELLED: Final = "no kidney was found: nothing is labelled in this scan"
 THICK_SLICES_MM: Final = 5.0
+FLUID_BELOW_HU: Final = 20.0
+"""A homogeneous mass that is not brighter is a simple cyst in the Bosniak classification of 2019."""
 
 _BORDER_NAMES: Final = {"feet": "first slice", "head": "last slice"}
 _Raised = Iterator[tuple[FlagCode, str]]
@@ -124,6 +131,7 @@ def _other_flags(anatomy: Anatomy) -> _Raised:
     for lesion in anatomy.lesions:
         if lesion.kidney is None and anatomy.kidneys:
             yield "lesion_without_kidney", f"{lesion.name} is not near any kidney"
+    yield from _like_fluid(anatomy)
     pitch_mm = anatomy.label_map.geometry.spacing_mm[0]
     if pitch_mm > THICK_SLICES_MM:
         text = f"slices are {pitch_mm:.1f} mm apart: small lesions and lengths across slices are measured only coarsely"
@@ -135,3 +143,19 @@ def _other_flags(anatomy: Anatomy) -> _Raised:
             "specks_left_out",
             f"{number} ({total_ml:.3f} ml in all) are not included in any measurement",
         )
+
+
+def _like_fluid(anatomy: Anatomy) -> _Raised:
+    """Tumours that are as dark as a cyst, where the scan's values can be HU."""
+    if anatomy.scan is None:
+        return
+    means_hu = [float(anatomy.hu_of([tumour.voxels]).mean()) for tumour in anatomy.tumours]
+    dark = [mean_hu < FLUID_BELOW_HU for mean_hu in means_hu]
+    if not any(dark) or doubt_hounsfield(anatomy.scan) is not None:
+        return
+    for tumour, mean_hu, is_dark in zip(anatomy.tumours, means_hu, dark, strict=True):
+        if is_dark:
+            yield (
+                "lesion_like_fluid",
+                f"{tumour.name} is as dark as fluid ({mean_hu:.0f} HU): it may be a cyst",
+            )

@@ -15,7 +15,7 @@ from renalmap.imaging import Geometry
 from renalmap.labels import SIDES
 
 SideBasis = Literal["scan", "both_kidneys", "field_of_view"]
-"""What told left from right: the body in the scan; the middle between two kidneys of the label map; or
+"""How left was told from right: the body in the scan; the middle between two kidneys of the label map; or
 only the middle of the field of view."""
 
 APART_MM: Final = 60.0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from renalmap.anatomy.body import BodyTrack, track_body
 from renalmap.anatomy.kidneys import SPECK_BELOW_ML, Kidney, assemble_kidneys
@@ -109,6 +111,16 @@ class Anatomy:
         ]
         own = {piece.component for piece in kidney.pieces}
         return [*parts, *(lesion.voxels for lesion in lesions if lesion.component not in own)]
+
+    def hu_of(self, parts: Sequence[Voxels]) -> NDArray[Any]:
+        """HU of all voxels of some parts, one axis; there must be a scan.
+
+        Raises:
+            ValueError: the anatomy was read without a scan.
+        """
+        if self.scan is None:
+            raise ValueError("the anatomy was read without a scan, which alone has HU")
+        return np.concatenate([self.scan.hu[part.box.slices][part.inside] for part in parts])
 
     def ml(self, parts: Sequence[Voxels]) -> float:
         """The volume of some parts that do not overlap."""

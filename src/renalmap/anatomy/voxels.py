@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from renalmap.anatomy.body import BodyTrack
 from renalmap.imaging import LabelMap
 from renalmap.imaging.connected import connected_parts
-from renalmap.imaging.volume import Box
+from renalmap.imaging.volume import Box, part_of_grid
 from renalmap.labels import Side
 
 Border = Literal["feet", "head", "front", "back", "right", "left"]
@@ -118,6 +118,22 @@ def joined(parts: Sequence[Voxels]) -> Voxels:
     for part in parts:
         whole.inside[part.box.seen_from(start).slices] |= part.inside
     return whole
+
+
+def mask_in(parts: Sequence[Voxels], box: Box) -> NDArray[np.bool_]:
+    """Which voxels of a box, which may reach beyond the grid, belong to any of some parts."""
+    inside = np.zeros(box.shape, np.bool_)
+    for part in parts:
+        inside |= part_of_grid(part.inside, part.box.start, box)
+    return inside
+
+
+def widened(box: Box, steps: Sequence[int]) -> Box:
+    """A box with so many voxels more at either end of each axis; it may reach beyond the grid."""
+    return Box(
+        tuple(low - step for low, step in zip(box.start, steps, strict=True)),
+        tuple(high + step for high, step in zip(box.stop, steps, strict=True)),
+    )
 
 
 def without_islands(parts: Sequence[Voxels]) -> list[Voxels]:

@@ -53,7 +53,7 @@ class Beside:
         return f"{NAMELESS}_{number}" if self.anonymize else name
 
     def report_path(self, stem: str) -> Path | None:
-        """Where a scan's report goes; None if none is wanted."""
+        """Where a scan's report goes; None if no report was requested."""
         return None if self.report is None else self.report / f"{stem}{REPORT_SUFFIX}"
 
     @property
@@ -63,7 +63,7 @@ class Beside:
         return replace(self, report=report, mesh=mesh)
 
     def make_folders(self) -> None:
-        """Make the folders that are wanted, where they are missing; what cannot be written is refused."""
+        """Make the folders that were requested and are missing; what cannot be written to is refused."""
         for folder in (self.report, self.mesh):
             if folder is not None:
                 make_folder(folder)

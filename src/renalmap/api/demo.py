@@ -46,7 +46,7 @@ def demo(out: Path, *, seed: int = DEMO_SEED, listener: Listener = Listener()) -
     Args:
         out: a folder, made if it is missing.
         seed: of the phantom.
-        listener: who is told what happens.
+        listener: who is kept informed.
     """
     make_folder(out)
     names = ("scan.nii.gz", "segmentation.nii.gz", "overview.png")

@@ -1,4 +1,4 @@
-"""Who is told about a long piece of work while it is being done."""
+"""Who is kept informed about a long piece of work while it is being done."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told.
+    """Who is kept informed.
 
     Attributes:
         progress: what is being done, how much of it is done, and how much there is in all.

@@ -10,12 +10,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from renalmap import __version__
+from renalmap.anatomy import Anatomy
+from renalmap.api.dicom_sr import check_sr_request, write_sr_beside_seg
 from renalmap.api.evaluate import case_name, find_label_maps
 from renalmap.dataset.cases import Case, read_mask
 from renalmap.errors import ConfigError, DatasetError, LabelError, PathMissingError, describe_failure
-from renalmap.imaging import DicomChoice, LabelMap, read_volume
+from renalmap.imaging import DicomChoice, LabelMap, Volume, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
-from renalmap.measure import Measurements, measure_label_map
+from renalmap.measure import Measurements, measure_anatomy
 from renalmap.measure.table import measurements_to_csv
 from renalmap.progress import Progress
 
@@ -30,6 +32,8 @@ class MeasuredCase(BaseModel):
     scan: str | None = None
     status: Literal["ok", "failed"]
     measurements: Measurements | None = None
+    structured_report: str | None = None
+    """The DICOM structured report, if requested."""
     error: str | None = None
 
 
@@ -42,12 +46,13 @@ class MeasureReport(BaseModel):
     cases: list[MeasuredCase]
 
 
-def measure(
+def measure(  # noqa: PLR0913 -- what it reads, and what it writes
     label_maps: Sequence[Path],
     *,
     scan: Path | None = None,
     dicom: DicomChoice = DicomChoice(),
     csv: Path | None = None,
+    sr: Path | None = None,
     overwrite: bool = False,
     progress: Progress = lambda *_: None,
 ) -> MeasureReport:
@@ -60,7 +65,8 @@ def measure(
         dicom: what to take of a path that holds several DICOM series or acquisitions; `orientation` also of
             the label maps.
         csv: write one row per kidney and lesion here.
-        overwrite: replace the CSV if it exists.
+        sr: write a DICOM structured report of a single DICOM SEG, with its scan, here.
+        overwrite: replace the CSV and the structured report if they exist.
         progress: called after every label map.
 
     Returns:
@@ -70,19 +76,17 @@ def measure(
         RenalMapError: before the first label map if the request is wrong; for a single label map, its own
             error, `LabelError` if it holds no label at all.
     """
-    if csv is not None:
-        check_writable(csv, overwrite=overwrite)
-    cases = _collect(label_maps)
-    if scan is not None and len(cases) != 1:
-        raise ConfigError(
-            "a scan belongs to one label map",
-            where=scan,
-            got=f"{len(cases)} label maps",
-            hint="Measure them one by one, each with its scan",
-        )
+    for output in (csv, sr):
+        if output is not None:
+            check_writable(output, overwrite=overwrite)
+    cases = collect_label_maps(label_maps, scan)
+    if sr is not None:
+        if len(cases) != 1:
+            raise ConfigError("a structured report is of one label map", got=f"{len(cases)} label maps")
+        check_sr_request(cases[0].mask or label_maps[0], scan)
     measured = []
     for done, case in enumerate(cases, start=1):
-        measured.append(_measure(case, scan, dicom, alone=len(cases) == 1))
+        measured.append(_measure(case, scan, dicom, sr, alone=len(cases) == 1, overwrite=overwrite))
         progress(f"measured {case.case_id}", done, len(cases))
     if csv is not None:
         rows = [(one.case, one.measurements, one.error) for one in measured]
@@ -90,8 +94,8 @@ def measure(
     return MeasureReport(renalmap_version=__version__, cases=measured)
 
 
-def _collect(paths: Sequence[Path]) -> list[Case]:
-    """Every label map in the order given, a folder's by name."""
+def collect_label_maps(paths: Sequence[Path], scan: Path | None) -> list[Case]:
+    """Every label map in the order given, a folder's by name; a scan belongs to a single one."""
     cases: list[Case] = []
     for path in paths:
         if not path.exists():
@@ -108,7 +112,21 @@ def _collect(paths: Sequence[Path]) -> list[Case]:
         else:
             name = case_name(path)
             cases.append(Case(name, name, mask=path))
+    if scan is not None and len(cases) != 1:
+        raise ConfigError(
+            "a scan belongs to one label map",
+            where=scan,
+            got=f"{len(cases)} label maps",
+            hint="Give them one by one, each with its scan",
+        )
     return cases
+
+
+def read_case(case: Case, scan: Path | None, dicom: DicomChoice) -> tuple[LabelMap, Volume | None]:
+    """A label map that holds something, named by its path, and its scan if there is one."""
+    label_map = replace(read_mask(replace(case, orientation=dicom.orientation)), name=str(case.mask))
+    _check_not_empty(label_map)
+    return label_map, None if scan is None else read_volume(scan, dicom)
 
 
 def _check_not_empty(label_map: LabelMap) -> None:
@@ -121,17 +139,24 @@ def _check_not_empty(label_map: LabelMap) -> None:
         )
 
 
-def _measure(case: Case, scan: Path | None, dicom: DicomChoice, *, alone: bool) -> MeasuredCase:
+def _measure(
+    case: Case, scan: Path | None, dicom: DicomChoice, sr: Path | None, *, alone: bool, overwrite: bool
+) -> MeasuredCase:
     told = {"case": case.case_id, "label_map": str(case.mask)}
     try:
-        label_map = replace(read_mask(replace(case, orientation=dicom.orientation)), name=str(case.mask))
-        _check_not_empty(label_map)
-        volume = None if scan is None else read_volume(scan, dicom)
-        measurements = measure_label_map(label_map, volume).model_copy(update={"name": case.case_id})
+        label_map, volume = read_case(case, scan, dicom)
+        anatomy = Anatomy.of(label_map, volume)
+        measurements = measure_anatomy(anatomy).model_copy(update={"name": case.case_id})
+        if sr is not None and scan is not None and case.mask is not None:
+            write_sr_beside_seg(sr, (case.mask, anatomy), measurements, scan, overwrite=overwrite)
     except Exception as error:
         if alone:  # whatever is wrong with one of several, the others still have to be measured
             raise
         return MeasuredCase(**told, status="failed", error=describe_failure(told["label_map"], error))
     return MeasuredCase(
-        **told, scan=None if scan is None else str(scan), status="ok", measurements=measurements
+        **told,
+        scan=None if scan is None else str(scan),
+        status="ok",
+        measurements=measurements,
+        structured_report=None if sr is None else str(sr),
     )

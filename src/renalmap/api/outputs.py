@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from renalmap.api.dicom_seg import DICOM_SEG_SUFFIX
+from renalmap.api.dicom_sr import sr_path
 from renalmap.api.request import OutputFormat, OutputNames, SegmentRequest
 from renalmap.dataset.cohort import Cohort, CohortScan, short_name
 from renalmap.errors import ConfigError, InputError
@@ -85,6 +86,12 @@ def plan_targets(cohort: Cohort, out: Path, request: SegmentRequest) -> list[Tar
             got=f"{request.segmentation_type} for NIfTI",
             hint="Give --format dicom-seg, or an --out that ends in .dcm",
         )
+    if form == "nifti" and request.sr:
+        raise ConfigError(
+            "a structured report refers to the segments of a DICOM SEG",
+            got="--sr for NIfTI",
+            hint="Give --format dicom-seg, or an --out that ends in .dcm",
+        )
     own = [scan.name or short_name(scan.path) for scan in cohort.scans]
     if not cohort.is_several and not out.is_dir() and names == "scan":
         outputs = [out]
@@ -147,7 +154,8 @@ def planned_files(target: Target, request: SegmentRequest) -> tuple[Path, ...]:
     """Every file that a scan's segmentation will write, its labels first; those of surfaces are not known."""
     maps = probability_paths(target.output) if request.save_probabilities else {}
     report = request.beside.report_path(target.stem)
-    return (target.output, *maps.values(), *(() if report is None else (report,)))
+    sr = (sr_path(target.output),) if request.sr else ()
+    return (target.output, *maps.values(), *sr, *(() if report is None else (report,)))
 
 
 def probability_paths(output: Path) -> dict[str, Path]:

@@ -114,7 +114,7 @@ class PrepareReport(BaseModel):
         parts: what it holds.
         prepared_cases: those finished before are not counted.
         prepared_slices: of these.
-        seconds: that took, with the slice statistics.
+        seconds: how long that took, with the slice statistics.
         slices_per_s: None if nothing was left to prepare.
         jobs: cases at once.
         memory_gb: what they were allowed.

@@ -8,7 +8,7 @@ from renalmap.anatomy import Anatomy
 from renalmap.dataset.cohort import short_name
 from renalmap.imaging import DicomChoice, Volume, doubt_hounsfield, read_label_map, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
-from renalmap.inference.quality import describe_contrast, find_contrast
+from renalmap.inference.quality import find_contrast
 from renalmap.measure import measure_anatomy
 from renalmap.report.html import Names, ReportContents, report_page
 
@@ -44,16 +44,13 @@ def report(
     check_writable(out, overwrite=overwrite)
     volume, label_map = read_volume(scan, dicom), read_label_map(segmentation, dicom.orientation)
     anatomy = Anatomy.of(label_map, volume)
-    no_contrast = describe_contrast(find_contrast(anatomy))
     contents = ReportContents(
         scan=volume,
         labels=label_map,
         measurements=measure_anatomy(anatomy),
         names=None if anonymize else Names(short_name(scan), scan, segmentation),
-        cautions=(
-            *doubts_of(volume, anonymize=anonymize),
-            *(() if no_contrast is None else (no_contrast,)),
-        ),
+        contrast=find_contrast(anatomy),
+        cautions=doubts_of(volume, anonymize=anonymize),
     )
     write_text_atomically(out, report_page(contents))
 

@@ -29,11 +29,13 @@ class SegmentRequest:
         dicom: what to take of a path that holds several DICOM series or acquisitions.
         assume_hu: do not warn about values that cannot be HU.
         measure: also measure kidneys and lesions.
+        nephrometry: also score tumours by R.E.N.A.L. and PADUA.
         overwrite: replace existing outputs.
         names: what outputs in a folder are called: `<scan's name>_seg.nii.gz`, or, as KiTS requires
             of submissions, `prediction_XXXXX.nii.gz`.
         format: `nifti` or `dicom-seg`; None goes by the output's name, and in a folder takes NIfTI.
         segmentation_type: of a DICOM SEG: `binary` or `labelmap`.
+        sr: also write a structured report beside a DICOM SEG.
         beside: a report and surfaces to write beside the labels.
     """
 
@@ -45,10 +47,12 @@ class SegmentRequest:
     dicom: DicomChoice = DicomChoice()
     assume_hu: bool = False
     measure: bool = False
+    nephrometry: bool = False
     overwrite: bool = False
     names: OutputNames = "scan"
     format: OutputFormat | None = None
     segmentation_type: SegmentationType = "binary"
+    sr: bool = False
     beside: Beside = field(default_factory=Beside)
 
     def format_of(self, out: Path) -> OutputFormat:

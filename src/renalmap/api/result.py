@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from renalmap import __version__
 from renalmap.anatomy import Anatomy, FlagCode
 from renalmap.api.dicom_seg import dicom_source_of, name_structures
+from renalmap.api.dicom_sr import findings_of, segments_of
 from renalmap.api.report import doubts_of
 from renalmap.errors import InputError
 from renalmap.imaging import LabelMap, Volume, doubt_hounsfield, write_label_map
@@ -23,14 +24,16 @@ from renalmap.imaging.dicom_seg.writing import (
     SegAlgorithm,
     SegmentationType,
     build_dicom_seg,
-    write_dicom_seg,
+    write_dicom,
 )
+from renalmap.imaging.dicom_sr.writing import SegReference, SrAlgorithm, build_dicom_sr
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.imaging.in_memory import label_map_to_nibabel, label_map_to_sitk
 from renalmap.imaging.nifti import NIFTI_SUFFIXES, is_nifti_name
 from renalmap.inference.cascade import Segmentation
 from renalmap.inference.quality import QualityReport, describe_quality
 from renalmap.measure import Measurements, measure_anatomy
+from renalmap.nephrometry import Nephrometry, score_anatomy
 from renalmap.report.html import Names, ReportContents, report_page
 
 AxisOrder = Literal["ijk", "kji"]
@@ -95,6 +98,11 @@ class Result:
         A structure that was not found is left out, never listed as 0; docs/measurements.md explains each number.
         """
         return measure_anatomy(self.anatomy)
+
+    @cached_property
+    def nephrometry(self) -> Nephrometry:
+        """R.E.N.A.L. and PADUA of each tumour, computed when first asked for; docs/nephrometry.md explains each number."""
+        return score_anatomy(self.anatomy)
 
     @property
     def flags(self) -> tuple[FlagCode, ...]:
@@ -193,14 +201,20 @@ class Result:
         write_text_atomically(path, report_page(contents))
 
     def save_dicom_seg(
-        self, path: Path, *, segmentation_type: SegmentationType = "binary", overwrite: bool = False
+        self,
+        path: Path,
+        *,
+        segmentation_type: SegmentationType = "binary",
+        sr: Path | None = None,
+        overwrite: bool = False,
     ) -> None:
         """Write a DICOM SEG that refers to the scan's DICOM slices.
 
         Args:
             path: the file, of whatever name.
             segmentation_type: `binary`, or `labelmap` for the newer kind.
-            overwrite: replace a file that exists.
+            sr: where to write a structured report with the measurements, which refers to it; None for nowhere.
+            overwrite: replace files that exist.
 
         Raises:
             InputError: the scan was not read from DICOM, or its identifiers are gone.
@@ -209,5 +223,14 @@ class Result:
         structures = name_structures(self.anatomy)
         source = dicom_source_of(self.volume, Path(self.volume.name))
         algorithm = SegAlgorithm(__version__, self.bundle_sha256)
+        if sr is not None:
+            check_writable(sr, overwrite=overwrite)
         dataset = build_dicom_seg(structures, source, algorithm, segmentation_type)
-        write_dicom_seg(dataset, path, overwrite=overwrite)
+        write_dicom(dataset, path, overwrite=overwrite)
+        if sr is None:
+            return
+        segments = segments_of(structures, dataset)
+        findings = findings_of(self.anatomy, self.measurements, self.nephrometry, segments)
+        reference = SegReference.of(dataset, source, path)
+        measurer = SrAlgorithm(__version__, self.bundle_sha256)
+        write_dicom(build_dicom_sr(findings, reference, source, measurer), sr, overwrite=overwrite)

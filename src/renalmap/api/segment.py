@@ -51,7 +51,7 @@ class CohortRequest:
     Attributes:
         resume: keep complete scans made with the same bundle, options and version.
         always_resumes: the user has no choice in that, so messages do not mention `--resume`.
-        table: where to write a row for each scan, `.csv` or `.parquet`; None for nowhere.
+        table: where to write a row for each scan, `.csv` or `.parquet`; None writes no table.
         cluster: None processes the scans here, one after another.
     """
 
@@ -87,7 +87,7 @@ def segment(
             is named after its folder. With KiTS's names it is always a folder.
         request: bundle, device, options. `overwrite` replaces what `how.resume` does not keep.
         how: resuming, table, cluster.
-        listener: who is told.
+        listener: who is kept informed.
 
     Returns:
         A report with every scan.

@@ -138,9 +138,9 @@ def read_scan(
     """A scan from wherever it is, and the axis order of its owner's arrays.
 
     Raises:
-        UnreadableImageError: it is none of the kinds that can be read.
+        UnreadableImageError: it is not of a kind that can be read.
         ConfigError: an affine for something that has its own, or a choice of DICOM series for an image.
-        InputError: another of its children that names the trouble.
+        InputError: another kind of it that names the fault.
     """
     if affine is not None and not _is_array(scan):
         raise ConfigError(

@@ -65,11 +65,11 @@ def test(
     listener is warned if the bundle's networks may have seen these patients.
 
     Args:
-        patients: whom.
+        patients: which ones.
         out: a folder, made if it is missing, that receives `<case id>_seg.nii.gz` and its sidecar.
         request: the bundle to evaluate, which must be named, device, options.
         scoring: by which rules, and what to write.
-        listener: who is told.
+        listener: who is kept informed.
 
     Raises:
         ConfigError: no bundle is named, or a scan or a mask of the cases lies in `out` or below it.

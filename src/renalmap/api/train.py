@@ -92,7 +92,7 @@ def train(
         store: a prepared store.
         out: the run's folder, made if it is missing.
         request: which stages, and their settings.
-        listener: told about steps, and how each stage ended.
+        listener: kept informed about steps and how each stage ended.
 
     Raises:
         RenalMapError: as `train_stages` and `export`; what can be known before the training, before

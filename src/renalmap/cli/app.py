@@ -14,7 +14,17 @@ from typing import Annotated, NoReturn
 import typer
 
 from renalmap import __version__
-from renalmap.cli import data, info, label_maps, measure, model, scans, scoring
+from renalmap.cli import (
+    compare,
+    data,
+    info,
+    label_maps,
+    measure,
+    model,
+    nephrometry,
+    scans,
+    scoring,
+)
 from renalmap.cli.console import log_thread, log_to_terminal, show_error
 from renalmap.cli.options import Grouped
 from renalmap.errors import RenalMapError
@@ -36,6 +46,8 @@ for verb in (
     scoring.evaluate,
     scoring.test,
     measure.measure,
+    compare.compare,
+    nephrometry.nephrometry,
     scans.demo,
     data.fetch,
     data.inspect,

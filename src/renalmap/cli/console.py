@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class _Console(Console):
-    """Shows texts as they are: brackets are no markup, and nothing in them can steer the terminal."""
+    """Shows texts as they are: brackets are not markup, and nothing in them can control the terminal."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False)
@@ -98,7 +98,7 @@ def log_to_terminal(level: int) -> None:
 
 
 def log_thread(ended: threading.ExceptHookArgs) -> None:
-    """A file that a thread cannot write (TensorBoard's, on a full disk) is reported by whoever gave it the work."""
+    """A file that a thread cannot write (TensorBoard's, on a full disk) is reported by the code that started the thread."""
     if isinstance(ended.exc_value, OSError):
         logging.getLogger(__name__).info("a thread ended", exc_info=ended.exc_value)
     else:

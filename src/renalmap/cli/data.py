@@ -9,13 +9,13 @@ import typer
 
 from renalmap.cli.console import output, progress_bar, say, show_error, show_json, show_warning
 from renalmap.cli.inspection import inspection_tables
-from renalmap.cli.options import Crop, Json, Memory, Orientation, Quiet, set_read_budget
+from renalmap.cli.options import Crop, Json, Memory, Orientation, Quiet, output_option, set_read_budget
 from renalmap.cli.tables import fetch_table, store_table
 
 
 def fetch(
     dataset: Annotated[Literal["kits19", "kits21", "kits23"], typer.Argument(help="Which data set.")],
-    out: Annotated[Path, typer.Option(help="The data set's folder.")],
+    out: Annotated[Path, output_option(help="The data set's folder.")],
     cases: Annotated[str, typer.Option(help="Case numbers, as in 0-9,160; default: all.")] = "",
     masks_only: Annotated[bool, typer.Option("--masks-only", help="Leave the imaging out.")] = False,
     base_url: Annotated[
@@ -76,7 +76,7 @@ def inspect(
         Path,
         typer.Argument(help="A KiTS19, KiTS21, KiTS23 or nnU-Net folder, or a table (cases.csv)."),
     ],
-    html: Annotated[Path | None, typer.Option(help="Write a page with a picture of each case.")] = None,
+    html: Annotated[Path | None, output_option(help="Write a page with a picture of each case.")] = None,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Cases at once; each takes up to 1 GB.")
     ] = 1,
@@ -117,7 +117,7 @@ def prepare(
         list[Path],
         typer.Argument(help="KiTS or nnU-Net folders, folders of single slices, or tables (cases.csv)."),
     ],
-    out: Annotated[Path, typer.Option(help="The store's folder.")],
+    out: Annotated[Path, output_option(help="The store's folder.")],
     store: Annotated[
         Literal["npz", "blosc2"], typer.Option(help="The paper's format, or the fast one.")
     ] = "npz",
@@ -194,7 +194,7 @@ def prepare(
 
 
 def phantom(
-    out: Annotated[Path, typer.Option(help="The data set's folder.")],
+    out: Annotated[Path, output_option(help="The data set's folder.")],
     cases: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed for all of them.")] = 0,
     config: Annotated[Path | None, typer.Option(help="A TOML file with [[phantoms]].")] = None,

@@ -35,7 +35,7 @@ def info(
     memory_gb: Memory = None,
     json: Json = False,
 ) -> None:
-    """Show what a scan contains and which series segment would take.
+    """Show what a scan holds and which series segment would take.
 
     Studies, series and acquisitions of DICOM, from the headers alone; grid and values of a NIfTI file.
     Patients' names are not shown. Exit code 0, even if segment would refuse; 2: nothing can be read.

@@ -18,6 +18,8 @@ from renalmap.cli.options import (
     Overwrite,
     Resample,
     Series,
+    input_option,
+    output_option,
 )
 from renalmap.cli.tables import number, table
 
@@ -26,8 +28,8 @@ Segmentation = Annotated[Path, typer.Argument(help="A label map: 1 kidney, 2 tum
 
 def report(
     segmentation: Segmentation,
-    scan: Annotated[Path, typer.Option(help="The scan it was made from.")],
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")],
+    scan: Annotated[Path, input_option(help="The scan it was made from.")],
+    out: Annotated[Path, output_option(help="The HTML file to write.")],
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,
@@ -48,11 +50,11 @@ def report(
 
 def mesh(
     segmentation: Segmentation,
-    out: Annotated[Path, typer.Option(help="A folder for the files.")],
+    out: Annotated[Path, output_option(help="A folder for the files.")],
     scan: Annotated[
-        Path | None, typer.Option(help="Its scan, which makes left and right more certain.")
+        Path | None, input_option(help="Its scan, which makes left and right more certain.")
     ] = None,
-    format: Annotated[str, typer.Option(help="stl, glb, or both.")] = "stl,glb",
+    format: Annotated[str, output_option(help="stl, glb, or both.")] = "stl,glb",
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,

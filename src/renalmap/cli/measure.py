@@ -18,6 +18,7 @@ from renalmap.cli.options import (
     Quiet,
     Resample,
     Series,
+    input_option,
     output_option,
 )
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def measure(
     segmentations: Annotated[list[Path], typer.Argument(help="Label maps, or folders of them.")],
     scan: Annotated[
-        Path | None, typer.Option(help="The scan of a single label map: NIfTI file or DICOM folder.")
+        Path | None, input_option(help="The scan of a single label map: NIfTI file or DICOM folder.")
     ] = None,
     series: Series = None,
     acquisition: Acquisition = None,
@@ -38,8 +39,12 @@ def measure(
     csv: Annotated[
         Path | None, output_option(help="Write a CSV with one row per kidney and lesion.")
     ] = None,
+    sr: Annotated[
+        Path | None,
+        output_option(help="Write a DICOM structured report of a DICOM SEG, with its DICOM --scan."),
+    ] = None,
     overwrite: Annotated[
-        bool, output_option("--overwrite", help="Replace the CSV if it exists.")
+        bool, output_option("--overwrite", help="Replace the CSV and the report if they exist.")
     ] = False,
     memory_gb: Memory = None,
     json: Json = False,
@@ -47,7 +52,7 @@ def measure(
 ) -> None:
     """Measure kidneys and lesions on label maps.
 
-    Volumes, diameters, side and position; with --scan also HU, and left and right by the body. Exit code
+    Volumes, diameters, side and position; with --scan also HU, and left and right as the body shows them. Exit code
     0: all done; 1: one of several label maps failed; 2: the input cannot be used.
     """
     from renalmap.api.measure import measure as measure_all
@@ -59,6 +64,7 @@ def measure(
             scan=scan,
             dicom=DicomChoice(series, acquisition, resample, allow_missing_slices, orientation),
             csv=csv,
+            sr=sr,
             overwrite=overwrite,
             progress=bar.show,
         )

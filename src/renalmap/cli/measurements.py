@@ -23,13 +23,14 @@ _SHORT_SIZE_CLASSES: Final = {
 def measurement_tables(measured: Measurements) -> Iterator[Table]:
     """The kidneys; and the lesions, if there are any."""
     hu = ("HU",) if measured.with_scan else ()
-    kidneys = table(
-        measured.name, "kidney", "parenchyma\nml", "tumour\nml", "cyst\nml", "length\nmm", *hu
-    )
+    columns = ("kidney", "parenchyma\nml", "of both", "tumour\nml", "cyst\nml", "length\nmm", *hu)
+    kidneys = table(measured.name, *columns)
     for kidney in measured.kidneys:
-        numbers = (kidney.parenchyma_ml, kidney.tumour_ml, kidney.cyst_ml, kidney.length_mm)
+        numbers = (kidney.tumour_ml, kidney.cyst_ml, kidney.length_mm)
         kidneys.add_row(
             (kidney.side or "side unknown") + (", truncated" if kidney.incomplete else ""),
+            number(kidney.parenchyma_ml, 1),
+            _percent(kidney.share_of_both),
             *[number(value, 1) for value in numbers],
             *_hu(kidney),
         )
@@ -49,7 +50,7 @@ def measurement_tables(measured: Measurements) -> Iterator[Table]:
             f"{lesion.id} {lesion.kind}",
             " ".join(word for word in place if word) or "unknown",
             *[number(value, 1) for value in (lesion.volume_ml, *lines_mm)],
-            "" if lesion.exophytic_share is None else f"{lesion.exophytic_share:.0%}",
+            _percent(lesion.exophytic_share),
             _SHORT_SIZE_CLASSES.get(lesion.size_class or "", ""),
             *_hu(lesion),
         )
@@ -57,6 +58,37 @@ def measurement_tables(measured: Measurements) -> Iterator[Table]:
         lesions.caption = "Size is only the class of the axial diameter, not a T stage."
         lesions.caption_justify = "left"
     yield lesions
+    if any(tumour.kidney for tumour in measured.tumours):
+        yield _in_kidneys(measured)
+
+
+def _in_kidneys(measured: Measurements) -> Table:
+    """How the tumours lie in their kidneys."""
+    found = table(
+        None,
+        "in its kidney",
+        "contact\nmm²",
+        "2πrd\nmm²",
+        "depth\nmm",
+        "within 5 mm\nml",
+        "within 10 mm\nml",
+        "C-index",
+    )
+    for tumour in measured.tumours:
+        found.add_row(
+            f"{tumour.id} {tumour.kind}",
+            number(tumour.contact_mm2, 0),
+            number(tumour.hsieh_contact_mm2, 0),
+            number(tumour.depth_mm, 1),
+            number(tumour.kidney_within_5_mm_ml, 1),
+            number(tumour.kidney_within_10_mm_ml, 1),
+            number(tumour.c_index, 2),
+        )
+    return found
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
 
 
 def _hu(one: KidneyMeasurement | LesionMeasurement) -> list[str]:

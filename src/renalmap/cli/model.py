@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 import typer
 
 from renalmap.cli.console import progress_bar, say
-from renalmap.cli.options import Crop, Memory
+from renalmap.cli.options import Crop, Memory, output_option
 
 
 def train(
     context: typer.Context,
     store: Annotated[Path, typer.Argument(help="A store made by prepare.")],
-    out: Annotated[Path, typer.Option(help="The run's folder; an interrupted run continues.")],
+    out: Annotated[Path, output_option(help="The run's folder; an interrupted run continues.")],
     stage: Annotated[
         Literal["localize", "segment"] | None,
         typer.Option(help="Train only one network; by default both, and make a bundle."),
@@ -29,7 +29,7 @@ def train(
     initial: Annotated[Path | None, typer.Option(help="A checkpoint to start from.")] = None,
     steps: Annotated[int | None, typer.Option(help="Batches to train on.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Slices, patches or crops per batch.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Adam's.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Learning rate of Adam.")] = None,
     patch_size: Annotated[int | None, typer.Option(help="Stage 1 on patches of this edge.")] = None,
     crop: Crop = None,
     lesion_shapes: Annotated[
@@ -100,16 +100,16 @@ def export(
     segmenter: Annotated[
         list[Path], typer.Option(help="Stage 2's checkpoint or run; several are averaged.")
     ],
-    out: Annotated[Path, typer.Option(help="The bundle's folder.")],
+    out: Annotated[Path, output_option(help="The bundle's folder.")],
     card: Annotated[Path | None, typer.Option(help="A model card in Markdown.")] = None,
     rules: Annotated[
         Path | None, typer.Option(help="A TOML file of the Plan's rules for inference.")
     ] = None,
-    calibration: Annotated[Path | None, typer.Option(help="Calibration of confidences.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
+    calibration: Annotated[Path | None, typer.Option(help="A file that calibrates confidences.")] = None,
+    overwrite: Annotated[bool, output_option("--overwrite", help="Replace an existing bundle.")] = False,
     memory_gb: Memory = None,
 ) -> None:
-    """Make a bundle from trained checkpoints, one or more per stage.
+    """Make a bundle from trained checkpoints, one or more a stage.
 
     A bundle is a folder: two ONNX graphs, compared with the networks they come from; the Plan, the slice
     statistics, a model card and the hashes of all of these.

@@ -54,7 +54,7 @@ Resample = Annotated[
 AllowMissingSlices = Annotated[
     bool,
     dicom_option(
-        "--allow-missing-slices", help="Take a series although slices of it seem to be unreadable."
+        "--allow-missing-slices", help="Accept a series even if some of its slices seem to be missing."
     ),
 ]
 
@@ -89,7 +89,7 @@ Memory = Annotated[
         "--memory-gb",
         min=0.01,
         callback=set_read_budget,
-        help="Most that reading a scan may take; default: a quarter of the memory.",
+        help="Memory that reading a scan may take; default: a quarter of all.",
     ),
 ]
 

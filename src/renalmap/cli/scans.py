@@ -10,6 +10,7 @@ import typer
 
 from renalmap.cli.console import listening, output, say, show_error, show_json, show_warning
 from renalmap.cli.measurements import measurement_tables
+from renalmap.cli.nephrometry import nephrometry_tables, show_caveats
 from renalmap.cli.options import (
     SCAN_HELP,
     Acquisition,
@@ -65,6 +66,9 @@ def segment(
     measure: Annotated[
         bool, output_option("--measure", help="Also measure kidneys and lesions.")
     ] = False,
+    nephrometry: Annotated[
+        bool, output_option("--nephrometry", help="Also score tumours by R.E.N.A.L. and PADUA.")
+    ] = False,
     exhaustive: Annotated[
         bool, model_option("--exhaustive", help="Look at every slice, not only where kidneys may be.")
     ] = False,
@@ -94,6 +98,10 @@ def segment(
         Literal["binary", "labelmap"],
         dicom_option(help="Kind of DICOM SEG: binary, which every viewer reads, or labelmap."),
     ] = "binary",
+    sr: Annotated[
+        bool,
+        dicom_option("--sr", help="Also write a DICOM structured report with the measurements."),
+    ] = False,
     report_folder: Annotated[
         Path | None, output_option("--report", help="A folder for an HTML report of each scan.")
     ] = None,
@@ -162,10 +170,12 @@ def segment(
         dicom=DicomChoice(series, acquisition, resample, allow_missing_slices, orientation),
         assume_hu=assume_hu,
         measure=measure,
+        nephrometry=nephrometry,
         overwrite=overwrite,
         names=names,
         format=format,
         segmentation_type=segmentation_type,
+        sr=sr,
         beside=Beside(report_folder, mesh, anonymize_report),
     )
     how = CohortRequest(
@@ -182,6 +192,8 @@ def segment(
         for case in report.cases:
             if case.measurements is not None:
                 output.print(*measurement_tables(case.measurements))
+            if case.nephrometry is not None:
+                output.print(*nephrometry_tables(case.nephrometry))
     show_troubles(report.cases)
     statuses = {case.status for case in report.cases}
     unwritten = any(case.output is None for case in report.cases)
@@ -215,7 +227,7 @@ def _cluster_request(
 def overview(
     scan: Scan,
     segmentation: Annotated[Path, typer.Argument(help="Its label map.")],
-    out: Annotated[Path, typer.Option(help="The PNG to write.")],
+    out: Annotated[Path, output_option(help="The PNG to write.")],
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,
@@ -233,7 +245,7 @@ def overview(
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="A folder for the files.")] = Path("demo"),
+    out: Annotated[Path, output_option(help="A folder for the files.")] = Path("demo"),
     quiet: Quiet = False,
 ) -> None:
     """Make a synthetic CT, segment it, score the result."""
@@ -267,6 +279,8 @@ def show_troubles(cases: Sequence[CaseReport]) -> None:
     for case in cases:
         for text in case.warnings:
             show_warning(text)
+        if case.nephrometry is not None:
+            show_caveats(case.nephrometry, case.scan)
         if case.status == "no_kidney_found":
             what = f"{case.output} is all background" if case.output else "no DICOM SEG was written"
             show_warning(f"{case.scan}: no kidney was found; {what}")

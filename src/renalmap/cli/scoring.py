@@ -48,8 +48,8 @@ def evaluate(
 ) -> None:
     """Score label maps per case in 3D.
 
-    By KiTS19's rules, with plain Dice beside them; or, with --protocol kits23, by KiTS23's: Dice and
-    surface Dice of its three nested classes, where a class empty in both counts 1, and in one 0.
+    By KiTS19's rules, and by plain Dice; or, with --protocol kits23, by KiTS23's: Dice and
+    surface Dice of its three nested classes, where a class that is empty in both scores 1, and in only one 0.
     """
     from renalmap.api.evaluate import Scoring
     from renalmap.api.evaluate import evaluate as evaluate_all
@@ -63,11 +63,11 @@ def evaluate(
 def test(
     store: Annotated[Path, typer.Argument(help="The store the model was trained on: it has the split.")],
     dataset: Annotated[Path, typer.Argument(help="The data set it was prepared from.")],
-    model: Annotated[Path, model_option(help="The bundle to be judged.")],
+    model: Annotated[Path, model_option(help="The bundle to evaluate.")],
     out: Annotated[Path, output_option(help="A folder for the label maps.")],
     part: Annotated[
         Literal["test", "validation"],
-        typer.Option(help="Whom to segment and score: the split's own part, not a fold's."),
+        typer.Option(help="Which patients: a part of the split itself, not of a fold."),
     ] = "test",
     device: Device = "cpu",
     engine: Engine = "onnxruntime",
@@ -80,7 +80,7 @@ def test(
     assume_hu: AssumeHu = False,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Redo what another bundle made; complete results are kept."),
+        output_option("--overwrite", help="Redo what another bundle made; complete results are kept."),
     ] = False,
     memory_gb: Memory = None,
     json: Json = False,

@@ -55,7 +55,17 @@ def segment_tables(cases: Sequence[CaseReport]) -> Iterator[Table]:
     timed = [case for case in cases if case.seconds]
     parts = sorted(
         {part for case in timed for part in case.seconds},
-        key=("read", "stage1", "stage2", "postprocess", "quality", "write", "measure", "report").index,
+        key=(
+            "read",
+            "stage1",
+            "stage2",
+            "postprocess",
+            "quality",
+            "write",
+            "measure",
+            "nephrometry",
+            "report",
+        ).index,
     )
     seconds = table("Seconds", "scan", *[part.replace("stage", "stage ") for part in parts], "total")
     for case in timed:

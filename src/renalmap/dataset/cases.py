@@ -75,7 +75,7 @@ def find_cases(root: Path, *, whole: bool = True) -> tuple[Case, ...]:
 
     Raises:
         PathMissingError: nothing is there.
-        DatasetError: it is none of these layouts, a table is faulty, ids repeat, or there is no mask.
+        DatasetError: it has none of these layouts, a table is faulty, ids repeat, or there is no mask.
         NoImagesError: a case has a mask and no imaging.
     """
     dataset = read_dataset(root)

@@ -37,7 +37,7 @@ def read_nnunet_labels(path: Path) -> tuple[tuple[int, int], ...]:
     Raises:
         DatasetError: there is no such file, it is faulty, has several channels, or names other labels.
     """
-    with named_errors(lambda got: DatasetError("this is no dataset.json", where=path, got=got)):
+    with named_errors(lambda got: DatasetError("this is not a dataset.json", where=path, got=got)):
         return _translation(_read(path), path)
 
 

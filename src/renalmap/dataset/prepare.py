@@ -58,7 +58,7 @@ class Prepared:
         store: complete.
         cases: that were prepared; those finished before are not counted.
         slices: of these.
-        seconds: that took, with the slice statistics.
+        seconds: how long that took, with the slice statistics.
     """
 
     store: Store

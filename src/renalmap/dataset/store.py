@@ -177,7 +177,7 @@ class Blosc2Slices:
         with named_errors(lambda got: _unreadable_slice(path, got)):
             array = self._blosc2.open(str(path), mode="r")
             if array.dtype != dict(_BLOSC2_ARRAYS)[name] or array.ndim != 3:
-                raise StoreError("this is no array of slices", where=path, got=f"{array.dtype}")
+                raise StoreError("this is not an array of slices", where=path, got=f"{array.dtype}")
             # Its chunks are slices; what is claimed beyond the shape is unpacked all the same.
             check_budget(max(prod(array.chunks), prod(array.shape[1:])) * array.dtype.itemsize, path)
             return array

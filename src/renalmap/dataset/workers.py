@@ -98,7 +98,7 @@ def run_tasks(
         tasks: what to do.
         work: a function of a module, which another process can import.
         workload: how much at once.
-        step: told the task's name whenever the work calls its own.
+        step: called with the task's name whenever the work calls its own.
         hint: what to do about a case whose process died, or for which there was not enough memory.
 
     Raises:

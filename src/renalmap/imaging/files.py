@@ -207,7 +207,7 @@ def check_replaceable(folder: Path, is_ours: Callable[[Path], bool], what: str =
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write UTF-8 text through `replace_atomically`; bytes of a name that are none are written as escapes."""
+    """Write UTF-8 text through `replace_atomically`; bytes of a name that are not UTF-8 are written as escapes."""
     with replace_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 

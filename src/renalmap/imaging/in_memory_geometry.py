@@ -83,7 +83,7 @@ def checked_affine(affine: ArrayLike, name: str) -> NDArray[np.float64]:
     """A copy of an affine as numbers.
 
     Raises:
-        AffineError: it is none.
+        AffineError: it is not an affine.
     """
     try:
         matrix = np.array(affine, dtype=np.float64)

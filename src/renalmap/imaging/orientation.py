@@ -105,7 +105,7 @@ def spacing_of(affine: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def describe_implausible(shape: Sequence[int], affine: NDArray[np.float64]) -> str | None:
-    """What of a stored grid no scan of a body can have, a few words; None if it can be one."""
+    """Which property of a stored grid no scan of a body can have, a few words; None if it can be one."""
     spacing_mm = spacing_of(affine)
     if not (spacing_mm.min() >= VOXEL_MM[0] and spacing_mm.max() <= VOXEL_MM[1]):
         return f"voxels of {' x '.join(f'{each:.4g}' for each in spacing_mm)} mm"

@@ -100,6 +100,35 @@ class Geometry:
         return bool(np.abs(gap).max() <= tolerance_mm)
 
 
+@dataclass(frozen=True)
+class SliceNames:
+    """One axial slice under every name that it goes by.
+
+    Attributes:
+        index: from 0 at the feet, as arrays, JSON and CSV count.
+        number: from 1 at the feet, as the report's page counts.
+        instance_number: DICOM's InstanceNumber, as a PACS counts; None without DICOM, or in a resampled scan.
+        frame_number: in a multi-frame DICOM file, from 1; a PACS counts these there.
+        sop_instance_uid: of the slice's DICOM object.
+    """
+
+    index: int
+    number: int
+    instance_number: int | None = None
+    frame_number: int | None = None
+    sop_instance_uid: str | None = None
+
+    @classmethod
+    def of(cls, z: int, scan: Volume | None = None) -> SliceNames:
+        """The names of the slice at index z; without a scan none of DICOM's."""
+        source = None if scan is None else scan.source
+        if source is None or source.resampled:
+            return cls(z, z + 1)
+        instance = source.instances[z]
+        uid = instance.sop_instance_uid or None
+        return cls(z, z + 1, instance.instance_number, instance.frame, uid)
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
     """A CT scan in Hounsfield units.

@@ -1,4 +1,4 @@
-"""The cascade: localizer on every slice, segmenter on crops, masks laid back."""
+"""The cascade: localizer on every slice, segmenter on crops, masks put back."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class SegmentOptions:
         """The Plan with what these options change of it.
 
         Raises:
-            ConfigError: an option's value is none that the Plan may have.
+            ConfigError: an option's value is not one that the Plan allows.
         """
         changes = {
             "flip_averaging": self.flip_averaging,
@@ -173,7 +173,7 @@ class Cascade:
         with run.timed("stage1"):
             labels = run.localize(localizer)
         with run.timed("postprocess"):
-            stage1_dropped = keep_foreground(labels, scan)
+            stage1_dropped = tuple(each.moved(scan.on_scan) for each in keep_foreground(labels, scan))
         seen = Seen()
         if not options.stage1_only:
             with run.timed("stage2"):
@@ -186,7 +186,7 @@ class Cascade:
             probabilities = probability.on_scan(scan.fit)
         return Segmentation(
             label_map=label_map,
-            dropped=(*stage1_dropped, *outcome.dropped),
+            dropped=(*stage1_dropped, *(each.moved(scan.on_scan) for each in outcome.dropped)),
             seconds=run.seconds,
             probabilities=probabilities,
             body=run.body,
@@ -196,7 +196,7 @@ class Cascade:
 
 
 def _check_slices(volume: Volume) -> None:
-    """Refuse slices in which there is no room for a kidney, before the networks look at thousands of them."""
+    """Refuse slices too small for a kidney, before the networks look at thousands of them."""
     _, *in_plane = zip(volume.geometry.shape, volume.geometry.spacing_mm, strict=True)
     extent_mm = [size * step_mm for size, step_mm in in_plane]
     if min(extent_mm) < SMALLEST_SLICE_MM:
@@ -279,7 +279,7 @@ class _Run:
         return Seen(crops, slices, tuple(follower.follow(labels, self.threads)))
 
     def apply_rules(self, labels: ByteArray, probability: GridProbabilities) -> RulesOutcome:
-        """What of the networks' labels stays; nothing but background lies outside the box."""
+        """The part of the networks' labels that is kept; outside the box there is only background."""
         if probability.kidney.size == 0:
             return RulesOutcome((), ())
         return apply_rules(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from renalmap.inference.placement import Placement
 from renalmap.labels import BACKGROUND, KIDNEY
 from renalmap.preprocess import Plan
 
+Place = tuple[float, float, float]
 BoolArray = NDArray[np.bool_]
 ByteArray = NDArray[np.uint8]
 
@@ -26,13 +27,20 @@ class DroppedComponent:
 
     Attributes:
         volume_ml: its volume.
-        centre_zyx: its centroid, in voxels of the grid it was found on.
+        centre_zyx: its centroid, in voxels of the grid it was found on; of the scan in a `Segmentation`.
         reason: which of the Plan's limits it missed.
+        ends_zyx: its lowest and its highest voxel along each axis, in the same voxels.
     """
 
     volume_ml: float
-    centre_zyx: tuple[float, float, float]
+    centre_zyx: Place
     reason: str
+    ends_zyx: tuple[Place, Place]
+
+    def moved(self, move: Callable[[Place], Place]) -> DroppedComponent:
+        """The same one on another grid, whose place for each place of this one is given."""
+        low, high = self.ends_zyx
+        return replace(self, centre_zyx=move(self.centre_zyx), ends_zyx=(move(low), move(high)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +70,11 @@ class Component(Voxels):
 
     def dropped(self, reason: str) -> DroppedComponent:
         """What is reported about it once it is judged a false positive."""
-        return DroppedComponent(self.volume_ml, self.placement.of_scan(self.centre_zyx), reason)
+        spans = [self.span(axis) for axis in range(3)]
+        low, high = (self.placement.of_scan(ends) for ends in zip(*spans, strict=True))
+        return DroppedComponent(
+            self.volume_ml, self.placement.of_scan(self.centre_zyx), reason, (low, high)
+        )
 
     def of(self, values: NDArray[Any]) -> NDArray[Any]:
         """Its voxels' values in an array like the one it was found in: one axis, a new array."""

@@ -28,7 +28,7 @@ ByteArray = NDArray[np.uint8]
 BoolArray = NDArray[np.bool_]
 
 Refusal = Literal["nothing there", "too small", "apart", "grown", "unsure", "other brightness"]
-"""Why a section is not taken for the kidney's."""
+"""Why a section is not taken to be the kidney's."""
 
 LEAST_MM2 = 20.0
 """Smaller sections are a kidney's last slice, or noise."""
@@ -73,7 +73,7 @@ class Section:
         return plane[self.box.slices][self.inside]
 
     def on(self, box: Box) -> BoolArray:
-        """What of it lies in another box of the grid."""
+        """The part of it that lies in another box of the grid."""
         return part_of_grid(self.inside, self.box.start, box)
 
 
@@ -159,7 +159,7 @@ class Follower:
         return found
 
     def _tracks(self, labels: ByteArray) -> Iterator[Track]:
-        """One for every section that the next slice has nothing over, of components large enough."""
+        """One for every section with nothing over it in the next slice, of components that are large enough."""
         plan, placement = self._scan.plan, self._scan.placement()
         for component in find_components(labels, placement):
             if component.volume_ml < plan.component_min_ml:
@@ -184,7 +184,7 @@ class Follower:
         return float(np.median(np.concatenate(values)))
 
     def _step(self, track: Track) -> FollowedSection | None:
-        """What of the kidney shows in the next slice; None: nothing that is surely its."""
+        """The kidney's section in the next slice; None if nothing there surely belongs to it."""
         z = track.at + track.way
         seen = self._crop(z, (self._crop_about(track.last),))
         distance_mm = abs(z - track.last.z) * self._scan.slice_distance_mm
@@ -242,7 +242,7 @@ def judge_section(
         distance_mm: from the last section.
 
     Returns:
-        The section: the blobs that lie over the last one. Or why it is none.
+        The section: the blobs that lie over the last one. Or why there is none.
     """
     plan = scan.plan
     before = track.last.on(seen.box)

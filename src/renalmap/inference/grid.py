@@ -74,6 +74,10 @@ class ScanOnGrid:
         scale = self.fit.box.shape[1] / self.fit.columns
         return self.fit.box.start[1] + (scan_column + 0.5) * scale - 0.5
 
+    def on_scan(self, zyx: tuple[float, float, float]) -> tuple[float, float, float]:
+        """The place in the scan of a place on the grid, in voxels."""
+        return zyx[0], *self.fit.place_on_scan(zyx[1], zyx[2])
+
     def labels_on_scan(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Labels (z, grid, grid) on the scan's own pixels."""
         if self.fit.is_identity:

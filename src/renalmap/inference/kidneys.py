@@ -107,7 +107,7 @@ def keep_two_kidneys(
 
 
 def choose_kidneys(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The first, and the next that lies on no side the first lies on.
+    """The first, and the next that shares no side with it.
 
     Args:
         candidates: by falling evidence; at least one.

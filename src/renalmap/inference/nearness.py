@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
+from renalmap.imaging.distance import squared_distance_mm2
 from renalmap.imaging.volume import Box, part_of_grid
 from renalmap.inference.components import Component
 
@@ -16,8 +14,7 @@ def comes_within(
 ) -> bool:
     """Whether any voxel's centre of one lies within the limit of any of the other's, found in the same array.
 
-    The squared distance to `other` is a minimum over steps along z, then y, then x, each as far as the
-    limit reaches, in a box about `one` that is as much wider: exact up to the limit.
+    The distance to `other` is measured in a box about `one` that is wider by as much as the limit reaches.
     """
     steps = [int(limit_mm / spacing + 1e-6) for spacing in spacing_mm]
     wider = Box(
@@ -27,9 +24,7 @@ def comes_within(
     near = part_of_grid(other.inside, other.box.start, wider)
     if not near.any():
         return False
-    squared = np.where(near, np.float32(0.0), np.float32(np.inf))
-    for axis, (spacing, step) in enumerate(zip(spacing_mm, steps, strict=True)):
-        squared = _spread(squared, axis, spacing, step)
+    squared = squared_distance_mm2(near, spacing_mm, limit_mm)
     own = tuple(slice(step, step + size) for step, size in zip(steps, one.box.shape, strict=True))
     return bool((squared[own][one.inside] <= limit_mm**2 + _ROUNDING_MM2).any())
 
@@ -52,16 +47,3 @@ def continues_along_z(
         for step in range(1, steps + 1)
         for way in (-step, step)
     )
-
-
-def _spread(
-    squared: NDArray[np.float32], axis: int, spacing_mm: float, steps: int
-) -> NDArray[np.float32]:
-    before = np.moveaxis(squared, axis, 0)
-    after = before.copy()
-    for step in range(1, min(steps, len(before) - 1) + 1):
-        further = np.float32((step * spacing_mm) ** 2)
-        np.minimum(after[step:], before[:-step] + further, out=after[step:])
-        np.minimum(after[:-step], before[step:] + further, out=after[:-step])
-    spread: NDArray[np.float32] = np.moveaxis(after, 0, axis)
-    return spread

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
+from typing import Final, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from renalmap.anatomy import Anatomy, Border, FlagCode, Kidney, Lesion, raise_flags
+from renalmap.anatomy import Anatomy, Border, Flag, FlagCode, Kidney, Lesion, raise_flags
 from renalmap.bundle import CalibrationCurve, ConfidenceCalibration
+from renalmap.imaging.volume import SliceNames
 from renalmap.inference.cascade import Segmentation
+from renalmap.inference.components import DroppedComponent, Place
 from renalmap.inference.confidence import expected_dice, tumour_score
 from renalmap.inference.phase import ContrastReport, guess_phase
 from renalmap.labels import Side
@@ -21,6 +26,49 @@ class SidesFound(BaseModel):
 
     left: bool = False
     right: bool = False
+
+
+CANDIDATE_FROM_ML: Final = 1.0
+"""What was left out from this volume on, a reader has to look at: a ball of 12 mm."""
+
+DOUBTFUL_BELOW: Final = 0.5
+"""A tumour of a lower confidence is more likely a mistake than a tumour; of a raw score, one that is small or faint."""
+
+_CANDIDATES_NAMED: Final = 4
+_UNUSUAL_BY: Final = 0.05
+"""By how much less Dice than usual a kidney's outline is worth a word."""
+
+Agreement = Literal["usual", "lower than usual"]
+
+
+class DroppedReport(BaseModel):
+    """A component of the networks' foreground that was judged a mistake and left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    volume_ml: float
+    slice: int
+    """Of its centre, counted from 0 at the feet."""
+    reason: str
+    slice_names: SliceNames | None = None
+    side: Side | None = None
+    box_zyx: tuple[Place, Place] | None = None
+    """Its lowest and highest voxel along each axis of the canonical grid."""
+
+    @classmethod
+    def of(cls, component: DroppedComponent, anatomy: Anatomy) -> DroppedReport:
+        """What is reported about a component of a scan."""
+        z = min(max(round(component.centre_zyx[0]), 0), anatomy.label_map.geometry.shape[0] - 1)
+        middle_x = float(anatomy.midline.track.at(np.array([z]))[0])
+        known = anatomy.midline.basis != "field_of_view"
+        return cls(
+            volume_ml=round(component.volume_ml, 2),
+            slice=z,
+            reason=component.reason,
+            slice_names=SliceNames.of(z, anatomy.scan),
+            side=None if not known else "left" if component.centre_zyx[2] > middle_x else "right",
+            box_zyx=component.ends_zyx,
+        )
 
 
 class KidneyReport(BaseModel):
@@ -48,6 +96,9 @@ class KidneyReport(BaseModel):
     unenhanced scan."""
     raw_score: float
     """Soft Dice of the mask with the networks' probabilities."""
+    agreement: Agreement | None = None
+    """How its outline may be expected to agree with a reference, beside this model's others; None if that is not
+    calibrated, or on an unenhanced scan."""
 
 
 class TumourReport(BaseModel):
@@ -70,6 +121,10 @@ class TumourReport(BaseModel):
     scan."""
     raw_score: float
     """Its mean tumour probability, lowered for a small volume."""
+    doubtful: bool = False
+    """Whether its confidence is below `DOUBTFUL_BELOW`."""
+    slice_names: SliceNames | None = None
+    """Of `slice`."""
 
 
 class QualityReport(BaseModel):
@@ -84,6 +139,8 @@ class QualityReport(BaseModel):
     kidneys: list[KidneyReport]
     tumours: list[TumourReport]
     """Largest first, from 0.1 ml."""
+    candidates: list[DroppedReport] = []
+    """What the networks found and the rules left out, from 1 ml, largest first."""
     tumour_specks: int
     """Tumours below 0.1 ml, not listed."""
     kidney_confidence_calibrated: bool
@@ -107,15 +164,17 @@ def assess_quality(
         # There, networks are as sure of what they mistake for a kidney as of a real one elsewhere.
         applies=contrast.contrast != "unenhanced",
     )
-    no_contrast: list[FlagCode] = ["no_contrast_phase_recognised"]
-    raised = [flag.code for flag in raise_flags(anatomy) if not flag.is_note]
     sides = {kidney.side for kidney in anatomy.kidneys}
-    return QualityReport(
-        flags=list(dict.fromkeys([*(no_contrast if contrast.contrast != "enhanced" else []), *raised])),
+    left_out = sorted(found.dropped, key=lambda component: -component.volume_ml)
+    report = QualityReport(
+        flags=[],
         contrast=contrast,
         kidneys_found=SidesFound(left="left" in sides, right="right" in sides),
         kidneys=[_kidney_report(kidney, anatomy, judge) for kidney in anatomy.kidneys],
         tumours=[_tumour_report(tumour, anatomy, judge) for tumour in anatomy.tumours],
+        candidates=[
+            DroppedReport.of(each, anatomy) for each in left_out if each.volume_ml >= CANDIDATE_FROM_ML
+        ],
         tumour_specks=sum(speck.kind == "tumour" for speck in anatomy.specks),
         kidney_confidence_calibrated=judge.kidney is not None,
         tumour_confidence_calibrated=judge.tumour is not None,
@@ -124,6 +183,38 @@ def assess_quality(
         calibration_tumours=None if judge.tumour is None else judge.tumour.n,
         notes=list(found.notes),
     )
+    codes = [flag.code for flag in (*judged_flags(report), *raise_flags(anatomy)) if not flag.is_note]
+    return report.model_copy(update={"flags": list(dict.fromkeys(codes))})
+
+
+def judged_flags(report: QualityReport) -> list[Flag]:
+    """The flags that an anatomy alone cannot raise: the contrast phase, doubtful tumours, what was left out."""
+    no_contrast = describe_contrast(report.contrast)
+    raised: list[tuple[FlagCode, str]] = []
+    if no_contrast is not None:
+        raised.append(("no_contrast_phase_recognised", no_contrast))
+    doubtful = [tumour for tumour in report.tumours if tumour.doubtful]
+    raised += [("lesion_doubtful", _describe_doubt(tumour, report)) for tumour in doubtful]
+    shown, others = report.candidates[:_CANDIDATES_NAMED], report.candidates[_CANDIDATES_NAMED:]
+    for candidate in shown:
+        side = "" if candidate.side is None else f"{candidate.side}, "
+        text = f"a candidate of {candidate.volume_ml:.1f} ml ({side}slice {candidate.slice + 1}) was left out"
+        raised.append(
+            ("candidate_left_out", f"{text} as a mistake: look whether it is one ({candidate.reason})")
+        )
+    if others:
+        text = f"{len(others)} further candidates of at most {others[0].volume_ml:.1f} ml were left out as mistakes"
+        raised.append(("candidate_left_out", text))
+    return [Flag(code=code, text=text) for code, text in raised]
+
+
+def _describe_doubt(tumour: TumourReport, report: QualityReport) -> str:
+    confidence = tumour.raw_score if tumour.confidence is None else tumour.confidence
+    how_sure = f"the probability that it is real is {100 * confidence:.0f} %"
+    if not report.tumour_confidence_calibrated:
+        how_sure = f"the model's score for it is {confidence:.2f} of 1"
+    place = f"{tumour.tumour_ml:.1f} ml, slice {tumour.slice + 1}"
+    return f"tumour {tumour.id} ({place}) is doubtful: {how_sure}; it may be a cyst or no lesion"
 
 
 def find_contrast(anatomy: Anatomy) -> ContrastReport:
@@ -139,8 +230,7 @@ def describe_quality(report: QualityReport, anatomy: Anatomy) -> list[str]:
 
     If nothing is labelled there is a sentence about the grid alone: the case's status says the rest.
     """
-    no_contrast = describe_contrast(report.contrast)
-    texts = [] if no_contrast is None else [no_contrast]
+    texts = [flag.text for flag in judged_flags(report)]
     raised = [flag for flag in raise_flags(anatomy) if not flag.is_note]
     texts += [flag.text for flag in raised if anatomy.components or flag.code == "grid_doubtful"]
     return [*texts, *report.notes]
@@ -185,7 +275,7 @@ def _kidney_report(kidney: Kidney, anatomy: Anatomy, judge: _Judge) -> KidneyRep
     score = expected_dice(
         judge.found.probabilities["kidney"], anatomy.with_lesions(kidney), anatomy.label_map
     )
-    borders = anatomy.borders_of(kidney)
+    borders, confidence = anatomy.borders_of(kidney), judge.confidence(score, judge.kidney)
     return KidneyReport(
         id=kidney.number,
         side=kidney.side,
@@ -195,22 +285,33 @@ def _kidney_report(kidney: Kidney, anatomy: Anatomy, judge: _Judge) -> KidneyRep
         crosses_midline=kidney.crosses_midline,
         borders=borders,
         incomplete=bool(borders),
-        confidence=judge.confidence(score, judge.kidney),
+        confidence=confidence,
         raw_score=round(score, 3),
+        agreement=_agreement(confidence, judge.kidney),
     )
+
+
+def _agreement(dice: float | None, curve: CalibrationCurve | None) -> Agreement | None:
+    """Beside the middle of the curve's steps, each of which stands for kidneys of other patients."""
+    if dice is None or curve is None:
+        return None
+    return "usual" if dice >= median(curve.confidence) - _UNUSUAL_BY else "lower than usual"
 
 
 def _tumour_report(tumour: Lesion, anatomy: Anatomy, judge: _Judge) -> TumourReport:
     probability, kidney = judge.found.probabilities["tumour"], anatomy.kidney_of(tumour)
     score = tumour_score(probability, tumour.voxels, anatomy.label_map.geometry.voxel_ml)
+    confidence, z = judge.confidence(score, judge.tumour), round(tumour.voxels.centre_zyx[0])
     return TumourReport(
         id=tumour.number,
         kidney=None if kidney is None else kidney.number,
         side=tumour.side,
         crosses_midline=tumour.crosses_midline,
         tumour_ml=round(anatomy.ml([tumour.voxels]), 2),
-        slice=round(tumour.voxels.centre_zyx[0]),
+        slice=z,
         borders=tumour.borders,
-        confidence=judge.confidence(score, judge.tumour),
+        confidence=confidence,
         raw_score=round(score, 3),
+        doubtful=confidence is not None and confidence < DOUBTFUL_BELOW,
+        slice_names=SliceNames.of(z, anatomy.scan),
     )

@@ -117,7 +117,7 @@ def try_session(session: Session, edge: int) -> None:
     """Run a slice of stripes through a graph that takes slices of this edge.
 
     Raises:
-        BundleError: it gives no probabilities.
+        BundleError: it does not give probabilities.
     """
     stripes = np.tile(np.linspace(-2.0, 2.0, edge, dtype=np.float32), (edge, 1))
     session.run(stripes[None, None])
@@ -153,7 +153,7 @@ class OnnxRuntimeSession:
         except Exception as error:  # the runtime has no specific error class to catch
             raise _unloadable(path, error) from error
         used = self._session.get_providers()
-        if used[0] != provider:  # a missing driver or library: the runtime falls back without a word
+        if used[0] != provider:  # a missing driver or library: the runtime silently falls back
             raise ConfigError(
                 f"the device {device} could not be used",
                 got=", ".join(used),
@@ -322,14 +322,14 @@ def _check_ports(
 def _checked(
     probabilities: FloatArray, images: FloatArray, classes: int | None, path: Path
 ) -> FloatArray:
-    """Probabilities, after a look whether they are any: of the images' size, and from 0 to 1."""
+    """Probabilities, once it is clear that they are: of the images' size, and from 0 to 1."""
     count, _, *size = images.shape
     shape = [count, classes or probabilities.shape[1], *size]
     fits = list(probabilities.shape) == shape
     lowest, highest = (probabilities.min(), probabilities.max()) if fits else (np.nan, np.nan)
     if not (lowest >= -_ROUNDING and highest <= 1.0 + _ROUNDING):  # NaN is not
         raise BundleError(
-            "a network gave something else than probabilities",
+            "a network gave something other than probabilities",
             where=path,
             got=f"values from {lowest:g} to {highest:g} in shape {probabilities.shape}",
             expected=f"0 to 1 in shape {tuple(shape)}",

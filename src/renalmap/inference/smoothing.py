@@ -56,7 +56,7 @@ def smooth_across_slices(values: ByteArray, weights: NDArray[np.float32]) -> Non
 
 
 def likeliest(background: NDArray[Any], kidney: NDArray[Any], tumour: NDArray[Any]) -> NDArray[np.uint8]:
-    """The label with the highest probability, on any scale and of any shape; of equals the lower label."""
+    """The label with the highest probability, on any scale and of any shape; in a tie, the lower label."""
     labels = np.where(kidney > background, KIDNEY, BACKGROUND).astype(np.uint8)
     labels[(tumour > kidney) & (tumour > background)] = TUMOUR
     return labels

@@ -111,7 +111,7 @@ def _check_components(anatomy: Anatomy, found: CaseInspection) -> None:
 
 
 def _check_holes(shown: Voxels, geometry: Geometry, found: CaseInspection) -> None:
-    """What no path through faces joins to the outside."""
+    """Background that no path through faces joins to the outside."""
     unlabelled = np.pad(~shown.inside, 1, constant_values=True)
     numbers = cc3d.connected_components(unlabelled, connectivity=6)
     counts = np.bincount(numbers.ravel())

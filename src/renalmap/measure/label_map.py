@@ -9,9 +9,13 @@ import numpy as np
 
 from renalmap.anatomy import SPECK_BELOW_ML, Anatomy, Kidney, Lesion, Voxels, raise_flags
 from renalmap.imaging import LabelMap, Volume
+from renalmap.imaging.volume import SliceNames
+from renalmap.measure.centrality import centre_offset
+from renalmap.measure.contact import SmoothLesion, contact_area_mm2
 from renalmap.measure.diameters import Chord
-from renalmap.measure.exophytic import exophytic_share
-from renalmap.measure.lines import axial_lines, centroid_mm, longest_line
+from renalmap.measure.exophytic import beyond_outline_mm
+from renalmap.measure.lines import AxialLines, Spacing, axial_lines, centroid_mm, longest_line
+from renalmap.measure.margins import tissue_near_ml
 from renalmap.measure.measurements import (
     KidneyMeasurement,
     LesionMeasurement,
@@ -29,6 +33,8 @@ SIZE_LIMITS_MM: Final[tuple[tuple[float, SizeClass], ...]] = (
     (float("inf"), "over 10 cm"),
 )
 """The limits of T1a, T1b and T2a of the TNM classification of renal cell carcinoma (UICC, 8th edition)."""
+
+MARGINS_MM: Final = (5.0, 10.0)
 
 _ML_DIGITS: Final = 3
 
@@ -75,11 +81,11 @@ def measure_anatomy(anatomy: Anatomy) -> Measurements:
     )
 
 
-def _hu(scan: Volume | None, parts: Sequence[Voxels]) -> dict[str, float | None]:
+def _hu(anatomy: Anatomy, parts: Sequence[Voxels]) -> dict[str, float | None]:
     """Mean and standard deviation over all voxels of some parts."""
-    if scan is None:
+    if anatomy.scan is None:
         return {"mean_hu": None, "sd_hu": None}
-    values = np.concatenate([scan.hu[part.box.slices][part.inside] for part in parts])
+    values = anatomy.hu_of(parts)
     mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
     return {"mean_hu": round(float(mean), 1), "sd_hu": round(float(deviation), 1)}
 
@@ -108,6 +114,7 @@ def _measure_lesion(lesion: Lesion, anatomy: Anatomy, place: Placer) -> LesionMe
         longest_axial_diameter_mm=longest_mm,
         short_axis_mm=round(lines.short.length_mm, 2),
         slice=lines.slice,
+        slice_names=SliceNames.of(lines.slice, anatomy.scan),
         largest_3d_diameter_mm=round(in_space.length_mm, 2),
         longest_axial_diameter=place.diameter(lines.longest, height_mm),
         short_axis=place.diameter(lines.short, height_mm),
@@ -115,13 +122,51 @@ def _measure_lesion(lesion: Lesion, anatomy: Anatomy, place: Placer) -> LesionMe
         centroid=place.point(centroid),
         polar_position=None if fraction is None else _third(fraction),
         polar_fraction=None if fraction is None else round(fraction, 3),
-        exophytic_share=None if whole is None else round(exophytic_share(voxels, whole, spacing_mm), 3),
-        **_hu(anatomy.scan, [voxels]),
+        **_in_outline(lesion, whole, lines, spacing_mm),
+        **({} if kidney is None else _against(voxels, kidney.own, spacing_mm)),
+        **_hu(anatomy, [voxels]),
         size_class=size_class(longest_mm) if lesion.kind == "tumour" else None,
         crosses_midline=lesion.crosses_midline,
         borders=lesion.borders,
         incomplete=bool(lesion.borders),
     )
+
+
+def _in_outline(
+    lesion: Lesion, whole: Sequence[Voxels] | None, lines: AxialLines, spacing_mm: Spacing
+) -> dict[str, float | None]:
+    """How a lesion lies in its kidney's outline; None throughout where that is not known."""
+    if whole is None:
+        return {"exophytic_share": None}
+    beyond_mm = beyond_outline_mm(lesion.voxels, whole, spacing_mm)
+    told: dict[str, float | None] = {"exophytic_share": round(float((beyond_mm > 0.0).mean()), 3)}
+    if lesion.borders:
+        return told
+    offset, radius_mm = centre_offset(lesion.voxels, whole, spacing_mm), lines.longest.length_mm / 2.0
+    depth_mm = max(0.0, -float(beyond_mm.min()))
+    # Deeper than its diameter, a tumour is surrounded: Hsieh's cap is then the whole sphere.
+    sunk_mm = min(depth_mm, 2.0 * radius_mm)
+    return {
+        **told,
+        "depth_mm": round(depth_mm, 2),
+        "hsieh_contact_mm2": round(2.0 * np.pi * radius_mm * sunk_mm, 1),
+        "axial_offset_mm": round(offset.axial_mm, 2),
+        "craniocaudal_offset_mm": round(offset.craniocaudal_mm, 2),
+        "c_index": round(offset.length_mm / radius_mm, 3),
+    }
+
+
+def _against(voxels: Voxels, kidney: Sequence[Voxels], spacing_mm: Spacing) -> dict[str, float | None]:
+    """What of its kidney a lesion touches, and what is near it."""
+    lesion = SmoothLesion.of(voxels, spacing_mm)
+    near_ml = tissue_near_ml(lesion, kidney, MARGINS_MM)
+    return {
+        "contact_mm2": round(contact_area_mm2(lesion, kidney), 1),
+        **{
+            f"kidney_within_{margin:.0f}_mm_ml": round(ml, _ML_DIGITS)
+            for margin, ml in zip(MARGINS_MM, near_ml, strict=True)
+        },
+    }
 
 
 def _polar_fraction(lesion: Lesion, kidney: Sequence[Voxels]) -> float:
@@ -150,13 +195,21 @@ def _measure_kidney(kidney: Kidney, anatomy: Anatomy, place: Placer) -> KidneyMe
         parenchyma_ml=round(anatomy.ml(kidney.own), _ML_DIGITS),
         tumour_ml=round(anatomy.lesions_ml(kidney, "tumour"), _ML_DIGITS),
         cyst_ml=round(anatomy.lesions_ml(kidney, "cyst"), _ML_DIGITS),
+        share_of_both=_share_of_both(kidney, anatomy),
         length_mm=round(length.length_mm, 2),
         length=place.diameter(length),
         centroid=place.point(centroid_mm(kidney.own, spacing_mm)),
-        **_hu(anatomy.scan, kidney.own),
+        **_hu(anatomy, kidney.own),
         pieces=len(kidney.pieces),
         lesions=[lesion.number for lesion in anatomy.lesions_of(kidney)],
         crosses_midline=kidney.crosses_midline,
         borders=borders,
         incomplete=bool(borders),
     )
+
+
+def _share_of_both(kidney: Kidney, anatomy: Anatomy) -> float | None:
+    """A kidney's part of the tissue of two kidneys that are all there; None otherwise."""
+    if len(anatomy.kidneys) != 2 or any(anatomy.borders_of(each) for each in anatomy.kidneys):
+        return None
+    return round(anatomy.ml(kidney.own) / sum(anatomy.ml(each.own) for each in anatomy.kidneys), 3)

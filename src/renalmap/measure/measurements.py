@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from renalmap.anatomy import Border, Flag, SideBasis, SpeckKind
+from renalmap.imaging.volume import SliceNames
 from renalmap.labels import LesionKind, Side
 
 PolarPosition = Literal["upper", "middle", "lower"]
@@ -44,6 +47,11 @@ class Diameter(_Model):
     start: Point
     end: Point
 
+    @property
+    def ends_mm(self) -> NDArray[np.float64]:
+        """(2, 3) both ends in the world, RAS+."""
+        return np.array([self.start.world_mm, self.end.world_mm])
+
 
 class LesionMeasurement(_Model):
     """One connected tumour or cyst. Numbers are lower bounds where it is incomplete.
@@ -55,13 +63,23 @@ class LesionMeasurement(_Model):
         side: the patient's; None if it cannot be determined.
         longest_axial_diameter_mm: in the axial slice where it is longest.
         short_axis_mm: the longest perpendicular line in the same section.
-        slice: that slice, in the canonical grid from the feet.
+        slice: that slice, in the canonical grid from the feet, counted from 0.
+        slice_names: the same slice under every name: from 0, from 1, and DICOM's.
         largest_3d_diameter_mm: in any direction.
         polar_fraction: height of the centroid in its kidney: 0 at the lower end of the kidney's own
             tissue, 1 at the upper; below 0 or over 1 beyond them. None without a whole kidney.
         polar_position: the same in thirds.
         exophytic_share: share of its volume outside the kidney's outline, from 0 to 1; the outline is
             the convex closing of the kidney's own tissue. None without a whole kidney.
+        contact_mm2: how much of its surface lies against its kidney's own tissue; None without a kidney.
+        hsieh_contact_mm2: 2 pi r d, with r half the longest axial diameter and d `depth_mm`, at most 2 r (Hsieh 2016).
+        kidney_within_5_mm_ml, kidney_within_10_mm_ml: its kidney's own tissue that near to its surface; None without a
+            kidney.
+        depth_mm: how far below its kidney's outline its deepest point lies.
+        c_index: distance of its middle from its kidney's, in radii (Simmons 2010).
+        axial_offset_mm, craniocaudal_offset_mm: that distance in the plane of the slices and along z.
+        hsieh_contact_mm2, depth_mm, c_index, axial_offset_mm, craniocaudal_offset_mm: None unless both it and its kidney
+            are whole.
         mean_hu, sd_hu: of its voxels; None without a scan.
         size_class: of a tumour's longest axial diameter; None for cysts. See `SIZE_CLASS_NOTE`.
         crosses_midline: whether at least 5 ml and a tenth of it lie on either side; it is measured whole.
@@ -77,6 +95,7 @@ class LesionMeasurement(_Model):
     longest_axial_diameter_mm: float
     short_axis_mm: float
     slice: int
+    slice_names: SliceNames
     largest_3d_diameter_mm: float
     longest_axial_diameter: Diameter
     short_axis: Diameter
@@ -85,6 +104,14 @@ class LesionMeasurement(_Model):
     polar_position: PolarPosition | None
     polar_fraction: float | None
     exophytic_share: float | None
+    contact_mm2: float | None = None
+    hsieh_contact_mm2: float | None = None
+    kidney_within_5_mm_ml: float | None = None
+    kidney_within_10_mm_ml: float | None = None
+    depth_mm: float | None = None
+    c_index: float | None = None
+    axial_offset_mm: float | None = None
+    craniocaudal_offset_mm: float | None = None
     mean_hu: float | None = None
     sd_hu: float | None = None
     size_class: SizeClass | None
@@ -101,6 +128,7 @@ class KidneyMeasurement(_Model):
         side: the patient's; None if it cannot be determined.
         parenchyma_ml: the kidney's own tissue (label 1), without tumours and cysts.
         tumour_ml, cyst_ml: of its lesions, specks left out.
+        share_of_both: its own tissue's share of that of both kidneys; None unless there are two, both whole.
         length_mm: longest line through the kidney's own tissue in any direction.
         centroid: of its own tissue.
         mean_hu, sd_hu: of its own tissue; None without a scan.
@@ -116,6 +144,7 @@ class KidneyMeasurement(_Model):
     parenchyma_ml: float
     tumour_ml: float
     cyst_ml: float
+    share_of_both: float | None = None
     length_mm: float
     length: Diameter
     centroid: Point

@@ -23,9 +23,21 @@ COLUMNS: Final = (
     "polar_position",
     "polar_fraction",
     "exophytic_share",
+    "share_of_both",
+    "contact_mm2",
+    "hsieh_contact_mm2",
+    "kidney_within_5_mm_ml",
+    "kidney_within_10_mm_ml",
+    "depth_mm",
+    "c_index",
+    "axial_offset_mm",
+    "craniocaudal_offset_mm",
     "mean_hu",
     "sd_hu",
     "slice",
+    "slice_number",
+    "instance_number",
+    "sop_instance_uid",
     "centroid_x_mm",
     "centroid_y_mm",
     "centroid_z_mm",
@@ -34,7 +46,7 @@ COLUMNS: Final = (
     "flags",
     "error",
 )
-"""`volume_ml` of a kidney is that of its own tissue. Centroids are world coordinates, RAS+. Empty means not known."""
+"""`volume_ml` of a kidney is that of its own tissue. `slice` counts from 0, `slice_number` from 1. Centroids are world coordinates, RAS+. Empty means not known."""
 
 
 def measurements_to_csv(cases: Iterable[tuple[str, Measurements | None, str | None]]) -> str:
@@ -57,11 +69,20 @@ def measurements_to_csv(cases: Iterable[tuple[str, Measurements | None, str | No
 def _rows(measured: Measurements) -> Iterator[dict[str, Any]]:
     flags = " ".join(dict.fromkeys(flag.code for flag in measured.flags))
     for kidney in measured.kidneys:
-        own = {"structure": "kidney", "volume_ml": kidney.parenchyma_ml, "length_mm": kidney.length_mm}
-        yield {**_shared(kidney), **own, "flags": flags}
+        own = {"structure": "kidney", "volume_ml": kidney.parenchyma_ml}
+        yield {**_values(kidney), **_shared(kidney), **own, "flags": flags}
     for lesion in measured.lesions:
-        values = {name: getattr(lesion, name) for name in COLUMNS if hasattr(lesion, name)}
-        yield {**values, **_shared(lesion), "structure": lesion.kind, "flags": flags}
+        names = lesion.slice_names
+        numbers: dict[str, Any] = {
+            "slice_number": names.number,
+            "instance_number": names.instance_number,
+            "sop_instance_uid": names.sop_instance_uid,
+        }
+        yield {**_values(lesion), **numbers, **_shared(lesion), "structure": lesion.kind, "flags": flags}
+
+
+def _values(one: KidneyMeasurement | LesionMeasurement) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in COLUMNS if hasattr(one, name)}
 
 
 def _shared(one: KidneyMeasurement | LesionMeasurement) -> dict[str, Any]:

@@ -21,7 +21,7 @@ _DiameterMm = Annotated[float, Field(ge=4.0, le=90.0)]
 
 
 class Lesion(BaseModel):
-    """One lesion that is wanted; what is left out is drawn.
+    """One requested lesion; what is left out is drawn at random.
 
     Attributes:
         kind: a tumour (label 2), or a cyst (label 1: KiTS19 marks cysts as kidney).

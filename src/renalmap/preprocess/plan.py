@@ -17,9 +17,9 @@ LARGEST_SMOOTHING_MM = 100.0
 """A kidney is not much longer."""
 
 LOCALIZER_FIELDS = frozenset({"localizer_reduction"})
-"""What of the Plan only stage 1's training reads."""
+"""The fields of the Plan that only stage 1's training reads."""
 SEGMENTER_FIELDS = frozenset({"crop", "crop_size", "crop_margin"})
-"""What of the Plan only stage 2's training reads."""
+"""The fields of the Plan that only stage 2's training reads."""
 TRAINING_FIELDS = (
     LOCALIZER_FIELDS
     | SEGMENTER_FIELDS
@@ -28,7 +28,7 @@ TRAINING_FIELDS = (
         *("normalisation", "statistics_weighting", "deviation_floor_hu"),
     }
 )
-"""What of the Plan training reads. The other fields are rules of inference, free until export."""
+"""The fields of the Plan that training reads. The others are rules of inference, free until export."""
 
 
 class Plan(BaseModel):
@@ -47,7 +47,7 @@ class Plan(BaseModel):
     others are fitted to it (`InPlaneFit`)."""
 
     outside_hu: float = -1024.0
-    """HU of pixels that the grid has and the scan has not."""
+    """HU of the grid's pixels that lie outside the scan."""
 
     clip_hu: tuple[float, float] | None = (-200.0, 300.0)
     """HU are clipped to this range before normalisation; None leaves them."""

@@ -61,6 +61,17 @@ class InPlaneFit:
         y_mm, x_mm = self.spacing_mm
         return (y_mm * self.rows / height, x_mm * self.columns / width)
 
+    def place_on_scan(self, y: float, x: float) -> tuple[float, float]:
+        """The place in the scan's slice of a place on the grid, both in pixels."""
+        sizes = self.rows, self.columns
+        y, x = (
+            (at - start + 0.5) * size / extent - 0.5
+            for at, start, size, extent in zip(
+                (y, x), self.box.start, sizes, self.box.shape, strict=True
+            )
+        )
+        return y, x
+
     def to_grid(self, values: NDArray[Any], outside: float) -> NDArray[np.float32]:
         """Put a slice (rows, columns) on the grid by linear interpolation; float32 (grid, grid).
 

@@ -88,7 +88,7 @@ def body_in_plane(plane_hu: NDArray[Any]) -> NDArray[np.bool_]:
 def _largest_section(
     target: NDArray[np.bool_], foreground: NDArray[np.bool_], *, axes: tuple[int, int]
 ) -> int:
-    """Index of the plane with most of the target; of equals, the one with most foreground."""
+    """Index of the plane with most of the target; in a tie, the one with most foreground."""
     areas = np.count_nonzero(target, axis=axes), np.count_nonzero(foreground, axis=axes)
     return int(np.lexsort(areas[::-1])[-1])
 

@@ -8,7 +8,7 @@ voxels without shrinking anything, as smoothing the surface itself would.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import cc3d
 import numpy as np
@@ -16,25 +16,13 @@ from numpy.typing import NDArray
 
 from renalmap.errors import RenalMapError
 from renalmap.extras import import_extra
+from renalmap.imaging.field import FloatArray, level_of, smooth_field
 from renalmap.imaging.volume import Geometry
 from renalmap.report.structures import Structure
-
-FloatArray = NDArray[np.float32]
 
 VOLUME_TOLERANCE: Final = 0.003
 """Where the search for the level stops; tests hold the surface to 2 %."""
 
-_SIGMA_VOXELS: Final = 0.7
-"""Of a voxel's own edge, along each axis: less leaves steps, more rounds edges off."""
-
-_SIGMA_OF_LARGEST: Final = 0.3
-"""Of the voxel's longest edge, along the others: slopes across thick slices would show their steps."""
-
-_MOST_SIGMA_STEPS: Final = 10.0
-"""Of a voxel's own edge; reached where slices are 33 times as thick as pixels, which no scanner's are."""
-
-_REACH_SIGMAS: Final = 3.0
-_FINEST_PARTS: Final = 6
 _MOST_TRIES: Final = 20
 _STEP: Final = 0.02
 
@@ -88,13 +76,13 @@ def make_surface(structure: Structure, geometry: Geometry) -> Surface:
         RenalMapError: no level encloses the volume; not seen on any mask so far.
     """
     check_meshes_available()
-    field, to_voxel = _smooth_field(structure.voxels.inside, geometry.spacing_mm)
+    field, to_voxel = smooth_field(structure.voxels.inside, geometry.spacing_mm)
     to_voxel[:3, 3] += structure.voxels.box.start
     to_world = geometry.affine @ to_voxel
     voxels_ml = structure.voxels.size * geometry.voxel_ml
     points = round(structure.voxels.size / float(np.prod(np.diag(to_voxel))))
     fewest = min(points // 10, round(_LEAST_SHELL_ML / voxels_ml * points))
-    low, high, level = 0.0, float(field.max()), _level_of(field, points)
+    low, high, level = 0.0, float(field.max()), level_of(field, points)
     for _ in range(_MOST_TRIES):
         vertices_mm, faces = _march(_tidy(field, level, fewest), level, to_world)
         enclosed_ml = enclosed_volume_ml(vertices_mm, faces)
@@ -110,12 +98,6 @@ def make_surface(structure: Structure, geometry: Geometry) -> Surface:
         got=f"{enclosed_ml:.3f} ml",
         expected=f"{voxels_ml:.3f} ml",
     )
-
-
-def _level_of(field: FloatArray, points: int) -> float:
-    """The level above which so many of the field's points lie: each stands for an equal volume."""
-    inside = field[field > 0]
-    return float(np.partition(inside, max(0, inside.size - points))[max(0, inside.size - points)])
 
 
 def _tidy(field: FloatArray, level: float, fewest: int) -> FloatArray:
@@ -155,60 +137,3 @@ def _march(
     if enclosed_volume_ml(vertices_mm, faces) < 0.0:
         faces = faces[:, ::-1]
     return vertices_mm, faces
-
-
-def _smooth_field(
-    inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
-) -> tuple[FloatArray, NDArray[np.float64]]:
-    """The mask on a finer, nearly cubic grid, smoothed; and the matrix from that grid to the mask's voxels.
-
-    The field is 0 on the fine grid's border, so that every level's surface is closed.
-    """
-    field: FloatArray = inside.astype(np.float32)
-    matrix = np.eye(4)
-    for axis, step_mm in enumerate(spacing_mm):
-        parts = min(_FINEST_PARTS, max(1, round(step_mm / min(spacing_mm))))
-        along_mm = min(_SIGMA_OF_LARGEST * max(spacing_mm), _MOST_SIGMA_STEPS * step_mm)
-        sigma_mm = max(_SIGMA_VOXELS * step_mm, along_mm)
-        weights = gaussian(sigma_mm * parts / step_mm)
-        margin = len(weights) // 2 // parts + 2
-        field = np.pad(field, [(margin, margin) if other == axis else (0, 0) for other in range(3)])
-        field = convolve(_refine(field, axis, parts), axis, weights)
-        matrix[axis, axis], matrix[axis, 3] = 1.0 / parts, -float(margin)
-    return field, matrix
-
-
-def _refine(field: FloatArray, axis: int, parts: int) -> FloatArray:
-    """Linear interpolation at `parts` times as many places along an axis."""
-    if parts == 1:
-        return field
-    size = field.shape[axis]
-    low = np.take(field, range(size - 1), axis)
-    high = np.take(field, range(1, size), axis)
-    steps = [
-        low * np.float32(1 - part / parts) + high * np.float32(part / parts) for part in range(parts)
-    ]
-    stacked = np.stack(steps, axis=axis + 1)
-    shape = list(field.shape)
-    shape[axis] = (size - 1) * parts
-    return stacked.reshape(shape)
-
-
-def gaussian(sigma: float) -> FloatArray:
-    """Weights of sum 1, an odd number of them."""
-    reach = max(1, int(np.ceil(_REACH_SIGMAS * sigma)))
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    normal: FloatArray = (weights / weights.sum()).astype(np.float32)
-    return normal
-
-
-def convolve(field: FloatArray, axis: int, weights: FloatArray) -> FloatArray:
-    """Convolution with symmetric weights along an axis; the field is 0 beyond its border."""
-    moved: NDArray[Any] = np.moveaxis(field, axis, 0)
-    result = np.zeros_like(moved)
-    reach = len(weights) // 2
-    for shift, weight in zip(range(-reach, reach + 1), weights, strict=True):
-        to = slice(max(0, -shift), len(moved) - max(0, shift))
-        of = slice(max(0, shift), len(moved) + min(0, shift))
-        result[to] += weight * moved[of]
-    return np.moveaxis(result, 0, axis)

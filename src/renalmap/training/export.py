@@ -94,7 +94,7 @@ def export_bundle(
         overwrite: replace a bundle that exists.
 
     Raises:
-        ConfigError: a rule is none of the Plan's, or its value is wrong.
+        ConfigError: a rule is not one of the Plan's, or its value is wrong.
         OutputExistsError: `out` exists and may not be replaced, or is not a bundle.
         StoreError: a checkpoint cannot be read, is of the other stage, was trained with another Plan, or
             none is given for a stage.

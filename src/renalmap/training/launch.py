@@ -37,7 +37,7 @@ class Launch:
         return self.rank == 0
 
     def share(self, count: int) -> range:
-        """Which of `count` things are this process's: every `world`-th."""
+        """Which of `count` things fall to this process: every `world`-th."""
         return range(self.rank, count, self.world)
 
     @classmethod

@@ -239,7 +239,7 @@ def make_synthesiser(store: Store, settings: TrainSettings) -> Synthesiser | Non
 
 
 def _restore(last: Path, initial: Path | None, trainer: Trainer, store: Store) -> RunState:
-    """Put a run where it stopped, or a new one where `initial` says."""
+    """Take a run up where it stopped, or start a new one from `initial`."""
     network = trainer.network
     if last.is_file():
         training = TrainingState(network, trainer.optimizer)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from renalmap.api.dicom_seg import check_can_be_dicom_seg, dicom_source_of
+from renalmap.api.dicom_sr import sr_path
 from renalmap.api.mesh import MeshReport
 from renalmap.api.outputs import Target, planned_files, probability_paths
 from renalmap.api.request import SegmentRequest
@@ -26,11 +27,12 @@ from renalmap.imaging import (
     write_probability_map,
 )
 from renalmap.imaging.dicom_seg.writing import check_can_be_written
+from renalmap.imaging.dicom_sr.writing import check_sr_can_be_written
 from renalmap.imaging.files import check_writable
-from renalmap.inference.components import DroppedComponent
-from renalmap.inference.quality import QualityReport
+from renalmap.inference.quality import DroppedReport, QualityReport
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.measure import Measurements
+from renalmap.nephrometry import Nephrometry
 from renalmap.progress import Progress
 from renalmap.report.html import Names
 
@@ -42,25 +44,6 @@ REPORTED_FROM_ML = 0.5
 Status = Literal["ok", "no_kidney_found", "failed"]
 
 
-class DroppedReport(BaseModel):
-    """A component of the network's foreground that was judged a false positive."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    volume_ml: float
-    slice: int
-    reason: str
-
-    @classmethod
-    def of(cls, component: DroppedComponent) -> DroppedReport:
-        """What is reported about a component."""
-        return cls(
-            volume_ml=round(component.volume_ml, 2),
-            slice=round(component.centre_zyx[0]),
-            reason=component.reason,
-        )
-
-
 class CaseReport(BaseModel):
     """What became of one scan. Volumes are on the scan's own grid; seconds for each step."""
 
@@ -70,6 +53,8 @@ class CaseReport(BaseModel):
     status: Status
     output: str | None = None
     """None if it failed, or if nothing was found and the format cannot be empty (DICOM SEG)."""
+    structured_report: str | None = None
+    """The DICOM structured report, if requested and a DICOM SEG was written."""
     probability_maps: dict[str, str] = {}
     kidney_ml: float | None = None
     """Kidney without tumour."""
@@ -88,6 +73,8 @@ class CaseReport(BaseModel):
     """The surfaces, if requested."""
     measurements: Measurements | None = None
     """Measured kidneys and lesions, if requested."""
+    nephrometry: Nephrometry | None = None
+    """The tumours' scores, if requested."""
     error: str | None = None
     name: str
     """Its name in the cohort; its short name if it is alone."""
@@ -103,7 +90,7 @@ class CaseReport(BaseModel):
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that was written."""
-        alone = [name for name in (self.output, self.report) if name is not None]
+        alone = [each for each in (self.output, self.structured_report, self.report) if each is not None]
         meshes = () if self.meshes is None else self.meshes.files
         return tuple(Path(name) for name in (*alone, *self.probability_maps.values(), *meshes))
 
@@ -160,6 +147,8 @@ def segment_scan(
     if request.format_of(target.output) == "dicom-seg":  # checked before the work is done
         source = dicom_source_of(volume, target.scan)
         left_out = check_can_be_written(source, target.scan, request.segmentation_type)
+        if request.sr:
+            check_sr_can_be_written(source, target.scan)
     loaded = load()
     result = loaded.segmenter.segment_volume(volume, progress)
     result = replace(result, seconds={"read": read_s, **result.seconds})
@@ -191,6 +180,10 @@ def _report_case(result: Result, target: Target, request: SegmentRequest) -> Cas
     if request.measure or request.beside.report is not None:
         measurements = result.measurements.model_copy(update={"name": target.name})
         seconds["measure"] = time.perf_counter() - start
+    start, nephrometry = time.perf_counter(), None
+    if request.nephrometry:
+        nephrometry = result.nephrometry.model_copy(update={"name": target.name})
+        seconds["nephrometry"] = time.perf_counter() - start
     start = time.perf_counter()
     names = Names(target.name, target.scan, target.output)
     report, meshes = request.beside.write(result, names, target.stem, overwrite=request.overwrite)
@@ -202,18 +195,20 @@ def _report_case(result: Result, target: Target, request: SegmentRequest) -> Cas
         scan=str(target.scan),
         status="ok" if found.kidney_found else "no_kidney_found",
         output=str(target.output) if labels_written else None,
+        structured_report=str(sr_path(target.output)) if request.sr and labels_written else None,
         probability_maps={region: str(path) for region, path in maps.items()},
         kidney_ml=round(found.label_map.volume_ml(KIDNEY), 2),
         tumour_ml=round(found.label_map.volume_ml(TUMOUR), 2),
         slices=geometry.shape[0],
         seconds={part: round(value, 3) for part, value in seconds.items()},
         warnings=_warnings(target.scan, result, assume_hu=request.assume_hu),
-        dropped_components=[DroppedReport.of(component) for component in listed],
+        dropped_components=[DroppedReport.of(component, result.anatomy) for component in listed],
         dropped_specks=len(found.dropped) - len(listed),
         quality=result.quality,
         report=None if report is None else str(report),
         meshes=meshes,
         measurements=measurements if request.measure else None,
+        nephrometry=nephrometry,
     )
 
 
@@ -224,7 +219,10 @@ def _write_labels(result: Result, output: Path, request: SegmentRequest) -> bool
         return True
     if result.kidney_found:
         result.save_dicom_seg(
-            output, segmentation_type=request.segmentation_type, overwrite=request.overwrite
+            output,
+            segmentation_type=request.segmentation_type,
+            sr=sr_path(output) if request.sr else None,
+            overwrite=request.overwrite,
         )
     return result.kidney_found
 

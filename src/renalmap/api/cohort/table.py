@@ -12,11 +12,14 @@ from renalmap.extras import import_extra
 from renalmap.imaging.files import check_writable, csv_text, replace_atomically, write_text_atomically
 from renalmap.inference.quality import QualityReport
 from renalmap.labels import SIDES, Side
+from renalmap.nephrometry.table import score_cells
 from renalmap.text import printable
 
 _TEXT: Final = "string"
 _NUMBER: Final = "double"
 _COUNT: Final = "int64"
+
+_SCORED: Final = {"text": _TEXT, "total": _COUNT, "least": _COUNT, "most": _COUNT, "risk": _TEXT}
 
 COLUMNS: Final = {
     "name": _TEXT,
@@ -32,6 +35,7 @@ COLUMNS: Final = {
     "right_tumour_ml": _NUMBER,
     "right_confidence": _NUMBER,
     "tumours": _COUNT,
+    **{f"{score}_{name}": kind for score in ("renal", "padua") for name, kind in _SCORED.items()},
     "contrast": _TEXT,
     "phase": _TEXT,
     "flags": _TEXT,
@@ -44,7 +48,7 @@ COLUMNS: Final = {
     "error": _TEXT,
 }
 """Columns and their Parquet types. `seconds` is of the scan, without loading the bundle; `flags` are joined by
-`;`; empty (null) stands for what does not exist, or was not computed because the scan failed."""
+`;`; scores are the largest tumour's, if they were requested; empty (null) stands for what does not exist, or was not computed because the scan failed."""
 
 _SEPARATOR: Final = ";"
 
@@ -103,6 +107,9 @@ def _row(case: CaseReport) -> dict[str, Any]:
     row |= case.model_dump(include=COLUMNS.keys() - {"seconds"})
     if case.seconds:
         row["seconds"] = round(sum(case.seconds.values()), 3)
+    if case.nephrometry is not None and case.nephrometry.lesions:
+        cells = score_cells(case.nephrometry.lesions[0])
+        row |= {name: value for name, value in cells.items() if name in COLUMNS}
     if quality is not None:
         row |= {
             "contrast": quality.contrast.contrast,

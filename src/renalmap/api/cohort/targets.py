@@ -26,6 +26,7 @@ from renalmap.api.cohort.sidecar import (
     write_marker,
     write_sidecar,
 )
+from renalmap.api.dicom_sr import sr_path
 from renalmap.api.outputs import Target, planned_files
 from renalmap.api.request import SegmentRequest
 from renalmap.bundle import Bundle, default_bundle_path
@@ -201,6 +202,7 @@ def _case_of(sidecar: Sidecar, target: Target) -> CaseReport:
         "name": target.name,
         "scan": str(target.scan),
         "output": str(target.output),
+        "structured_report": None if case.structured_report is None else str(sr_path(target.output)),
         "probability_maps": {region: str(path) for region, path in maps.items()},
     }
     return case.model_copy(update=now)

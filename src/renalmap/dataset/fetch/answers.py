@@ -79,5 +79,5 @@ def retry_after_s(text: str) -> float:
         return float(text)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):  # dates that are none, or beyond the calendar
+    except (ValueError, TypeError, OverflowError):  # not a date, or beyond the calendar
         return 0.0

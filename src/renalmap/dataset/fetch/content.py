@@ -22,7 +22,7 @@ HEAD_BYTES: Final = 64
 """How much of a file shows its kind."""
 
 LIMITS: Final[dict[FileKind, int]] = {"table": 64 << 20, "mask": 1 << 30, "imaging": 8 << 30}
-"""More than any file of KiTS is long, in bytes; a server that sends more is not serving it."""
+"""More bytes than any KiTS file has; a server that sends more is not serving one."""
 
 _LARGEST_IMAGE: Final = 32 << 30
 """What an image may unpack to: four thousand slices of 1,024 x 1,024 voxels of eight bytes."""
@@ -72,7 +72,7 @@ def hash_checked(
         path: the file, under whatever name.
         kind: what it should be.
         where: its name, for messages.
-        go_on: told how many bytes were read; may raise to end the work.
+        go_on: called with the number of bytes read; may raise to end the work.
 
     Returns:
         SHA-256 of its bytes, in hexadecimal.

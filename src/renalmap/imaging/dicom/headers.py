@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Final
 
 import numpy as np
@@ -37,6 +38,7 @@ class FileHeader:
         samples_per_pixel: 1, or 3 for colour.
         bits_stored: how many of a stored pixel's bits are its value; 0 if that is not said.
         instance_number: InstanceNumber, or None.
+        acquired_on: AcquisitionDate, or None.
         patient: PatientID and PatientName, to tell patients apart and never to be shown.
     """
 
@@ -57,6 +59,7 @@ class FileHeader:
     samples_per_pixel: int
     bits_stored: int
     instance_number: int | None
+    acquired_on: date | None
     patient: str = field(repr=False)
 
 
@@ -127,7 +130,7 @@ class Headers:
 
     Attributes:
         slices: CT slices with a place in the patient, in the order of the files.
-        skipped: DICOM objects that are none.
+        skipped: DICOM objects that are not CT slices.
         others: files that are not DICOM, or cannot be opened.
         odd: how many values of each DICOM file break the standard.
     """

@@ -110,7 +110,7 @@ def check_sizes(slices: Sequence[SliceHeader]) -> None:
 def _decode(
     file: DicomFile, frames: Sequence[int | None]
 ) -> Iterator[tuple[NDArray[Any], Padding | None]]:
-    """Raw pixels of a file's frames (from 1; None: the only one), in the order given, and what of them is none."""
+    """Raw pixels of a file's frames (from 1; None: the only one), in the order given, and which of them are padding."""
     from pydicom.pixels.utils import iter_pixels, pixel_array  # noqa: PLC0415  (slow import)
 
     _check_length(file)
@@ -200,7 +200,7 @@ def check_claims(dataset: Dataset, file: DicomFile) -> None:
 
 
 def stated_size(frame: bytes) -> tuple[int, int, int] | None:
-    """(rows, columns, samples) that a JPEG, JPEG-LS or JPEG 2000 image states about itself; None if it is none.
+    """(rows, columns, samples) that a JPEG, JPEG-LS or JPEG 2000 image states about itself; None if it is not one.
 
     ISO/IEC 10918-1 B.2.2 and 14495-1 C.2.2 (frame headers), 15444-1 A.5.1 (SIZ) and I.4 (boxes).
     """

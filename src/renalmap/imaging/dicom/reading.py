@@ -175,6 +175,7 @@ def _source(plan: _Plan) -> DicomSource:
                     float(each.position_mm[1]),
                     float(each.position_mm[2]),
                 ),
+                instance_number=each.of.instance_number,
             )
             for each in stack.slices
         ),
@@ -182,4 +183,5 @@ def _source(plan: _Plan) -> DicomSource:
         spacing_mm=first.spacing_mm,
         orientation=first.orientation,
         resampled=plan.resampled,
+        acquired_on=first.of.acquired_on,
     )

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,6 +42,7 @@ _TAGS: Final = (
         "ProtocolName",
     ),
     *("Modality", "ImageType", "AcquisitionNumber", "InstanceNumber", "ConvolutionKernel"),
+    *("AcquisitionDate", "AcquisitionDateTime"),
     *("ContrastBolusAgent", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsStored"),
     *("PixelSpacing", "SliceThickness"),
     *(
@@ -288,8 +290,17 @@ def _file_header(file: DicomFile, dataset: Any) -> FileHeader:
         samples_per_pixel=int(dataset.get("SamplesPerPixel") or 1),
         bits_stored=int(dataset.get("BitsStored") or 0),
         instance_number=_whole(_lenient(dataset, "InstanceNumber")),
+        acquired_on=_day(text("AcquisitionDate") or text("AcquisitionDateTime")),
         patient="^".join((text("PatientID"), text("PatientName"))),
     )
+
+
+def _day(text: str) -> date | None:
+    """The day that a DICOM date, or date and time, begins with."""
+    try:
+        return datetime.strptime(text[:8], "%Y%m%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        return None
 
 
 def _names(dataset: Any) -> tuple[str, ...]:

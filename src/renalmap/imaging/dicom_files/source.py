@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ class SourceInstance:
         sop_class_uid: SOPClassUID, empty if it was stripped.
         sop_instance_uid: SOPInstanceUID, empty if it was stripped. Frames of one file share it.
         position_mm: ImagePositionPatient: centre of the first pixel, DICOM's LPS axes.
+        instance_number: InstanceNumber, by which a PACS numbers its pictures; None if it is not given.
     """
 
     file: DicomFile
@@ -27,6 +29,7 @@ class SourceInstance:
     sop_class_uid: str
     sop_instance_uid: str
     position_mm: tuple[float, float, float]
+    instance_number: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,7 @@ class DicomSource:
         spacing_mm: distance between (rows, columns).
         orientation: (2, 3) unit vectors along a row and along a column, LPS.
         resampled: whether the volume's slices are others than the series'.
+        acquired_on: AcquisitionDate; None if it is not given.
     """
 
     study_instance_uid: str
@@ -56,3 +60,4 @@ class DicomSource:
     spacing_mm: tuple[float, float]
     orientation: NDArray[np.float64]
     resampled: bool = False
+    acquired_on: date | None = None

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ from renalmap.imaging.orientation import LPS_TO_RAS, build_geometry
 from renalmap.imaging.volume import Geometry, LabelMap
 from renalmap.labels import CYST, KIDNEY, TUMOUR
 
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
 logger = logging.getLogger(__name__)
 
 _SEG_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -42,6 +45,7 @@ _LABELMAP_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.7"
 _STORAGE: Final = frozenset({_SEG_STORAGE, _LABELMAP_STORAGE})
 _PAINTED: Final = (KIDNEY, CYST, TUMOUR)
 """Where segments overlap, the later of these wins: others' kidneys include their tumours."""
+_LARGEST_NUMBER: Final = 255
 _MOST_SLICES: Final = 4_000
 """Two metres of half a millimetre each: a file of a few kilobytes must not request a grid of arbitrary size."""
 _OFF_STEP: Final = 0.2
@@ -95,10 +99,30 @@ def read_dicom_seg(path: Path) -> LabelMap:
     with _named_errors(path):
         dataset = _read(path)
         labels_of = _labels_of_segments(dataset, path)
-        frames = _frames(dataset, path)
-        geometry, slots = _grid(dataset, frames, path)
-        check_budget(2 * prod(geometry.shape), path)
-        return LabelMap(_paint(dataset, (frames, slots, labels_of), geometry, path), geometry, path.stem)
+        return _painted(dataset, labels_of, labels_of, path)
+
+
+def read_segments(path: Path) -> tuple[LabelMap, Dataset]:
+    """Read which segment marks each voxel that `read_dicom_seg` labels.
+
+    Returns:
+        Segment numbers in place of labels; and the file's content.
+
+    Raises:
+        LabelError: also if a segment's number is above 255.
+        InputError: otherwise as `read_dicom_seg`.
+    """
+    with _named_errors(path):
+        dataset = _read(path)
+        labels_of = _labels_of_segments(dataset, path)
+        if max(labels_of) > _LARGEST_NUMBER:
+            raise LabelError(
+                "the DICOM SEG numbers its segments too high",
+                where=path,
+                got=str(max(labels_of)),
+                expected=f"at most {_LARGEST_NUMBER}",
+            )
+        return _painted(dataset, {number: number for number in labels_of}, labels_of, path), dataset
 
 
 def is_dicom_seg(path: Path) -> bool:
@@ -122,28 +146,28 @@ def _named_errors(path: Path) -> Iterator[None]:
         yield
 
 
-def _paint(
-    dataset: Any,
-    read: tuple[Sequence[_Frame], Sequence[int], Mapping[int, int]],
-    geometry: Geometry,
-    path: Path,
-) -> NDArray[np.uint8]:
-    """The labels (z, y, x), from frames, their slices and the labels of their segments."""
-    frames, slots, labels_of = read
-    labels = np.zeros(geometry.shape, np.uint8)
-    stored = geometry.source.from_canonical(labels)
+def _painted(
+    dataset: Any, values_of: Mapping[int, int], labels_of: Mapping[int, int], path: Path
+) -> LabelMap:
+    """A map of some value for each segment; where segments overlap, their labels decide."""
+    frames = _frames(dataset, path)
+    geometry, slots = _grid(dataset, frames, path)
+    check_budget(2 * prod(geometry.shape), path)
+    values = np.zeros(geometry.shape, np.uint8)
+    stored = geometry.source.from_canonical(values)
     rank = np.zeros(256, np.uint8)
-    rank[list(_PAINTED)] = range(1, len(_PAINTED) + 1)
+    for number, label in labels_of.items():
+        rank[values_of[number]] = _PAINTED.index(label) + 1
     for index, pixels in _decoded(dataset, path):
         segment = frames[index].segment
         found = (
-            _translated(pixels, labels_of)
+            _translated(pixels, values_of)
             if segment is None
-            else np.where(pixels, labels_of.get(segment, 0), 0).astype(np.uint8)
+            else np.where(pixels, values_of.get(segment, 0), 0).astype(np.uint8)
         )
         plane = stored[:, :, slots[index]]
         plane[...] = np.where(rank[found.T] > rank[plane], found.T, plane)
-    return labels
+    return LabelMap(values, geometry, path.stem)
 
 
 def _read(path: Path) -> Any:
@@ -353,11 +377,11 @@ def _bit_frames(dataset: Any) -> Iterator[NDArray[np.uint8]]:
         yield bits[skipped : skipped + size].reshape(dataset.Rows, dataset.Columns)
 
 
-def _translated(pixels: NDArray[Any], labels_of: Mapping[int, int]) -> NDArray[np.uint8]:
-    """A label map's pixels, which are segment numbers, as our labels."""
+def _translated(pixels: NDArray[Any], values_of: Mapping[int, int]) -> NDArray[np.uint8]:
+    """A label map's pixels, which are segment numbers, as the segments' values."""
     table: NDArray[np.uint8] = np.zeros(int(pixels.max()) + 1, np.uint8)
-    for number, label in labels_of.items():
+    for number, value in values_of.items():
         if number < table.size:
-            table[number] = label
+            table[number] = value
     found: NDArray[np.uint8] = table[pixels]
     return found

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from renalmap.errors import DicomReferenceError
-from renalmap.imaging.dicom_files.bounds import named_dicom_errors
+from renalmap.errors import DicomReferenceError, RenalMapError
+from renalmap.imaging.dicom_files.bounds import named_dicom_errors, without_values
 from renalmap.imaging.dicom_files.files import quiet_pydicom
 
 if TYPE_CHECKING:
@@ -33,13 +36,13 @@ _TAKEN_OVER: Final = (
     *("SpecificCharacterSet", "Modality", "SeriesNumber"),
 )
 
-_CONVERSION_ERRORS: Final = (
+CONVERSION_ERRORS: Final = (
     *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError, NotImplementedError, OSError),
 )
 """What pydicom raises where it converts a value, which is when it is first asked for."""
 _SEXES: Final = ("M", "F", "O")
-_LARGEST_SERIES_NUMBER: Final = 2**31 - 1 - 1000
-"""So that the SEG's own, higher one is a number of DICOM's too."""
+_LARGEST_SERIES_NUMBER: Final = 2**31 - 1 - 1001
+"""So that the higher ones of the SEG and of its structured report are numbers of DICOM's too."""
 _SEVERAL_VALUES: Final = {"SpecificCharacterSet", "DeidentificationMethod"}
 
 _CHARACTER_SETS_KEPT: Final = re.compile(r"ISO_IR (13|100|101|109|110|126|127|138|144|148|166|192|203)")
@@ -76,6 +79,34 @@ def check_source(source: DicomSource, where: Path | str) -> None:
         raise _unreferable(where, f"{len(instances)} slices that share {len(uids)} SOPInstanceUIDs")
 
 
+@contextmanager
+def named_writing_errors(
+    where: Path | str,
+    what: str = "a DICOM SEG",
+    hint: str = "Write NIfTI instead (--out NAME.nii.gz)",
+) -> Iterator[None]:
+    """Turn whatever highdicom and pydicom raise on a scan's header into an error that names the scan.
+
+    What they would only warn of is copied as it is, a name that is not a valid PN or a number that is too long:
+    what is written must match its scan.
+    """
+    from pydicom.config import disable_value_validation  # noqa: PLC0415  (slow import)
+
+    try:
+        with warnings.catch_warnings(), disable_value_validation():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    except (RenalMapError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise DicomReferenceError(
+            f"{what} of this scan cannot be written",
+            where=where,
+            got=without_values(f"{type(error).__name__}: {error}"),
+            hint=hint,
+        ) from error
+
+
 def unusable_attributes(source: DicomSource) -> tuple[str, ...]:
     """The attributes that a series' DICOM SEG leaves empty or out, because DICOM does not allow their values."""
     own = {"SeriesNumber"}  # the SEG has a number of its own
@@ -109,7 +140,7 @@ def _read_header(source: DicomSource) -> tuple[Any, tuple[str, ...]]:
         for name in _TAKEN_OVER:
             try:
                 _check_usable(name, header.get(name))
-            except _CONVERSION_ERRORS:
+            except CONVERSION_ERRORS:
                 unusable.append(name)
                 del header[tag_for_keyword(name)]
         _settle_character_set(header)

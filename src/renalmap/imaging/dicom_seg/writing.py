@@ -6,9 +6,7 @@ anywhere: orientations follow from ImagePositionPatient and ImageOrientationPati
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -17,10 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from renalmap.errors import DicomReferenceError, GeometryMismatchError, LabelError, RenalMapError
+from renalmap.errors import GeometryMismatchError, LabelError
 from renalmap.extras import import_extra
 from renalmap.imaging.dicom.placing import labels_on_instances
-from renalmap.imaging.dicom_files.bounds import without_values
 from renalmap.imaging.dicom_seg.codes import (
     ABNORMAL_STRUCTURE,
     ANATOMICAL_STRUCTURE,
@@ -31,7 +28,12 @@ from renalmap.imaging.dicom_seg.codes import (
     SnomedCode,
     Structure,
 )
-from renalmap.imaging.dicom_seg.sources import check_source, source_datasets, unusable_attributes
+from renalmap.imaging.dicom_seg.sources import (
+    check_source,
+    named_writing_errors,
+    source_datasets,
+    unusable_attributes,
+)
 from renalmap.imaging.files import check_writable, replace_atomically
 from renalmap.imaging.volume import LabelMap
 from renalmap.labels import KIDNEY
@@ -88,7 +90,7 @@ def build_dicom_seg(
     """
     check_source(source, structures.name)
     found = _structures_in(structures)
-    with _named_errors(structures.name):
+    with named_writing_errors(structures.name):
         return _build(found, _pixels(structures, source), source, algorithm, segmentation_type)
 
 
@@ -112,7 +114,7 @@ def check_can_be_written(
     trial = replace(source, instances=source.instances[:2])
     pixels = np.zeros((len(trial.instances), *source.rows_columns), np.uint8)
     pixels[0, 0, 0] = STRUCTURES[0].number
-    with _named_errors(where):
+    with named_writing_errors(where):
         dataset = _build([STRUCTURES[0]], pixels, trial, SegAlgorithm("0", "0" * 64), segmentation_type)
         dataset.save_as(BytesIO(), enforce_file_format=True)
         unusable = unusable_attributes(source)
@@ -120,30 +122,6 @@ def check_can_be_written(
         f"{where}: the DICOM SEG has no {name}, because the scan's is not a value that DICOM allows"
         for name in unusable
     )
-
-
-@contextmanager
-def _named_errors(where: Path | str) -> Iterator[None]:
-    """Turn whatever highdicom and pydicom raise on a scan's header into an error that names the scan.
-
-    What they would only warn of is copied as it is, a name that is not a valid PN or a number that is too long:
-    the SEG must match its scan.
-    """
-    from pydicom.config import disable_value_validation  # noqa: PLC0415  (slow import)
-
-    try:
-        with warnings.catch_warnings(), disable_value_validation():
-            warnings.simplefilter("ignore", UserWarning)
-            yield
-    except (RenalMapError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        raise DicomReferenceError(
-            "a DICOM SEG of this scan cannot be written",
-            where=where,
-            got=without_values(f"{type(error).__name__}: {error}"),
-            hint="Write NIfTI instead (--out NAME.nii.gz)",
-        ) from error
 
 
 def _build(
@@ -189,8 +167,8 @@ def _build(
     return dataset  # type: ignore[no-any-return]
 
 
-def write_dicom_seg(dataset: Dataset, path: Path, *, overwrite: bool = False) -> None:
-    """Write a DICOM SEG, completely or not at all.
+def write_dicom(dataset: Dataset, path: Path, *, overwrite: bool = False) -> None:
+    """Write a DICOM SEG or structured report, completely or not at all.
 
     Raises:
         OutputExistsError: the file exists.
@@ -198,7 +176,7 @@ def write_dicom_seg(dataset: Dataset, path: Path, *, overwrite: bool = False) ->
         DicomReferenceError: it holds a value that cannot be written.
     """
     check_writable(path, overwrite=overwrite, at_once=True)
-    with _named_errors(path), replace_atomically(path) as temporary:
+    with named_writing_errors(path), replace_atomically(path) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
 
 

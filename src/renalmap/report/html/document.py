@@ -22,6 +22,9 @@ from renalmap.report.html.viewer import viewer_data, viewer_section
 WITHOUT_NAME: Final = "CT scan"
 """The heading of a report without names."""
 
+SCRIPTS: Final = ("voxels.js", "drawing.js", "viewer.js")
+"""One script on the page, each part using those before it."""
+
 
 def report_page(contents: ReportContents) -> str:
     """Write everything about one scan as one HTML page that needs no other file.
@@ -35,7 +38,7 @@ def report_page(contents: ReportContents) -> str:
     scan, labels, names = contents.scan, contents.labels, contents.names
     check_same_grid(scan, labels, where=None if names is None else names.labels)
     packing = choose_packing(scan, labels)
-    style, script = read_asset("report.css"), read_asset("viewer.js")
+    style, script = read_asset("report.css"), "".join(map(read_asset, SCRIPTS))
     return Template(read_asset("report.html")).substitute(
         policy=_policy(style, script),
         version=__version__,

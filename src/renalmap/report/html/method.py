@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 from typing import Final
 
 from renalmap import __version__
+from renalmap.inference.phase import Phase
 from renalmap.report.html.contents import ReportContents
 
 _SIDES: Final = {
     "scan": "by the midline of the body in the scan",
     "both_kidneys": "by the middle between the two kidneys",
     "field_of_view": "only by the middle of the field of view, which may not be the body's",
+}
+
+_PHASES: Final[dict[Phase, str]] = {
+    "unenhanced": "without contrast agent",
+    "arterial": "arterial",
+    "portal_or_nephrographic": "portal or nephrographic",
+    "excretory": "excretory",
+    "unknown": "not recognised",
 }
 
 _WARNING: Final = (
@@ -30,6 +40,7 @@ def facts(contents: ReportContents) -> str:
     rows = [
         ("Report made", f"{day.day} {day:%B %Y}"),
         ("Scan", f"{size} voxels of {spacing}&nbsp;mm"),
+        *_known(contents),
         ("RenalMap", __version__),
         ("Outlines", "given as a file" if made_by is None else f"model {escape(made_by[:12])}"),
     ]
@@ -37,6 +48,14 @@ def facts(contents: ReportContents) -> str:
         paths = ("Scan file", contents.names.scan), ("Label map", contents.names.labels)
         rows += [(term, escape(str(path))) for term, path in paths]
     return "".join(f"<div><dt>{term}</dt><dd>{text}</dd></div>" for term, text in rows)
+
+
+def _known(contents: ReportContents) -> Iterator[tuple[str, str]]:
+    acquired = None if contents.dicom is None else contents.dicom.acquired_on
+    if acquired is not None:
+        yield "Acquired", f"{acquired.day} {acquired:%B %Y}"
+    if contents.phase is not None:
+        yield "Contrast phase", f"{_PHASES[contents.phase.phase]} (estimated)"
 
 
 def method_section(contents: ReportContents) -> str:

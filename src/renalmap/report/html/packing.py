@@ -53,9 +53,26 @@ class Packing:
         """The kept rows and columns as an index into a slice."""
         return slice(*self.rows), slice(*self.columns)
 
-    def nearest(self, z: int) -> int:
-        """Where in `slices` the slice closest to z is."""
-        return int(np.argmin(np.abs(np.array(self.slices) - z)))
+    @property
+    def every(self) -> int:
+        """From one kept slice to the next."""
+        return self.slices[1] - self.slices[0] if len(self.slices) > 1 else 1
+
+    @property
+    def size_xyz(self) -> tuple[int, int, int]:
+        """Voxels that are kept along (x, y, z), in which order the page's script has its axes."""
+        return self.columns[1] - self.columns[0], self.rows[1] - self.rows[0], len(self.slices)
+
+    def seen(self, voxel_zyx: Sequence[float]) -> tuple[float, float, float]:
+        """A place in the scan as (x, y, z) of the kept voxels; it may lie between or beyond them."""
+        z, y, x = voxel_zyx
+        return x - self.columns[0], y - self.rows[0], (z - self.slices[0]) / self.every
+
+    def nearest(self, voxel_zyx: Sequence[float]) -> tuple[int, int, int]:
+        """The kept voxel closest to a place in the scan, as (x, y, z)."""
+        places = zip(self.seen(voxel_zyx), self.size_xyz, strict=True)
+        x, y, z = (min(max(round(at), 0), size - 1) for at, size in places)
+        return x, y, z
 
 
 def choose_packing(scan: Volume, labels: LabelMap, *, limit_bytes: int = PACKED_BYTES) -> Packing:

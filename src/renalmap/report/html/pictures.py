@@ -7,15 +7,18 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from renalmap.imaging.volume import LabelMap, Volume
+from renalmap.inference.quality import DroppedReport
 from renalmap.labels import LABEL_NAMES
-from renalmap.measure.measurements import LesionMeasurement
+from renalmap.measure.measurements import Diameter, LesionMeasurement
 from renalmap.report.embedding import as_data_uri
 from renalmap.report.html.contents import ReportContents
 from renalmap.report.html.solid import draw_solids
-from renalmap.report.html.tables import lesion_name
+from renalmap.report.html.tables import lesion_name, side_of
 from renalmap.report.page import Ink, Page, text_width_px
-from renalmap.report.palette import LABEL_COLOURS
+from renalmap.report.palette import ALARM_COLOUR, LABEL_COLOURS
 from renalmap.report.panel import SOFT_TISSUE, draw_panel
 from renalmap.report.planes import choose_planes
 from renalmap.report.views import View, cut_views
@@ -23,8 +26,12 @@ from renalmap.report.views import View, cut_views
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+FloatArray = NDArray[np.float64]
+
 MOST_TUMOURS: Final = 4
-"""Pictures are made of so many tumours, the largest."""
+MOST_DOUBTFUL: Final = 2
+MOST_CANDIDATES: Final = 2
+"""Pictures are made of so many tumours, the largest; of so many smaller ones that are doubtful; and of what was left out."""
 
 _GROUND: Final = "#0b0e13"
 _LETTER: Final = Ink(26, "#f2f4f7", bold=True)
@@ -38,21 +45,33 @@ _SCALE_BAR_MM: Final = 50.0
 _OVERSAMPLING: Final = 4
 
 
+_SIZES: Final = {0: "half", 1: "third", 2: "half", 3: "third", 4: "quarter"}
+"""Of so many pictures in a row; one by itself shares its row with the two overviews."""
+
+
 def pictures_section(contents: ReportContents) -> str:
-    """All pictures as figures."""
-    tumours = contents.measurements.tumours[:MOST_TUMOURS]
-    sizes = {
-        0: ("", "half"),
-        1: ("third", "third"),
-        2: ("half", "half"),
-        3: ("third", "half"),
-        4: ("quarter", "half"),
-    }
-    tumour_size, overview_size = sizes[len(tumours)]
-    figures = [_tumour_figure(contents, tumour, tumour_size) for tumour in tumours]
-    figures += _overview_figures(contents, overview_size)
+    """All pictures as figures: tumours and what was left out, overviews, solids, in rows that a printed page holds."""
+    tumours = _pictured(contents)
+    candidates = list(enumerate(contents.candidates[:MOST_CANDIDATES], start=1))
+    first = len(tumours) + len(candidates)
+    if first <= MOST_TUMOURS:
+        size = other = _SIZES[first]
+        overview = "third" if first == 1 else "half"
+    else:
+        size, other = _SIZES[len(tumours)], _SIZES[len(candidates) + 2]
+        overview = other
+    figures = [_tumour_figure(contents, tumour, size) for tumour in tumours]
+    figures += [_candidate_figure(contents, number, one, other) for number, one in candidates]
+    figures += _overview_figures(contents, overview)
     figures += _solid_figures(contents)
     return f'<div class="gallery">{"".join(figures)}</div>'
+
+
+def _pictured(contents: ReportContents) -> list[LesionMeasurement]:
+    """The largest tumours, of which the last make room for smaller ones that are doubtful."""
+    tumours = contents.measurements.tumours
+    doubtful = [one for one in tumours[MOST_TUMOURS:] if one.id in contents.doubtful][:MOST_DOUBTFUL]
+    return [*tumours[: MOST_TUMOURS - len(doubtful)], *doubtful]
 
 
 def legend(contents: ReportContents) -> str:
@@ -78,12 +97,11 @@ def _overview_figures(contents: ReportContents, size: str) -> Iterator[str]:
     axial, coronal, _ = cut_views(contents.scan, contents.labels, choose_planes(contents.labels))
     for view in (axial, coronal):
         caption = " ".join(view.caption.split())
-        yield _figure(
-            _draw_view(view), size, f"{view.name} overview.", caption[:1].upper() + caption[1:]
-        )
+        yield _figure(draw_view(view), size, f"{view.name} overview.", caption[:1].upper() + caption[1:])
 
 
-def _draw_view(view: View) -> Image:
+def draw_view(view: View) -> Image:
+    """A view with its outlines, the patient's directions at its edges, and a scale."""
     height_mm, width_mm = view.size_mm
     px_per_mm = _OVERVIEW_PX / max(width_mm, height_mm)
     width, height = max(1, round(width_mm * px_per_mm)), max(1, round(height_mm * px_per_mm))
@@ -113,30 +131,72 @@ def _tumour_figure(contents: ReportContents, tumour: LesionMeasurement, size: st
 
 def _draw_tumour(contents: ReportContents, tumour: LesionMeasurement) -> Image:
     """The slice around a tumour with its longest axial diameter drawn."""
-    scan, diameter = contents.scan, tumour.longest_axial_diameter
-    spacing_mm = np.array(scan.geometry.spacing_mm[1:])
-    ends = np.array([diameter.start.voxel_zyx[1:], diameter.end.voxel_zyx[1:]])
+    diameter = tumour.longest_axial_diameter
     wide_mm = max(_LEAST_VIEW_MM, _VIEW_PER_DIAMETER * diameter.length_mm)
+    ends = np.array([diameter.start.voxel_zyx, diameter.end.voxel_zyx])
+    return draw_section(contents.scan, contents.labels, ends.mean(axis=0), wide_mm, diameter)
+
+
+def _candidate_figure(contents: ReportContents, number: int, candidate: DroppedReport, size: str) -> str:
+    box = np.array(candidate.box_zyx)
+    middle_zyx = np.array([candidate.slice, *box.mean(axis=0)[1:]])
+    across_mm = float(np.hypot(*((box[1] - box[0] + 1) * contents.scan.geometry.spacing_mm)[1:]))
+    wide_mm = max(_LEAST_VIEW_MM, _VIEW_PER_DIAMETER * across_mm)
+    picture = draw_section(contents.scan, contents.labels, middle_zyx, wide_mm, box)
+    text = (
+        f"{candidate.volume_ml:.1f} ml, slice {candidate.slice + 1}: taken for a mistake, in no number"
+    )
+    return _figure(picture, size, f"Left out {number}, {side_of(candidate.side)}.", text)
+
+
+def draw_section(
+    scan: Volume,
+    labels: LabelMap,
+    middle_zyx: FloatArray,
+    wide_mm: float,
+    shown: Diameter | FloatArray | None = None,
+) -> Image:
+    """A part of a slice about a place in voxels, as wide as asked if the scan is.
+
+    Args:
+        scan: axes (z, y, x).
+        labels: on its grid.
+        middle_zyx: the picture's middle.
+        wide_mm: its longer side.
+        shown: what to draw: a line of that slice, or a box given by its lowest and highest voxel.
+    """
+    spacing_mm = np.array(scan.geometry.spacing_mm[1:])
     size = np.array(scan.hu.shape[1:])
     window = np.minimum(np.ceil(wide_mm / spacing_mm), size).astype(int)
-    start = np.clip(np.round(ends.mean(axis=0) - window / 2), 0, size - window).astype(int)
+    start = np.clip(np.round(middle_zyx[1:] - window / 2), 0, size - window).astype(int)
     rows, columns = (slice(low, low + extent) for low, extent in zip(start, window, strict=True))
     px_per_mm = _LESION_PX / float((window * spacing_mm).max())
     height, width = np.round(window * spacing_mm * px_per_mm).astype(int)
-    place = (tumour.slice, rows, columns)
-    hu, labels = scan.hu[place], contents.labels.labels[place]
+    place = (round(middle_zyx[0]), rows, columns)
+    hu, marked = scan.hu[place], labels.labels[place]
     page = Page(int(width), int(height), _GROUND)
-    page.paste(draw_panel(hu, labels, LABEL_COLOURS, SOFT_TISSUE, (int(width), int(height))), (0, 0))
+    page.paste(draw_panel(hu, marked, LABEL_COLOURS, SOFT_TISSUE, (int(width), int(height))), (0, 0))
     # Voxel 0's centre lies half a voxel inside the picture.
-    ends_px = (ends - start + 0.5) * spacing_mm * px_per_mm
-    _draw_line(page, ends_px, f"{diameter.length_mm:.1f} mm")
+    if isinstance(shown, Diameter):
+        ends = np.array([shown.start.voxel_zyx[1:], shown.end.voxel_zyx[1:]])
+        _draw_line(page, (ends - start + 0.5) * spacing_mm * px_per_mm, f"{shown.length_mm:.1f} mm")
+    elif shown is not None:
+        corners = np.array([shown[0, 1:] - 0.5, shown[1, 1:] + 0.5])
+        _draw_box(page, (corners - start + 0.5) * spacing_mm * px_per_mm)
     _draw_scale(page, px_per_mm)
     return page.picture
 
 
-def _draw_line(
-    page: Page, ends_px: np.ndarray[tuple[int, ...], np.dtype[np.float64]], text: str
-) -> None:
+def _draw_box(page: Page, corners_px: FloatArray) -> None:
+    (top, left), (bottom, right) = np.round(corners_px).astype(int)
+    for edge in (
+        (left, top, right, top + 3), (left, bottom - 3, right, bottom),
+        (left, top, left + 3, bottom), (right - 3, top, right, bottom),
+    ):  # fmt: skip
+        page.fill(edge, ALARM_COLOUR)
+
+
+def _draw_line(page: Page, ends_px: FloatArray, text: str) -> None:
     """A measuring line with ticks at its ends, white on a dark edge, and its length beside it."""
     from PIL import Image, ImageDraw  # noqa: PLC0415 - only drawing needs Pillow
 
@@ -154,9 +214,7 @@ def _draw_line(
     _write_beside(page, ends_px, text)
 
 
-def _write_beside(
-    page: Page, ends_px: np.ndarray[tuple[int, ...], np.dtype[np.float64]], text: str
-) -> None:
+def _write_beside(page: Page, ends_px: FloatArray, text: str) -> None:
     """The length next to the right end, or left of it where there is no room."""
     y, x = ends_px[int(np.argmax(ends_px[:, 1]))]
     width = text_width_px(text, _LENGTH)

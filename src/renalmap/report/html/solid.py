@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.imaging.connected import find_box
+from renalmap.imaging.field import convolve, gaussian
 from renalmap.imaging.volume import LabelMap
 from renalmap.labels import BACKGROUND, TUMOUR
 from renalmap.report.palette import KIDNEY_COLOUR, TUMOUR_COLOUR
-from renalmap.report.surfaces import convolve, gaussian
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -4,33 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from typing import Final, Literal
+from typing import Final
 
-from renalmap.inference.quality import KidneyReport, QualityReport, TumourReport
+from renalmap.inference.quality import QualityReport
 from renalmap.measure.measurements import KidneyMeasurement, LesionMeasurement
 from renalmap.report.html.contents import ReportContents
+from renalmap.report.html.viewer import dicom_name, middle_of, place_of, show_button
 
 PRINTED_LESIONS: Final = 8
+PRINTED_CANDIDATES: Final = 4
 """On paper; the screen shows all."""
 
 UNKNOWN: Final = "&ndash;"
 _CUT: Final = '<span class="cut">truncated</span>'
+_DOUBTFUL: Final = '<span class="cut">doubtful</span>'
 _AT_LEAST: Final = "&ge;&nbsp;"
 
-SliceIndex = Callable[[int], int]
-"""From a slice of the scan to the viewer's nearest one."""
+Nearest = Callable[[Sequence[float]], tuple[int, int, int]]
+"""From a place in the scan (z, y, x) to the viewer's nearest voxel (x, y, z)."""
 
 
-def measurement_tables(contents: ReportContents, slice_index: SliceIndex) -> str:
+def measurement_tables(contents: ReportContents, nearest: Nearest) -> str:
     """Both tables and their explanations; buttons show a lesion in the viewer."""
     measured = contents.measurements
-    if not measured.kidneys and not measured.lesions:
+    if not measured.kidneys and not measured.lesions and not contents.candidates:
         return "<p>Nothing is labelled in this scan, so nothing was measured.</p>"
-    parts = [_kidney_table(contents)] if measured.kidneys else []
+    parts = [
+        '<p class="small sideways">Tables scroll sideways: swipe, or arrow keys once a table has the focus.</p>'
+    ]
+    parts += [_kidney_table(contents)] if measured.kidneys else []
     if measured.lesions:
-        parts += [_lesion_table(contents, slice_index), _remarks(contents)]
+        parts += [_lesion_table(contents, nearest), _remarks(contents)]
     else:
-        parts.append('<p class="small">No tumour is labelled.</p>')
+        parts.append(
+            '<p class="small">No tumour is labelled. That does not mean that there is none.</p>'
+        )
+    if contents.candidates:
+        parts.append(_candidate_table(contents, nearest))
     return "".join(parts)
 
 
@@ -47,25 +57,41 @@ def lesion_name(lesion: LesionMeasurement) -> str:
 def _kidney_table(contents: ReportContents) -> str:
     kidneys = contents.measurements.kidneys
     with_cysts = any(kidney.cyst_ml for kidney in kidneys)
-    confidence_title, confidences = _confidences(contents.quality, "kidneys")
+    agreements = _agreements(contents.quality)
     head = ["Kidney", "Parenchyma<br>ml", "Tumour<br>ml"]
     head += ["Cyst<br>ml"] if with_cysts else []
-    head += ["Length<br>mm", "Parenchyma<br>HU", *confidence_title, "In the scan"]
+    shares = _parenchyma_shares(kidneys)
+    head[2:2] = ["Share of<br>both"] if shares else []
+    head += [
+        "Length<br>mm",
+        "Parenchyma<br>HU",
+        *(["Outline agreement<br>for this model"] if agreements else []),
+        "In the scan",
+    ]
     rows = []
     for kidney in kidneys:
-        cells = [_ml(kidney.parenchyma_ml, kidney), _ml(kidney.tumour_ml, kidney)]
+        cells = [_ml(kidney.parenchyma_ml, kidney), *([_share(shares[kidney.id])] if shares else [])]
+        cells.append(_ml(kidney.tumour_ml, kidney))
         cells += [_ml(kidney.cyst_ml, kidney)] if with_cysts else []
         cells += [_number(kidney.length_mm, kidney.incomplete, 0), _hu(kidney.mean_hu, kidney.sd_hu)]
-        cells += [_share(confidences.get(kidney.id)) for _ in confidence_title]
+        cells += [agreements.get(kidney.id, UNKNOWN)] if agreements else []
         cells.append(_CUT if kidney.incomplete else "whole")
         name = f'<span class="dot"></span>{escape(side_of(kidney.side)).capitalize()}'
         rows.append(_row(name, cells))
     return _table("Kidneys", head, rows)
 
 
-def _lesion_table(contents: ReportContents, slice_index: SliceIndex) -> str:
+def _parenchyma_shares(kidneys: Sequence[KidneyMeasurement]) -> dict[int, float]:
+    """Each kidney's share of all parenchyma; empty unless there are two kidneys, whole and of known sides."""
+    if len(kidneys) != 2 or any(kidney.incomplete or kidney.side is None for kidney in kidneys):
+        return {}
+    total_ml = sum(kidney.parenchyma_ml for kidney in kidneys)
+    return {kidney.id: kidney.parenchyma_ml / total_ml for kidney in kidneys}
+
+
+def _lesion_table(contents: ReportContents, nearest: Nearest) -> str:
     lesions = contents.measurements.lesions
-    confidence_title, confidences = _confidences(contents.quality, "tumours")
+    certainty_title, certainties = _certainties(contents.quality)
     head = ["Lesion", "Longest axial<br>diameter mm", "Short axis<br>mm", "Largest 3D<br>mm"]
     head += [
         "Volume<br>ml",
@@ -73,7 +99,7 @@ def _lesion_table(contents: ReportContents, slice_index: SliceIndex) -> str:
         "In the kidney",
         "Outside<br>outline",
         "HU",
-        *confidence_title,
+        *certainty_title,
         "Slice",
     ]
     rows = []
@@ -87,10 +113,12 @@ def _lesion_table(contents: ReportContents, slice_index: SliceIndex) -> str:
         cells = [_number(value, cut, 1) for value in (*lengths_mm, lesion.volume_ml)]
         cells += [escape(lesion.size_class or "") or UNKNOWN, lesion.polar_position or UNKNOWN]
         cells += [_share(lesion.exophytic_share), _hu(lesion.mean_hu, lesion.sd_hu)]
-        cells += [_share(confidences.get(lesion.id)) for _ in confidence_title]
-        cells.append(_show_button(lesion, slice_index(lesion.slice)))
-        name = f'<span class="dot {lesion.kind}"></span>{escape(lesion_name(lesion))}' + (
-            f" {_CUT}" if cut else ""
+        cells += [certainties.get(lesion.id, UNKNOWN) for _ in certainty_title]
+        cells.append(_slice_cell(contents, lesion.slice, lesion_name(lesion), nearest(place_of(lesion))))
+        marks = [_CUT] if cut else []
+        marks += [_DOUBTFUL] if lesion.id in contents.doubtful else []
+        name = " ".join(
+            [f'<span class="dot {lesion.kind}"></span>{escape(lesion_name(lesion))}', *marks]
         )
         rows.append(_row(name, cells, kind="screen-only" if at >= PRINTED_LESIONS else ""))
     hidden = len(lesions) - PRINTED_LESIONS
@@ -102,9 +130,23 @@ def _lesion_table(contents: ReportContents, slice_index: SliceIndex) -> str:
     )
 
 
-def _show_button(lesion: LesionMeasurement, index: int) -> str:
-    name = escape(lesion_name(lesion))
-    return f'<button type="button" data-slice="{index}" aria-label="Show {name} in the viewer">{lesion.slice + 1}</button>'
+def _candidate_table(contents: ReportContents, nearest: Nearest) -> str:
+    """What was left out: whoever looks for a missed tumour looks here first."""
+    rows = []
+    for number, candidate in enumerate(contents.candidates, start=1):
+        name = f"Left out {number}, {side_of(candidate.side)}"
+        at = _slice_cell(contents, candidate.slice, name, nearest(middle_of(candidate)))
+        cells = [f"{candidate.volume_ml:.1f}", at, escape(candidate.reason)]
+        rows.append(_row(name, cells, kind="screen-only" if number > PRINTED_CANDIDATES else ""))
+    head = ["Candidate", "Volume<br>ml", "Slice", "Why it was left out"]
+    return _table("Found by the model and left out as mistakes", head, rows, kind="plain")
+
+
+def _slice_cell(contents: ReportContents, z: int, name: str, place: tuple[int, int, int]) -> str:
+    names = contents.slice_names(z)
+    button = show_button(str(names.number), name, place)
+    in_pacs = escape(dicom_name(names))
+    return button + (f"<br><small>{in_pacs}</small>" if in_pacs else "")
 
 
 def _remarks(contents: ReportContents) -> str:
@@ -112,6 +154,7 @@ def _remarks(contents: ReportContents) -> str:
     remarks = [
         measured.size_class_note.replace("size_class uses", "The size class uses") + ".",
         "Outside outline: share of the lesion's volume beyond the kidney's own convex outline.",
+        "Slices: from 1 at the feet (<code>slice_number</code> in the CSV); <code>slice</code> in JSON and CSV is from 0.",
     ]
     truncated = [one.incomplete for one in measured.kidneys]
     truncated += [one.incomplete for one in measured.lesions]
@@ -120,28 +163,34 @@ def _remarks(contents: ReportContents) -> str:
     return f'<p class="small">{" ".join(remarks)}</p>'
 
 
-def _confidences(
-    quality: QualityReport | None, of: Literal["kidneys", "tumours"]
-) -> tuple[list[str], dict[int, float]]:
-    """The column's title, if it has any entry, and what it says by kidney or lesion."""
+def _agreements(quality: QualityReport | None) -> dict[int, str]:
+    """How each kidney's outline may be expected to agree with a reference, in words; the Dice is in the JSON."""
+    kidneys = [] if quality is None else quality.kidneys
+    return {kidney.id: kidney.agreement for kidney in kidneys if kidney.agreement is not None}
+
+
+def _certainties(quality: QualityReport | None) -> tuple[list[str], dict[int, str]]:
+    """The column's title, if it has any entry, and how sure the model was of each tumour."""
     if quality is None:
         return [], {}
-    judged: Sequence[KidneyReport | TumourReport] = getattr(quality, of)
-    title, calibrated = "Expected<br>Dice", quality.kidney_confidence_calibrated
-    if of == "tumours":
-        title, calibrated = "Probability<br>it is real", quality.tumour_confidence_calibrated
-    found = {one.id: one.confidence for one in judged if one.confidence is not None}
-    return [title if calibrated else "Score, not<br>calibrated"] if found else [], found
+    found = {one.id: one.confidence for one in quality.tumours if one.confidence is not None}
+    if quality.tumour_confidence_calibrated:
+        return ["Probability<br>it is real"] if found else [], {
+            at: _share(sure) for at, sure in found.items()
+        }
+    return ["Model's score<br>0 to 1"] if found else [], {
+        at: f"{sure:.2f}" for at, sure in found.items()
+    }
 
 
-def _table(caption: str, head: Sequence[str], rows: Iterable[str]) -> str:
+def _table(caption: str, head: Sequence[str], rows: Iterable[str], kind: str = "numbers") -> str:
     first, *others = head
     titles = f'<th scope="col">{first}</th>' + "".join(
         f'<th scope="col" class="n">{title}</th>' for title in others
     )
     return (
-        f'<div class="scroll"><table><caption>{caption}</caption><thead><tr>{titles}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table class="{kind}"><caption>{caption}</caption>'
+        f"<thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

@@ -132,9 +132,9 @@ def _region(
 def _in_front(labels: NDArray[np.uint8], body: BoolPlane) -> int:
     """How many rows lie in front of the kidneys' backs; without kidney, of the spine and the muscles behind it."""
     if labels.any():
-        return bounding_slices(labels > 0)[0].stop
+        return int(bounding_slices(labels > 0)[0].stop)
     rows = bounding_slices(body)[0]
-    return rows.stop - (rows.stop - rows.start) // 3
+    return int(rows.stop - (rows.stop - rows.start) // 3)
 
 
 def _place_loop(

@@ -1,0 +1,1 @@
+"""DICOM structured reports: measurements as hospitals' archives keep them."""
