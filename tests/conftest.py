@@ -21,9 +21,10 @@ from renalmap.preprocess import Plan, SliceStatistics
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 LONGEST_FIRST = (
-    "test_end_to_end test_export test_rehearsal test_overfit test_processes test_ensemble test_dask "
-    "test_examples test_phantom test_phase test_vectors test_kills test_default_bundle test_scenes"
-).split()
+    *("test_end_to_end", "test_export", "test_rehearsal", "test_overfit", "test_processes"),
+    *("test_ensemble", "test_dask", "test_examples", "test_phantom", "test_phase", "test_vectors"),
+    *("test_kills", "test_default_bundle", "test_scenes"),
+)
 """Of two pytest processes, neither is to be left with one of these when the other has nothing left to do."""
 
 
