@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from renalmap.imaging.volume import SliceNames
-from renalmap.inference.quality import DroppedReport
+from renalmap.inference.quality import DroppedEntry
 from renalmap.measure.measurements import LesionMeasurement
 from renalmap.report.html.assets import read_asset
 from renalmap.report.html.contents import ReportContents
@@ -153,7 +153,7 @@ def place_of(lesion: LesionMeasurement) -> Sequence[float]:
     return [(low + high) / 2 for low, high in zip(line.start.voxel_zyx, line.end.voxel_zyx, strict=True)]
 
 
-def middle_of(candidate: DroppedReport) -> Sequence[float]:
+def middle_of(candidate: DroppedEntry) -> Sequence[float]:
     """The middle of a candidate's box on the slice of its centre, in voxels (z, y, x)."""
     _, y, x = np.mean(candidate.box_zyx, axis=0).tolist()
     return candidate.slice, y, x
