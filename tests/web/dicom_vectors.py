@@ -154,6 +154,16 @@ def _truncated(folder: Path) -> Path:
     return folder
 
 
+def _partly_scaled(folder: Path) -> Path:
+    write_series(folder, HEIGHTS_MM[:2])
+    return write_series(folder, (6.0, 9.0), name="unscaled", RescaleSlope=None, RescaleIntercept=None)
+
+
+def _several_names(folder: Path) -> Path:
+    write_series(folder, HEIGHTS_MM[:2], PatientID="1", ConvolutionKernel="B30f")
+    return write_series(folder, (6.0, 9.0), name="other", PatientID="2", ConvolutionKernel="B40f")
+
+
 SAGITTAL: Final = [0.0, 1.0, 0.0, 0.0, 0.0, -1.0]
 _SERIES: Final[tuple[Callable[[Path], Path], ...]] = (
     write_series,
@@ -170,6 +180,8 @@ _SERIES: Final[tuple[Callable[[Path], Path], ...]] = (
     lambda place: write_series(place, RescaleSlope=None, RescaleIntercept=None),
     lambda place: write_series(place, RescaleSlope=1.5),
     _two_alike,
+    _partly_scaled,
+    _several_names,
     _tilted,
     _truncated,
     lambda place: write_series(place, (0.0, 3.0, 9.0, 12.0, 15.0)),
