@@ -209,7 +209,7 @@ def _rules(generator: np.random.Generator) -> Iterator[Case]:
         placement = Placement((1, 2, 3), 17, (3.0, 0.9, 0.8))
         ruled = labels.copy()
         outcome = apply_rules(
-            ruled, probability, placement, plan, ScanFacts(lambda: 34.0, lambda z, hu=hu: hu[z])
+            ruled, probability, placement, plan, ScanFacts(lambda: 34.0, hu.__getitem__)
         )
         yield {
             "plan": plan.model_dump(mode="json"),
