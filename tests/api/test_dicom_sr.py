@@ -407,6 +407,10 @@ def test_odd_values_in_the_scans_header_do_not_stop_it(folder, tmp_path):
 
 def test_odd_identifiers_of_a_seg(anatomy):
     seg, source = Dataset(), anatomy.scan.source
+    seg.add_new("ReferencedSeriesSequence", "LO", "nonsense")
+    with pytest.raises(DicomReferenceError, match="a structured report of this scan cannot be written"):
+        SegReference.of(seg, source, "seg")
+    del seg.ReferencedSeriesSequence
     with pytest.raises(DicomReferenceError, match="got no SOPClassUID, SOPInstanceUID"):
         SegReference.of(seg, source, "seg")
     seg.SOPClassUID = seg.SOPInstanceUID = seg.SeriesInstanceUID = seg.StudyInstanceUID = "1.2.3"

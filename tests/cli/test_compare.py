@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from tests.api.series import write_series
 from tests.followup.scene import Ball, Patient
 
 SPACING_MM = (5.0, 3.0, 3.0)
@@ -88,3 +89,16 @@ def test_bad_inputs_end_with_2_and_one_clear_line(cli, pair, write_scan, tmp_pat
         assert text in done.stderr
         assert "Traceback" not in done.stderr
     assert cli("compare", before, after, "--before-date", "31.1.2025").code == 2
+
+
+def test_a_message_about_a_series_names_the_option_of_that_scan(cli, pair, tmp_path):
+    """Two series as good as each other, in the folder of the later scan."""
+    before, after = pair
+    folder = tmp_path / "late"
+    folder.mkdir()
+    for name in ("a", "b"):
+        write_series(folder / name, np.zeros((4, 16, 16), np.int16), StudyInstanceUID="1.2.3")
+    done = cli("compare", before, after, "--after-scan", folder)
+    assert done.code == 2
+    assert "Choose one with --after-series" in done.stderr
+    assert " --series" not in done.stderr

@@ -112,6 +112,7 @@ UNREACHED = {
     "test": _ONE_SCANS
     | _CLUSTERS
     | _BESIDE,  # its scans were prepared, here, and only labels are written
+    "compare": {"--series", "--acquisition"},  # it names those of its two scans, as test_compare.py says
     "evaluate": {"--overwrite"},  # it replaces its table
     "overview": {"--overwrite"},  # its picture
     "phantom": {"--overwrite", "--memory-gb"},  # it refuses by itself, and writes only

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +32,8 @@ from renalmap.measure import Measurements
 from renalmap.report.followup import FollowUpContents, FollowUpScan, follow_up_page
 
 MOST_BORDER_MM: Final = 5.0
+
+Which = Literal["before", "after"]
 
 
 @dataclass(frozen=True)
@@ -136,9 +141,8 @@ def compare(
         raise ConfigError(
             "border_mm is out of range", got=f"{border_mm:g}", expected=f"0 to {MOST_BORDER_MM:g} mm"
         )
-    first, second = (
-        _read(each if isinstance(each, Visit) else Visit(Path(each))) for each in (before, after)
-    )
+    first = _read(before if isinstance(before, Visit) else Visit(Path(before)), "before")
+    second = _read(after if isinstance(after, Visit) else Visit(Path(after)), "after")
     _check_same_scan(first, second)
     interval_days = _interval(first, second)
     stranger = _check_patients(first, second, allowed=allow_different_patients)
@@ -190,7 +194,21 @@ class _Read:
         )
 
 
-def _read(visit: Visit) -> _Read:
+@contextmanager
+def _own_options(which: Which) -> Iterator[None]:
+    """Where a reader's message names an option of one scan, it names that scan's."""
+
+    def renamed(text: str | None) -> str | None:
+        return None if text is None else re.sub(r"--(series|acquisition)\b", rf"--{which}-\1", text)
+
+    try:
+        yield
+    except InputError as error:
+        told = {"got": renamed(error.got), "expected": error.expected, "hint": renamed(error.hint)}
+        raise type(error)(error.what, where=error.where, **told) from error
+
+
+def _read(visit: Visit, which: Which) -> _Read:
     label_map = replace(
         read_label_map(visit.segmentation, visit.dicom.orientation), name=short_name(visit.segmentation)
     )
@@ -200,7 +218,8 @@ def _read(visit: Visit) -> _Read:
             where=visit.segmentation,
             got="only background",
         )
-    volume = None if visit.scan is None else read_volume(visit.scan, visit.dicom)
+    with _own_options(which):
+        volume = None if visit.scan is None else read_volume(visit.scan, visit.dicom)
     anatomy = Anatomy.of(label_map, volume)
     contrast = None if volume is None else find_contrast(anatomy)
     warned = None if contrast is None else describe_contrast(contrast)

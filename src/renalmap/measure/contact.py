@@ -71,13 +71,13 @@ def contact_area_mm2(lesion: SmoothLesion, kidney: Sequence[Voxels]) -> float:
     """
     smooth, spacing_mm = lesion.field, np.array(lesion.spacing_mm)
     step_mm = spacing_mm / lesion.parts
-    slopes = np.gradient(smooth, *step_mm)
-    steepness = np.sqrt(np.sum([slope * slope for slope in slopes], axis=0))
+    slopes = np.array(np.gradient(smooth, *step_mm))
+    steepness = np.sqrt((slopes * slopes).sum(axis=0))
     area_mm2 = float(steepness.sum(dtype=np.float64) * step_mm.prod())
     top = float(smooth.max())
     edge = (smooth > _FAINT * top) & (smooth < _FULL * top) & (steepness > 0.0)
     weights = steepness[edge].astype(np.float64)
-    outward = -np.stack([slope[edge] for slope in slopes], axis=1) / weights[:, None]
+    outward = -slopes[:, edge].T / weights[:, None]
     inwards_mm = (lesion.level - smooth[edge]) / weights
     places_mm = np.argwhere(edge) * step_mm - inwards_mm[:, None] * outward
     voxels = places_mm / spacing_mm + lesion.first

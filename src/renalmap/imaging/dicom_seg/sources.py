@@ -80,7 +80,11 @@ def check_source(source: DicomSource, where: Path | str) -> None:
 
 
 @contextmanager
-def named_writing_errors(where: Path | str, what: str = "a DICOM SEG") -> Iterator[None]:
+def named_writing_errors(
+    where: Path | str,
+    what: str = "a DICOM SEG",
+    hint: str = "Write NIfTI instead (--out NAME.nii.gz)",
+) -> Iterator[None]:
     """Turn whatever highdicom and pydicom raise on a scan's header into an error that names the scan.
 
     What they would only warn of is copied as it is, a name that is not a valid PN or a number that is too long:
@@ -99,7 +103,7 @@ def named_writing_errors(where: Path | str, what: str = "a DICOM SEG") -> Iterat
             f"{what} of this scan cannot be written",
             where=where,
             got=without_values(f"{type(error).__name__}: {error}"),
-            hint="Write NIfTI instead (--out NAME.nii.gz)",
+            hint=hint,
         ) from error
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from renalmap.imaging.dicom_files.source import DicomSource
 
 _WHAT: Final = "a structured report"
+_HINT: Final = "Leave out --sr"
 _LARGEST_NUMBER: Final = 2**31 - 1
 _IDENTIFIERS: Final = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
@@ -104,9 +105,10 @@ class SegReference:
         Raises:
             DicomReferenceError: it names another series, or lacks an identifier.
         """
-        named = [
-            str(each.get("SeriesInstanceUID")) for each in dataset.get("ReferencedSeriesSequence") or ()
-        ]
+        with named_writing_errors(where, _WHAT, _HINT):
+            listed = dataset.get("ReferencedSeriesSequence") or ()
+            named = [str(each.get("SeriesInstanceUID")) for each in listed]
+            uids = {name: str(dataset.get(name) or "") for name in _IDENTIFIERS}
         if named and source.series_instance_uid not in named:
             raise DicomReferenceError(
                 "the DICOM SEG was made from another series than this scan",
@@ -115,7 +117,6 @@ class SegReference:
                 expected=source.series_instance_uid,
                 hint="Give the series on which it was drawn as --scan",
             )
-        uids = {name: str(dataset.get(name) or "") for name in _IDENTIFIERS}
         if missing := [name for name, uid in uids.items() if not uid]:
             raise DicomReferenceError(
                 "a structured report must refer to the DICOM SEG, whose identifiers do not allow it",
@@ -169,7 +170,7 @@ def build_dicom_sr(
         DicomReferenceError: highdicom cannot write it.
         MissingDependencyError: highdicom is not installed.
     """
-    with named_writing_errors(source.instances[0].file.path, _WHAT):
+    with named_writing_errors(source.instances[0].file.path, _WHAT, _HINT):
         return _build(findings, seg, source, algorithm)
 
 
@@ -182,7 +183,7 @@ def check_sr_can_be_written(source: DicomSource, where: Path) -> None:
     """
     finding = Finding("kidney", 1, KIDNEY, None, (Quantity(VOLUME, 1.0, MILLIMETRE),))
     seg = SegReference("1.2.840.10008.5.1.4.1.1.66.4", "1.2.3", "1.2.4", source.study_instance_uid, 1)
-    with named_writing_errors(where, _WHAT):
+    with named_writing_errors(where, _WHAT, _HINT):
         dataset = _build([finding], seg, source, SrAlgorithm("0"))
         dataset.save_as(BytesIO(), enforce_file_format=True)
 
