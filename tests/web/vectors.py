@@ -20,6 +20,7 @@ from renalmap.bundle import Bundle
 from renalmap.errors import InputError
 from renalmap.imaging import LabelMap, Volume, build_geometry
 from renalmap.imaging.nifti import read_nifti_volume
+from renalmap.imaging.nifti_writing import label_map_header
 from renalmap.inference.cascade import Cascade, SegmentOptions
 from renalmap.inference.components import DroppedComponent, drop_small, drop_unconnected
 from renalmap.inference.localizing import _PERHAPS
@@ -208,7 +209,7 @@ def _rules(generator: np.random.Generator) -> Iterator[Case]:
         placement = Placement((1, 2, 3), 17, (3.0, 0.9, 0.8))
         ruled = labels.copy()
         outcome = apply_rules(
-            ruled, probability, placement, plan, ScanFacts(lambda: 34.0, lambda z, hu=hu: hu[z])
+            ruled, probability, placement, plan, ScanFacts(lambda: 34.0, hu.__getitem__)
         )
         yield {
             "plan": plan.model_dump(mode="json"),
@@ -361,6 +362,7 @@ def _places(hu: NDArray[np.int16]) -> Iterator[tuple[str, bytes]]:
     pretended.header.set_xyzt_units("micron")
     yield ".nii", _saved(pretended)
     yield ".nii", _saved(nib.Nifti1Image(hu, np.diag([0.001, 0.001, 0.001, 1.0])))
+    yield ".nii", _saved(nib.Nifti1Image(hu, np.diag([-0.08, 0.08, 0.3, 1.0])))
     shear = LAS.copy()
     shear[0, 1] = 0.5
     yield ".nii", _saved(nib.Nifti1Image(hu, shear))
@@ -415,6 +417,9 @@ def _volume(volume: Volume) -> Case:
     return {
         "hu": packed(volume.hu),
         "spacing_mm": volume.geometry.spacing_mm,
+        "label_map_header": base64.b64encode(
+            label_map_header(volume.geometry.source).binaryblock
+        ).decode(),
     }
 
 
