@@ -201,7 +201,7 @@ def judged_flags(report: QualityReport) -> list[Flag]:
     return [Flag(code=code, text=text) for code, text in raised]
 
 
-def _describe_left_out(candidates: Sequence[DroppedReport]) -> str:
+def _describe_left_out(candidates: Sequence[DroppedEntry]) -> str:
     told = []
     for candidate in candidates[:_CANDIDATES_NAMED]:
         side = "" if candidate.side is None else f"{candidate.side}, "
