@@ -48,6 +48,8 @@ def test_the_table_is_for_people(cli, label_map):
     assert "R.E.N.A.L." in done.stdout
     assert "PADUA" in done.stdout
     assert "<= 40 mm" in done.stdout
+    assert "C-index" in done.stdout
+    assert "10 mm margin" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert cli("nephrometry", label_map, "--quiet").stdout == ""
 

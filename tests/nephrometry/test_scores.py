@@ -262,3 +262,12 @@ def test_remnants_of_kidneys_are_scored_or_told(spacing_mm):
         found = score_label_map(LabelMap(labels, make_geometry(labels.shape, spacing_mm)))
         assert found.lesions
         assert not re.search(r"\b(nan|inf)\b", str(found))
+
+
+def test_c_index_contact_and_margins_are_those_of_the_measurements():
+    scene = KidneyScene(SPACING_MM, TURN).tumour((0.0, -30.0, 0.0), 12.0)
+    (measured,) = measure_anatomy(scene.anatomy).lesions
+    relation = scene.one().relation.model_dump()
+    assert relation == {name: getattr(measured, name) for name in relation}
+    assert relation["c_index"] == pytest.approx(30.0 / 12.0, rel=0.1)
+    assert relation["contact_mm2"] > 0

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from renalmap.api.nephrometry import NephrometryOutcome
+    from renalmap.measure import KidneyRelation
     from renalmap.nephrometry import Component, LesionNephrometry, Nephrometry
 
 
@@ -90,7 +91,23 @@ def nephrometry_tables(found: Nephrometry) -> Iterator[Table]:
             made.add_row(score.name, "", total, risk or score.text, style="bold")
             for one in score.components:
                 made.add_row(one.code.replace("_", " "), _value(one), _points(one), _why(one))
+        for row in _relation_rows(lesion.relation):
+            made.add_row(*row)
         yield made
+
+
+def _relation_rows(relation: KidneyRelation) -> Iterator[tuple[str, str, str, str]]:
+    """What surgeons weigh beside the scores; what is not known has no row."""
+    rows = (
+        ("C-index", relation.c_index, 2, "", "centre to the kidney's centre, in tumour radii"),
+        ("contact", relation.contact_mm2, 0, "mm²", "surface against the kidney's own tissue"),
+        ("depth", relation.depth_mm, 1, "mm", "deepest point below the kidney's outline"),
+        ("5 mm margin", relation.kidney_within_5_mm_ml, 1, "ml", "kidney within 5 mm of the tumour"),
+        ("10 mm margin", relation.kidney_within_10_mm_ml, 1, "ml", "kidney within 10 mm of it"),
+    )
+    for name, value, digits, unit, told in rows:
+        if value is not None:
+            yield name, f"{number(value, digits)} {unit}".rstrip(), "", told
 
 
 def _value(one: Component) -> str:

@@ -6,10 +6,11 @@ import warnings
 from typing import Any
 
 from renalmap.anatomy import Flag
-from renalmap.measure.label_map import measure_anatomy, measure_label_map
+from renalmap.measure.label_map import measure_anatomy, measure_label_map, relate
 from renalmap.measure.measurements import (
     Diameter,
     KidneyMeasurement,
+    KidneyRelation,
     LesionMeasurement,
     Measurements,
     Point,
@@ -19,12 +20,14 @@ from renalmap.measure.measurements import (
 __all__ = [
     "Diameter",
     "KidneyMeasurement",
+    "KidneyRelation",
     "LesionMeasurement",
     "Measurements",
     "Point",
     "Speck",
     "measure_anatomy",
     "measure_label_map",
+    "relate",
 ]
 
 

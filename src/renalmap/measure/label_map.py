@@ -14,10 +14,11 @@ from renalmap.measure.centrality import centre_offset
 from renalmap.measure.contact import SmoothLesion, contact_area_mm2
 from renalmap.measure.diameters import Chord
 from renalmap.measure.exophytic import beyond_outline_mm
-from renalmap.measure.lines import AxialLines, Spacing, axial_lines, centroid_mm, longest_line
+from renalmap.measure.lines import Spacing, axial_lines, centroid_mm, longest_line
 from renalmap.measure.margins import tissue_near_ml
 from renalmap.measure.measurements import (
     KidneyMeasurement,
+    KidneyRelation,
     LesionMeasurement,
     Measurements,
     PolarPosition,
@@ -101,8 +102,7 @@ def _measure_lesion(lesion: Lesion, anatomy: Anatomy, place: Placer) -> LesionMe
         lines.longest.length_mm > in_space.length_mm
     ):  # a flat lesion, whose borders are placed differently
         in_space = Chord(np.insert(lines.longest.ends, 0, height_mm, axis=1))
-    # The outline of a truncated kidney is not known.
-    whole = None if kidney is None or kidney.borders else kidney.body
+    whole = _whole(kidney)
     fraction = None if whole is None else _polar_fraction(lesion, whole)
     longest_mm = round(lines.longest.length_mm, 2)
     return LesionMeasurement(
@@ -122,8 +122,7 @@ def _measure_lesion(lesion: Lesion, anatomy: Anatomy, place: Placer) -> LesionMe
         centroid=place.point(centroid),
         polar_position=None if fraction is None else _third(fraction),
         polar_fraction=None if fraction is None else round(fraction, 3),
-        **_in_outline(lesion, whole, lines, spacing_mm),
-        **({} if kidney is None else _against(voxels, kidney.own, spacing_mm)),
+        **_relation(lesion, kidney, lines.longest.length_mm / 2.0, spacing_mm),
         **_hu(anatomy, [voxels]),
         size_class=size_class(longest_mm) if lesion.kind == "tumour" else None,
         crosses_midline=lesion.crosses_midline,
@@ -132,17 +131,38 @@ def _measure_lesion(lesion: Lesion, anatomy: Anatomy, place: Placer) -> LesionMe
     )
 
 
-def _in_outline(
-    lesion: Lesion, whole: Sequence[Voxels] | None, lines: AxialLines, spacing_mm: Spacing
+def relate(lesion: Lesion, anatomy: Anatomy, radius_mm: float) -> KidneyRelation:
+    """How a lesion of that axial radius lies in and against its kidney; nothing is known without one."""
+    spacing_mm = anatomy.label_map.geometry.spacing_mm
+    return KidneyRelation(**_relation(lesion, anatomy.kidney_of(lesion), radius_mm, spacing_mm))
+
+
+def _whole(kidney: Kidney | None) -> Sequence[Voxels] | None:
+    """A kidney's body; None if it is truncated, because its outline is then not known."""
+    return None if kidney is None or kidney.borders else kidney.body
+
+
+def _relation(
+    lesion: Lesion, kidney: Kidney | None, radius_mm: float, spacing_mm: Spacing
 ) -> dict[str, float | None]:
-    """How a lesion lies in its kidney's outline; None throughout where that is not known."""
+    if kidney is None:
+        return {}
+    return _in_outline(lesion, _whole(kidney), radius_mm, spacing_mm) | _against(
+        lesion.voxels, kidney.own, spacing_mm
+    )
+
+
+def _in_outline(
+    lesion: Lesion, whole: Sequence[Voxels] | None, radius_mm: float, spacing_mm: Spacing
+) -> dict[str, float | None]:
+    """How a lesion lies in its kidney's outline; nothing where that is not known."""
     if whole is None:
-        return {"exophytic_share": None}
+        return {}
     beyond_mm = beyond_outline_mm(lesion.voxels, whole, spacing_mm)
     told: dict[str, float | None] = {"exophytic_share": round(float((beyond_mm > 0.0).mean()), 3)}
     if lesion.borders:
         return told
-    offset, radius_mm = centre_offset(lesion.voxels, whole, spacing_mm), lines.longest.length_mm / 2.0
+    offset = centre_offset(lesion.voxels, whole, spacing_mm)
     depth_mm = max(0.0, -float(beyond_mm.min()))
     # Deeper than its diameter, a tumour is surrounded: Hsieh's cap is then the whole sphere.
     sunk_mm = min(depth_mm, 2.0 * radius_mm)

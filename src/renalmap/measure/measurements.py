@@ -53,7 +53,35 @@ class Diameter(_Model):
         return np.array([self.start.world_mm, self.end.world_mm])
 
 
-class LesionMeasurement(_Model):
+class KidneyRelation(_Model):
+    """How a lesion lies in and against its kidney.
+
+    Attributes:
+        exophytic_share: share of its volume outside the kidney's outline, from 0 to 1; the outline is
+            the convex closing of the kidney's own tissue. None without a whole kidney.
+        contact_mm2: how much of its surface lies against its kidney's own tissue; None without a kidney.
+        hsieh_contact_mm2: 2 pi r d, with r half the longest axial diameter and d `depth_mm`, at most 2 r (Hsieh 2016).
+        kidney_within_5_mm_ml, kidney_within_10_mm_ml: its kidney's own tissue that near to its surface; None without a
+            kidney.
+        depth_mm: how far below its kidney's outline its deepest point lies.
+        c_index: distance of its middle from its kidney's, in radii (Simmons 2010).
+        axial_offset_mm, craniocaudal_offset_mm: that distance in the plane of the slices and along z.
+        hsieh_contact_mm2, depth_mm, c_index, axial_offset_mm, craniocaudal_offset_mm: None unless both it and its kidney
+            are whole.
+    """
+
+    exophytic_share: float | None = None
+    contact_mm2: float | None = None
+    hsieh_contact_mm2: float | None = None
+    kidney_within_5_mm_ml: float | None = None
+    kidney_within_10_mm_ml: float | None = None
+    depth_mm: float | None = None
+    c_index: float | None = None
+    axial_offset_mm: float | None = None
+    craniocaudal_offset_mm: float | None = None
+
+
+class LesionMeasurement(KidneyRelation):
     """One connected tumour or cyst. Numbers are lower bounds where it is incomplete.
 
     Attributes:
@@ -69,17 +97,6 @@ class LesionMeasurement(_Model):
         polar_fraction: height of the centroid in its kidney: 0 at the lower end of the kidney's own
             tissue, 1 at the upper; below 0 or over 1 beyond them. None without a whole kidney.
         polar_position: the same in thirds.
-        exophytic_share: share of its volume outside the kidney's outline, from 0 to 1; the outline is
-            the convex closing of the kidney's own tissue. None without a whole kidney.
-        contact_mm2: how much of its surface lies against its kidney's own tissue; None without a kidney.
-        hsieh_contact_mm2: 2 pi r d, with r half the longest axial diameter and d `depth_mm`, at most 2 r (Hsieh 2016).
-        kidney_within_5_mm_ml, kidney_within_10_mm_ml: its kidney's own tissue that near to its surface; None without a
-            kidney.
-        depth_mm: how far below its kidney's outline its deepest point lies.
-        c_index: distance of its middle from its kidney's, in radii (Simmons 2010).
-        axial_offset_mm, craniocaudal_offset_mm: that distance in the plane of the slices and along z.
-        hsieh_contact_mm2, depth_mm, c_index, axial_offset_mm, craniocaudal_offset_mm: None unless both it and its kidney
-            are whole.
         mean_hu, sd_hu: of its voxels; None without a scan.
         size_class: of a tumour's longest axial diameter; None for cysts. See `SIZE_CLASS_NOTE`.
         crosses_midline: whether at least 5 ml and a tenth of it lie on either side; it is measured whole.
@@ -103,15 +120,6 @@ class LesionMeasurement(_Model):
     centroid: Point
     polar_position: PolarPosition | None
     polar_fraction: float | None
-    exophytic_share: float | None
-    contact_mm2: float | None = None
-    hsieh_contact_mm2: float | None = None
-    kidney_within_5_mm_ml: float | None = None
-    kidney_within_10_mm_ml: float | None = None
-    depth_mm: float | None = None
-    c_index: float | None = None
-    axial_offset_mm: float | None = None
-    craniocaudal_offset_mm: float | None = None
     mean_hu: float | None = None
     sd_hu: float | None = None
     size_class: SizeClass | None

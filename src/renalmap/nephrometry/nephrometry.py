@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from renalmap.anatomy import Anatomy, Border, Kidney, KidneyShape, Lesion, shape_of
 from renalmap.anatomy.voxels import joined
 from renalmap.imaging import LabelMap, Volume
+from renalmap.measure import relate
 from renalmap.measure.diameters import Chord
 from renalmap.measure.lines import longest_line
 from renalmap.measure.place import Placer
@@ -119,6 +120,7 @@ def _score(
         padua=score_padua(sizes[1], lengths),
         largest_diameter=place.diameter(diameter),
         to_sinus=None if isinstance(lengths, str) else place.diameter(lengths.to_sinus),
+        relation=relate(lesion, anatomy, diameter.length_mm / 2.0),
         caveats=_lesion_caveats(lesion, kidney, anatomy),
     )
 

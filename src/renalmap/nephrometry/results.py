@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from renalmap.anatomy import AxisBasis, PolarBasis, SinusBasis
 from renalmap.labels import Side
-from renalmap.measure import Diameter, Point
+from renalmap.measure import Diameter, KidneyRelation, Point
 
 Confidence = Literal["high", "moderate", "low"]
 """high: a component stays the same if borders move by a voxel and by 2 mm; moderate: it changes with 2 mm; low: it changes
@@ -135,6 +135,7 @@ class LesionNephrometry(_Model):
         lesion: its `id` in the measurements.
         kidney: `id` of its kidney; None if no kidney is near it.
         largest_diameter: R's line.
+        relation: C-index, contact with the kidney, margins and depth, as in the measurements.
         to_sinus: N's line, from the tumour (start) to the sinus (end); None without a sinus.
         caveats: a sentence each.
     """
@@ -146,6 +147,7 @@ class LesionNephrometry(_Model):
     padua: Score
     largest_diameter: Diameter
     to_sinus: Diameter | None
+    relation: KidneyRelation
     caveats: list[str] = []
 
 

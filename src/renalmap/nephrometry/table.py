@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from renalmap.imaging.files import csv_text
+from renalmap.measure import KidneyRelation
 from renalmap.nephrometry.results import LesionNephrometry, Nephrometry, Score
 from renalmap.nephrometry.scoring import PADUA, RENAL
 
@@ -13,6 +14,9 @@ SCORES: Final = {"renal": RENAL, "padua": PADUA}
 
 _OF_SCORE: Final = ("text", "total", "least", "most", "risk")
 _OF_COMPONENT: Final = ("value", "points", "confidence")
+
+RELATION: Final = tuple(name for name in KidneyRelation.model_fields if name != "exophytic_share")
+"""E has that share."""
 
 COLUMNS: Final = (
     *("case", "lesion", "kidney", "side"),
@@ -23,6 +27,7 @@ COLUMNS: Final = (
         for item in items
         for name in _OF_COMPONENT
     ),
+    *RELATION,
     *("sinus_basis", "polar_basis", "caveats", "error"),
 )
 """`least` and `most` are `Score.total_range`; a letter stands among the points. Empty means not assessable."""
@@ -49,7 +54,7 @@ def _rows(found: Nephrometry) -> Iterator[dict[str, Any]]:
     for lesion in found.lesions:
         kidney = next((each for each in found.kidneys if each.kidney == lesion.kidney), None)
         row = {name: getattr(lesion, name) for name in ("lesion", "kidney", "side")}
-        row |= score_cells(lesion)
+        row |= score_cells(lesion) | {name: getattr(lesion.relation, name) for name in RELATION}
         told = [*lesion.caveats, *(kidney.caveats if kidney else ()), *found.caveats]
         row |= {name: getattr(kidney, name, None) for name in ("sinus_basis", "polar_basis")}
         yield {name: "" if value is None else value for name, value in row.items()} | {
