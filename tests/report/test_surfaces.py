@@ -10,12 +10,13 @@ import pytest
 
 from renalmap.anatomy import Anatomy, Voxels
 from renalmap.errors import MissingDependencyError
+from renalmap.imaging.field import smooth_field
 from renalmap.imaging.orientation import build_geometry
 from renalmap.imaging.volume import Box, LabelMap
 from renalmap.phantom import Lesion, PhantomConfig, make_phantom
 from renalmap.report.mesh_files import write_glb, write_stl
 from renalmap.report.structures import Structure, find_structures
-from renalmap.report.surfaces import make_surface, smooth_field
+from renalmap.report.surfaces import make_surface
 
 trimesh = pytest.importorskip("trimesh", reason="needs the extra mesh")
 pytest.importorskip("skimage", reason="needs the extra mesh")
