@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final, Literal
@@ -41,7 +42,7 @@ _UNUSUAL_BY: Final = 0.05
 Agreement = Literal["usual", "lower than usual"]
 
 
-class DroppedReport(BaseModel):
+class DroppedEntry(BaseModel):
     """A component of the networks' foreground that was judged a mistake and left out."""
 
     model_config = ConfigDict(extra="forbid")
@@ -56,7 +57,7 @@ class DroppedReport(BaseModel):
     """Its lowest and highest voxel along each axis of the canonical grid."""
 
     @classmethod
-    def of(cls, component: DroppedComponent, anatomy: Anatomy) -> DroppedReport:
+    def of(cls, component: DroppedComponent, anatomy: Anatomy) -> DroppedEntry:
         """What is reported about a component of a scan."""
         z = min(max(round(component.centre_zyx[0]), 0), anatomy.label_map.geometry.shape[0] - 1)
         middle_x = float(anatomy.midline.track.at(np.array([z]))[0])
@@ -139,7 +140,7 @@ class QualityReport(BaseModel):
     kidneys: list[KidneyReport]
     tumours: list[TumourReport]
     """Largest first, from 0.1 ml."""
-    candidates: list[DroppedReport] = []
+    candidates: list[DroppedEntry] = []
     """What the networks found and the rules left out, from 1 ml, largest first."""
     tumour_specks: int
     """Tumours below 0.1 ml, not listed."""
@@ -173,7 +174,7 @@ def assess_quality(
         kidneys=[_kidney_report(kidney, anatomy, judge) for kidney in anatomy.kidneys],
         tumours=[_tumour_report(tumour, anatomy, judge) for tumour in anatomy.tumours],
         candidates=[
-            DroppedReport.of(each, anatomy) for each in left_out if each.volume_ml >= CANDIDATE_FROM_ML
+            DroppedEntry.of(each, anatomy) for each in left_out if each.volume_ml >= CANDIDATE_FROM_ML
         ],
         tumour_specks=sum(speck.kind == "tumour" for speck in anatomy.specks),
         kidney_confidence_calibrated=judge.kidney is not None,
@@ -195,17 +196,21 @@ def judged_flags(report: QualityReport) -> list[Flag]:
         raised.append(("no_contrast_phase_recognised", no_contrast))
     doubtful = [tumour for tumour in report.tumours if tumour.doubtful]
     raised += [("lesion_doubtful", _describe_doubt(tumour, report)) for tumour in doubtful]
-    shown, others = report.candidates[:_CANDIDATES_NAMED], report.candidates[_CANDIDATES_NAMED:]
-    for candidate in shown:
-        side = "" if candidate.side is None else f"{candidate.side}, "
-        text = f"a candidate of {candidate.volume_ml:.1f} ml ({side}slice {candidate.slice + 1}) was left out"
-        raised.append(
-            ("candidate_left_out", f"{text} as a mistake: look whether it is one ({candidate.reason})")
-        )
-    if others:
-        text = f"{len(others)} further candidates of at most {others[0].volume_ml:.1f} ml were left out as mistakes"
-        raised.append(("candidate_left_out", text))
+    if report.candidates:
+        raised.append(("candidate_left_out", _describe_left_out(report.candidates)))
     return [Flag(code=code, text=text) for code, text in raised]
+
+
+def _describe_left_out(candidates: Sequence[DroppedEntry]) -> str:
+    told = []
+    for candidate in candidates[:_CANDIDATES_NAMED]:
+        side = "" if candidate.side is None else f"{candidate.side}, "
+        told.append(
+            f"{candidate.volume_ml:.1f} ml ({side}slice {candidate.slice + 1}: {candidate.reason})"
+        )
+    others = len(candidates) - len(told)
+    more = f" and {others} smaller" if others else ""
+    return f"left out as mistakes, look whether they are: {'; '.join(told)}{more}"
 
 
 def _describe_doubt(tumour: TumourReport, report: QualityReport) -> str:
