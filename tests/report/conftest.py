@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,8 +12,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from renalmap.anatomy import Anatomy
+from renalmap.api.report import exophytic_parts
 from renalmap.imaging.volume import Geometry, LabelMap, SourceGrid, Volume
 from renalmap.measure import measure_label_map
+from renalmap.nephrometry import score_anatomy
 from renalmap.report.html import Names, ReportContents
 
 SPACING_MM = (4.0, 2.0, 2.0)
@@ -92,3 +96,10 @@ def contents() -> ReportContents:
         made_on=date(2026, 3, 1),
         names=Names("phantom", Path("/data/phantom.nii.gz"), Path("/data/phantom_seg.nii.gz")),
     )
+
+
+@pytest.fixture(scope="session")
+def scored(contents: ReportContents) -> ReportContents:
+    """The same with its tumour scored."""
+    anatomy = Anatomy.of(contents.labels, contents.scan)
+    return replace(contents, nephrometry=score_anatomy(anatomy), exophytic=exophytic_parts(anatomy))

@@ -16,7 +16,10 @@ import pytest
 from PIL import Image
 
 from renalmap.imaging.volume import LabelMap
+from renalmap.inference.phase import ContrastReport
+from renalmap.inference.quality import DroppedReport, QualityReport, SidesFound
 from renalmap.measure import measure_label_map
+from renalmap.nephrometry import score_label_map
 from renalmap.report.html import report_page
 from renalmap.report.html.packing import choose_packing
 from renalmap.report.palette import TUMOUR_COLOUR
@@ -280,6 +283,18 @@ def test_lines_are_drawn_where_they_lie_and_can_be_switched_off(report):
     assert (report.pixels() == beside).all()
 
 
+def test_the_part_outside_the_kidney_is_hatched(report):
+    page = report.page
+    for name in ("marks", "crosshair"):
+        page.uncheck(f"#{name}")
+    page.fill("#filling", "0")
+    pixels = report.pixels()
+    colour = np.array([int(TUMOUR_COLOUR[at : at + 2], 16) for at in (1, 3, 5)])
+    # With no filling, what is orange but for the thin outline is hatching: a good part of the tumour's box.
+    orange = (pixels[..., 0].astype(int) - pixels[..., 2] > 60) & (pixels[..., 0] > pixels[..., 1])
+    assert orange.sum() > 5 * (np.abs(pixels.astype(int) - colour).max(axis=-1) < 6).sum() / 4
+
+
 def test_a_finger_scrolls(browser, path):
     opened = open_report(browser, path, has_touch=True)
     start = opened.slice()
@@ -333,10 +348,23 @@ def test_the_fullest_report_is_two_pages_of_a4_or_letter(browser, contents, tmp_
         z, y = 18 + 4 * (number // 4), 53 + 4 * (number % 4)
         marked[z : z + 2, y : y + 2, 95 : 97 + (number < 4)] = 2
     labels = LabelMap(marked.astype(np.uint8), contents.labels.geometry)
+    left_out = DroppedReport(
+        volume_ml=9.0,
+        slice=20,
+        reason="kidney in it 0.3 ml < 2 ml",
+        side="left",
+        box_zyx=((18, 52, 92), (24, 68, 110)),
+    )
+    quality = QualityReport(
+        flags=[], contrast=ContrastReport(), kidneys_found=SidesFound(), kidneys=[], tumours=[], tumour_specks=0,
+        kidney_confidence_calibrated=False, tumour_confidence_calibrated=False, candidates=[left_out] * 7,
+    )  # fmt: skip
     full = replace(
         contents,
         labels=labels,
         measurements=measure_label_map(labels, contents.scan),
+        nephrometry=score_label_map(labels, contents.scan),
+        quality=quality,
         cautions=tuple(f"caution {number}: " + "what a reader should know " * 6 for number in range(6)),
         bundle_sha256="ab" * 32,
     )

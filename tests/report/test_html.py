@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import zlib
 from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
@@ -144,6 +145,32 @@ def test_the_tables_hold_the_measurements(page, contents):
         assert f"{value:.1f}" in row
     assert tumour.size_class in row
     assert "it is not a T stage" in page.texts["section"][1]
+
+
+def test_scores_stand_in_a_table_and_are_drawn(scored):
+    text = report_page(scored)
+    page, (lesion,) = Page(text), scored.nephrometry.lesions
+    (row,) = [row for row in page.texts["tr"] if lesion.renal.text in row and "Tumour 1, right" in row]
+    for component in lesion.renal.components:
+        assert str(component.points or component.letter) in row
+    firm = [item for item in page.texts["li"] if item.startswith("Tumour 1, R.E.N.A.L. ")]
+    assert len(firm) == len(lesion.renal.components)
+    marks = {mark["text"]: mark for mark in json.loads(data_of(text))["marks"]}
+    assert f"R {lesion.largest_diameter.length_mm:.1f} mm" in marks
+    assert f"N {lesion.to_sinus.length_mm:.1f} mm" in marks
+    (kidney,) = scored.nephrometry.kidneys
+    planes = {plane.name: plane for plane in kidney.planes}
+    packing = choose_packing(scored.scan, scored.labels)
+    for name in ("upper polar line", "lower polar line"):
+        ring = np.array(marks[name]["points"])
+        assert ring.mean(axis=0) == pytest.approx(packing.seen(planes[name].point.voxel_zyx), abs=0.02)
+        from_point_mm = (ring - ring.mean(axis=0))[:, ::-1] * scored.scan.geometry.spacing_mm
+        assert np.abs(from_point_mm @ planes[name].normal_zyx).max() < 0.05  # it lies in the plane
+    packed = [
+        zlib.decompress(base64.b64decode(one)) for one in json.loads(data_of(text))["labels"] if one
+    ]
+    hatched = sum(int((np.frombuffer(plane, np.uint8) & 16 > 0).sum()) for plane in packed)
+    assert hatched == sum(part.size for part in scored.exophytic) > 0
 
 
 def test_every_picture_is_described_and_every_control_is_labelled(page):
@@ -299,7 +326,7 @@ def test_what_was_left_out_has_a_flag_a_row_a_picture_and_a_box(contents, qualit
     text = report_page(replace(contents, quality=judged))
     shown = Page(text)
     assert any(
-        "a candidate of 40.8 ml (left, slice 21) was left out" in flag for flag in shown.texts["li"]
+        "look whether they are: 40.8 ml (left, slice 21: kidney" in flag for flag in shown.texts["li"]
     )
     assert any(
         "tumour 1 (7.7 ml, slice 26) is doubtful" in flag and "14 %" in flag
@@ -330,7 +357,7 @@ def test_many_lesions_are_all_on_screen_and_the_largest_on_paper(contents):
         marked[z : z + 2, y : y + 2, 95 : 97 + (number < 4)] = 2
     crowded = Page(report_page(remeasured(contents, marked)))
     rows = [row.get("class") for row in crowded.all("tr")]
-    assert rows.count("screen-only") == 4
+    assert rows.count("screen-only") == 6
     assert rows.count("print-only") == 1
     assert (
         len(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from renalmap.anatomy import Anatomy
+from renalmap.anatomy import Anatomy, Voxels
 from renalmap.dataset.cohort import short_name
 from renalmap.imaging import DicomChoice, Volume, doubt_hounsfield, read_label_map, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.inference.quality import find_contrast
 from renalmap.measure import measure_anatomy
+from renalmap.measure.exophytic import exophytic_part
+from renalmap.nephrometry import score_anatomy
 from renalmap.report.html import Names, ReportContents, report_page
 
 
@@ -50,9 +52,22 @@ def report(
         measurements=measure_anatomy(anatomy),
         names=None if anonymize else Names(short_name(scan), scan, segmentation),
         contrast=find_contrast(anatomy),
+        nephrometry=score_anatomy(anatomy),
+        exophytic=exophytic_parts(anatomy),
         cautions=doubts_of(volume, anonymize=anonymize),
     )
     write_text_atomically(out, report_page(contents))
+
+
+def exophytic_parts(anatomy: Anatomy) -> tuple[Voxels, ...]:
+    """Of every tumour the part outside its kidney's outline, where all of that is in the scan."""
+    owned = [(tumour, anatomy.kidney_of(tumour)) for tumour in anatomy.tumours]
+    spacing_mm = anatomy.label_map.geometry.spacing_mm
+    return tuple(
+        exophytic_part(tumour.voxels, kidney.body, spacing_mm)
+        for tumour, kidney in owned
+        if kidney is not None and not kidney.borders
+    )
 
 
 def doubts_of(volume: Volume, *, anonymize: bool) -> tuple[str, ...]:

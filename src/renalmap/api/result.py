@@ -16,7 +16,7 @@ from renalmap import __version__
 from renalmap.anatomy import Anatomy, FlagCode
 from renalmap.api.dicom_seg import dicom_source_of, name_structures
 from renalmap.api.dicom_sr import findings_of, segments_of
-from renalmap.api.report import doubts_of
+from renalmap.api.report import doubts_of, exophytic_parts
 from renalmap.errors import InputError
 from renalmap.imaging import LabelMap, Volume, doubt_hounsfield, write_label_map
 from renalmap.imaging.dicom_seg.writing import (
@@ -195,6 +195,8 @@ class Result:
             measurements=self.measurements,
             names=names,
             quality=self.quality,
+            nephrometry=self.nephrometry,
+            exophytic=exophytic_parts(self.anatomy),
             cautions=doubts_of(self.volume, anonymize=names is None),
             bundle_sha256=self.bundle_sha256,
         )

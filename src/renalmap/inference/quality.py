@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final, Literal
@@ -195,17 +196,21 @@ def judged_flags(report: QualityReport) -> list[Flag]:
         raised.append(("no_contrast_phase_recognised", no_contrast))
     doubtful = [tumour for tumour in report.tumours if tumour.doubtful]
     raised += [("lesion_doubtful", _describe_doubt(tumour, report)) for tumour in doubtful]
-    shown, others = report.candidates[:_CANDIDATES_NAMED], report.candidates[_CANDIDATES_NAMED:]
-    for candidate in shown:
-        side = "" if candidate.side is None else f"{candidate.side}, "
-        text = f"a candidate of {candidate.volume_ml:.1f} ml ({side}slice {candidate.slice + 1}) was left out"
-        raised.append(
-            ("candidate_left_out", f"{text} as a mistake: look whether it is one ({candidate.reason})")
-        )
-    if others:
-        text = f"{len(others)} further candidates of at most {others[0].volume_ml:.1f} ml were left out as mistakes"
-        raised.append(("candidate_left_out", text))
+    if report.candidates:
+        raised.append(("candidate_left_out", _describe_left_out(report.candidates)))
     return [Flag(code=code, text=text) for code, text in raised]
+
+
+def _describe_left_out(candidates: Sequence[DroppedEntry]) -> str:
+    told = []
+    for candidate in candidates[:_CANDIDATES_NAMED]:
+        side = "" if candidate.side is None else f"{candidate.side}, "
+        told.append(
+            f"{candidate.volume_ml:.1f} ml ({side}slice {candidate.slice + 1}: {candidate.reason})"
+        )
+    others = len(candidates) - len(told)
+    more = f" and {others} smaller" if others else ""
+    return f"left out as mistakes, look whether they are: {'; '.join(told)}{more}"
 
 
 def _describe_doubt(tumour: TumourReport, report: QualityReport) -> str:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from renalmap.anatomy import Voxels
 from renalmap.imaging.dicom_files.source import DicomSource
 from renalmap.imaging.volume import LabelMap, SliceNames, Volume
 from renalmap.inference.phase import ContrastReport
 from renalmap.inference.quality import DroppedEntry, QualityReport
 from renalmap.measure.measurements import Measurements
+from renalmap.nephrometry import Nephrometry
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class ReportContents:
         names: names and paths, the only ones shown; None for a report without any.
         quality: of the segmentation; None if the labels existed before.
         contrast: the scan's contrast phase, where there is no quality report that holds it.
+        nephrometry: the tumours' scores; None if they were not scored.
+        exophytic: the parts of tumours outside their kidney's outline, which are hatched.
         cautions: what to know before trusting the labels, in addition to quality and measurements.
         bundle_sha256: names the model that made the labels; None if that is not known.
         made_on: the day the report is made.
@@ -55,6 +59,8 @@ class ReportContents:
     names: Names | None = None
     quality: QualityReport | None = None
     contrast: ContrastReport | None = None
+    nephrometry: Nephrometry | None = None
+    exophytic: tuple[Voxels, ...] = ()
     cautions: tuple[str, ...] = ()
     bundle_sha256: str | None = None
     made_on: date = field(default_factory=_today)

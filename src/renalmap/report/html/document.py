@@ -16,6 +16,7 @@ from renalmap.report.html.flags import flags_section
 from renalmap.report.html.method import facts, method_section
 from renalmap.report.html.packing import choose_packing
 from renalmap.report.html.pictures import legend, pictures_section
+from renalmap.report.html.scores import score_table
 from renalmap.report.html.tables import measurement_tables
 from renalmap.report.html.viewer import viewer_data, viewer_section
 
@@ -24,6 +25,10 @@ WITHOUT_NAME: Final = "CT scan"
 
 SCRIPTS: Final = ("voxels.js", "drawing.js", "viewer.js")
 """One script on the page, each part using those before it."""
+
+_LETTERS_A_LINE: Final = 110
+_LINES: Final = 26
+"""Of flags and tables; what has more is printed smaller, so that it stays on one page."""
 
 
 def report_page(contents: ReportContents) -> str:
@@ -39,6 +44,9 @@ def report_page(contents: ReportContents) -> str:
     check_same_grid(scan, labels, where=None if names is None else names.labels)
     packing = choose_packing(scan, labels)
     style, script = read_asset("report.css"), "".join(map(read_asset, SCRIPTS))
+    flags = flags_section(contents)
+    tables = measurement_tables(contents, packing.nearest) + score_table(contents)
+    lines = len(flags) / _LETTERS_A_LINE + tables.count("<tr")
     return Template(read_asset("report.html")).substitute(
         policy=_policy(style, script),
         version=__version__,
@@ -46,8 +54,9 @@ def report_page(contents: ReportContents) -> str:
         style=style,
         script=script,
         facts=facts(contents),
-        flags=flags_section(contents),
-        measurements=measurement_tables(contents, packing.nearest),
+        dense=' class="dense"' if lines > _LINES else "",
+        flags=flags,
+        measurements=tables,
         legend=legend(contents),
         pictures=pictures_section(contents),
         viewer=viewer_section(contents, packing),

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from renalmap.inference.quality import QualityReport
-from renalmap.measure.measurements import Diameter, Measurements
+from renalmap.measure.measurements import Diameter, LesionMeasurement
+from renalmap.nephrometry import Nephrometry, Plane
 from renalmap.report.html.packing import Packing
 from renalmap.report.palette import ALARM_COLOUR
 
+_RADIUS_MM: Final = 40.0
+_CORNERS: Final = 32
+
+FloatArray = NDArray[np.float64]
 Place = tuple[float, float, float]
 
 
@@ -32,10 +40,35 @@ class Mark:
     colour: str = "#ffffff"
 
 
-def measured_marks(measured: Measurements) -> Iterator[Mark]:
+def measured_marks(lesions: Sequence[LesionMeasurement]) -> Iterator[Mark]:
     """The longest axial diameter of every lesion, whose numbers stand in the tables."""
-    for lesion in measured.lesions:
+    for lesion in lesions:
         yield line_mark(lesion.longest_axial_diameter, f"{lesion.longest_axial_diameter_mm:.1f} mm")
+
+
+def nephrometry_marks(found: Nephrometry, spacing_mm: Sequence[float]) -> Iterator[Mark]:
+    """R's and N's line of every tumour, and the polar lines of their kidneys."""
+    for lesion in found.lesions:
+        line = lesion.largest_diameter
+        yield line_mark(line, f"R {line.length_mm:.1f} mm")
+        if lesion.to_sinus is not None:
+            yield line_mark(lesion.to_sinus, f"N {lesion.to_sinus.length_mm:.1f} mm", "#ff9d9d")
+    for kidney in found.kidneys:
+        for plane in kidney.planes:
+            if plane.name in {"upper polar line", "lower polar line"}:
+                yield Mark("ring", _ring(plane, np.array(spacing_mm)), plane.name, "#ffe08a")
+
+
+def _ring(plane: Plane, spacing_mm: FloatArray) -> list[Place]:
+    """A circle in a plane about its point, wide enough to reach beyond a kidney on every side."""
+    normal = np.array(plane.normal_zyx)
+    first = np.cross(normal, np.eye(3)[np.argmin(np.abs(normal))])
+    first /= np.linalg.norm(first)
+    second = np.cross(normal, first)
+    angles = np.linspace(0.0, 2.0 * np.pi, _CORNERS, endpoint=False)[:, None]
+    around_mm = _RADIUS_MM * (np.cos(angles) * first + np.sin(angles) * second)
+    places = np.array(plane.point.voxel_zyx) + around_mm / spacing_mm
+    return [(z, y, x) for z, y, x in places.tolist()]
 
 
 def candidate_marks(quality: QualityReport | None) -> Iterator[Mark]:

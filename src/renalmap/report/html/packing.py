@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from renalmap.anatomy import Voxels
 from renalmap.imaging.volume import LabelMap, Volume
 from renalmap.labels import BACKGROUND
 from renalmap.report.html.grey import FINE_STEPS_HU, HuScale
@@ -26,6 +27,9 @@ PACKED_BYTES: Final = 12_500_000
 
 NEAR_KIDNEYS_MM: Final = 60.0
 """What is kept above and below the kidneys if not all slices fit."""
+
+HATCHED: Final = np.uint8(16)
+"""A bit above every label: the viewer hatches what has it."""
 
 _SAMPLES: Final = 8
 _BODY_MARGIN_MM: Final = 8.0
@@ -104,10 +108,15 @@ def pack_greys(scan: Volume, packing: Packing) -> Iterator[str]:
         yield _as_text(_deflate_greys(scan.hu[z][packing.cut], packing.scale))
 
 
-def pack_labels(labels: LabelMap, packing: Packing) -> Iterator[str]:
-    """Every kept slice's labels as base64 text; empty where nothing is labelled."""
+def pack_labels(labels: LabelMap, packing: Packing, hatched: Sequence[Voxels] = ()) -> Iterator[str]:
+    """Every kept slice's labels as base64 text, with `HATCHED` added to some; empty where nothing is labelled."""
     for z in packing.slices:
-        plane = labels.labels[z][packing.cut]
+        whole = labels.labels[z].copy()
+        for part in hatched:
+            if part.box.start[0] <= z < part.box.stop[0]:
+                rows_columns = part.box.slices[1:]
+                whole[rows_columns] |= HATCHED * part.inside[z - part.box.start[0]].astype(np.uint8)
+        plane = whole[packing.cut]
         yield _as_text(zlib.compress(plane.tobytes(), 9)) if plane.any() else ""
 
 

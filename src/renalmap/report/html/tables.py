@@ -11,8 +11,7 @@ from renalmap.measure.measurements import KidneyMeasurement, LesionMeasurement
 from renalmap.report.html.contents import ReportContents
 from renalmap.report.html.viewer import dicom_name, middle_of, place_of, show_button
 
-PRINTED_LESIONS: Final = 8
-PRINTED_CANDIDATES: Final = 4
+PRINTED_LESIONS: Final = 6
 """On paper; the screen shows all."""
 
 UNKNOWN: Final = "&ndash;"
@@ -77,8 +76,8 @@ def _kidney_table(contents: ReportContents) -> str:
         cells += [agreements.get(kidney.id, UNKNOWN)] if agreements else []
         cells.append(_CUT if kidney.incomplete else "whole")
         name = f'<span class="dot"></span>{escape(side_of(kidney.side)).capitalize()}'
-        rows.append(_row(name, cells))
-    return _table("Kidneys", head, rows)
+        rows.append(table_row(name, cells))
+    return table("Kidneys", head, rows)
 
 
 def _parenchyma_shares(kidneys: Sequence[KidneyMeasurement]) -> dict[int, float]:
@@ -120,26 +119,26 @@ def _lesion_table(contents: ReportContents, nearest: Nearest) -> str:
         name = " ".join(
             [f'<span class="dot {lesion.kind}"></span>{escape(lesion_name(lesion))}', *marks]
         )
-        rows.append(_row(name, cells, kind="screen-only" if at >= PRINTED_LESIONS else ""))
+        rows.append(table_row(name, cells, kind="screen-only" if at >= PRINTED_LESIONS else ""))
     hidden = len(lesions) - PRINTED_LESIONS
     if hidden > 0:
         text = f"and {hidden} smaller on screen, not printed"
         rows.append(f'<tr class="print-only"><td colspan="{len(head)}">{text}</td></tr>')
-    return _table(
+    return table(
         "Tumours and cysts" if any(one.kind == "cyst" for one in lesions) else "Tumours", head, rows
     )
 
 
 def _candidate_table(contents: ReportContents, nearest: Nearest) -> str:
-    """What was left out: whoever looks for a missed tumour looks here first."""
+    """What was left out: whoever looks for a missed tumour looks here first. On paper the flags say the same."""
     rows = []
     for number, candidate in enumerate(contents.candidates, start=1):
         name = f"Left out {number}, {side_of(candidate.side)}"
         at = _slice_cell(contents, candidate.slice, name, nearest(middle_of(candidate)))
         cells = [f"{candidate.volume_ml:.1f}", at, escape(candidate.reason)]
-        rows.append(_row(name, cells, kind="screen-only" if number > PRINTED_CANDIDATES else ""))
+        rows.append(table_row(name, cells))
     head = ["Candidate", "Volume<br>ml", "Slice", "Why it was left out"]
-    return _table("Found by the model and left out as mistakes", head, rows, kind="plain")
+    return table("Found by the model and left out as mistakes", head, rows, kind="plain screen-only")
 
 
 def _slice_cell(contents: ReportContents, z: int, name: str, place: tuple[int, int, int]) -> str:
@@ -183,18 +182,20 @@ def _certainties(quality: QualityReport | None) -> tuple[list[str], dict[int, st
     }
 
 
-def _table(caption: str, head: Sequence[str], rows: Iterable[str], kind: str = "numbers") -> str:
+def table(caption: str, head: Sequence[str], rows: Iterable[str], kind: str = "numbers") -> str:
+    """A table of HTML rows that scrolls sideways where there is no room."""
     first, *others = head
     titles = f'<th scope="col">{first}</th>' + "".join(
         f'<th scope="col" class="n">{title}</th>' for title in others
     )
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table class="{kind}"><caption>{caption}</caption>'
+        f'<div class="scroll {kind}" tabindex="0" role="region" aria-label="{caption}"><table><caption>{caption}</caption>'
         f"<thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
-def _row(name: str, cells: Sequence[str], kind: str = "") -> str:
+def table_row(name: str, cells: Iterable[str], kind: str = "") -> str:
+    """A row of HTML cells, whose first is its heading."""
     body = "".join(
         f'<td class="n{" big" if at == 0 else ""}">{cell}</td>' for at, cell in enumerate(cells)
     )

@@ -15,7 +15,13 @@ from renalmap.inference.quality import DroppedEntry
 from renalmap.measure.measurements import LesionMeasurement
 from renalmap.report.html.assets import read_asset
 from renalmap.report.html.contents import ReportContents
-from renalmap.report.html.marks import candidate_marks, measured_marks, packed_mark
+from renalmap.report.html.marks import (
+    Mark,
+    candidate_marks,
+    measured_marks,
+    nephrometry_marks,
+    packed_mark,
+)
 from renalmap.report.html.packing import Packing, pack_greys, pack_labels
 from renalmap.report.palette import LABEL_COLOURS
 
@@ -102,15 +108,24 @@ def viewer_data(contents: ReportContents, packing: Packing) -> str:
         "instances": [dicom_name(contents.slice_names(z), uid=True) for z in packing.slices],
         "marks": [
             packed_mark(mark, packing)
-            for mark in (*measured_marks(contents.measurements), *candidate_marks(contents.quality))
+            for mark in (*_line_marks(contents), *candidate_marks(contents.quality))
         ],
         "values_hu": scale.values_hu.tolist(),
         "errors_hu": ((edges[1:] - edges[:-1]) / 2).tolist(),
         "colours": {str(label): colour for label, colour in LABEL_COLOURS.items()},
-        "labels": list(pack_labels(contents.labels, packing)),
+        "labels": list(pack_labels(contents.labels, packing, contents.exophytic)),
         "greys": list(pack_greys(contents.scan, packing)),
     }
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _line_marks(contents: ReportContents) -> Iterator[Mark]:
+    """Scores have the tumours' longest diameters among their lines; cysts, and tumours not scored, their own."""
+    measured, scored = contents.measurements, contents.nephrometry
+    if scored is not None:
+        yield from nephrometry_marks(scored, contents.scan.geometry.spacing_mm)
+    known = set() if scored is None else {lesion.lesion for lesion in scored.lesions}
+    yield from measured_marks([lesion for lesion in measured.lesions if lesion.id not in known])
 
 
 def dicom_name(names: SliceNames, *, uid: bool = False) -> str:

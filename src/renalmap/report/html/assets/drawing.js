@@ -59,7 +59,7 @@ const openPane = (data, voxels, view) => {
         const same = (r, c) => (labelAt(r, c) & ~HATCHED) === label;
         const inner = row && column && row < rows - 1 && column < columns - 1
           && same(row, column - 1) && same(row, column + 1) && same(row - 1, column) && same(row + 1, column);
-        const hatched = value & HATCHED && (row + column) % 6 < 2 ? 0.7 : 0;
+        const hatched = value & HATCHED && (row + column) % 8 < 3 ? 0.75 : 0;
         const share = inner ? Math.max(filling, hatched) : 1;
         for (let c = 0; c < 3; c += 1) out[o + c] += share * (colour[c] - out[o + c]);
       }
@@ -121,6 +121,7 @@ const openPane = (data, voxels, view) => {
       const level = Math.max(...near.map(Math.abs)) <= 0.51;
       return [{ ends: points, dash: level ? [] : [4, 4] }];
     }
+    if (!turned) return []; // a plane across the kidney meets axial slices at a slant, which says nothing
     const crossings = [];
     points.forEach((p, index) => {
       const q = points[(index + 1) % points.length];
@@ -139,7 +140,13 @@ const openPane = (data, voxels, view) => {
     for (const mark of data.marks) {
       for (const { ends, dash = [] } of met(mark, at[along])) {
         const shown = ends.map((point) => toCanvas(point, place));
-        stroke(context, shown, { colour: mark.colour, width: 1.6, dash });
+        const length = Math.hypot(shown[1][0] - shown[0][0], shown[1][1] - shown[0][1]);
+        if (mark.kind === "line" && length < 4 * ratio) { // two that touch, or a line seen from its end
+          const [[cx, cy]] = shown;
+          const ring = Array.from({ length: 17 }, (_, i) => [cx + 5 * ratio * Math.cos((i * Math.PI) / 8),
+            cy + 5 * ratio * Math.sin((i * Math.PI) / 8)]);
+          stroke(context, ring, { colour: mark.colour, width: 1.6, dash: [] });
+        } else stroke(context, shown, { colour: mark.colour, width: 1.6, dash });
         const [right, y] = shown.reduce((a, b) => (b[0] > a[0] ? b : a));
         const x = Math.min(right + 7 * ratio, canvas.width - context.measureText(mark.text).width - 7 * ratio);
         context.strokeStyle = "rgba(0,0,0,.85)";
