@@ -151,7 +151,9 @@ def test_it_works_without_a_network_after_the_first_visit(page, tmp_path):
     page.page.context.set_offline(True)
     page.page.reload()
     small = tmp_path / "small.nii"
-    nib.save(nib.Nifti1Image(np.full((32, 32, 3), -1000, np.int16), np.diag([2.0, 2.0, 5.0, 1.0])), small)
+    nib.save(
+        nib.Nifti1Image(np.full((32, 32, 3), -1000, np.int16), np.diag([2.0, 2.0, 5.0, 1.0])), small
+    )
     page.drop(small)
     assert page.error is None
     assert "no kidney was found" in page.page.inner_text("#notes")
@@ -162,7 +164,9 @@ def test_nothing_keeps_anybody_from_using_it(page, tmp_path, width):
     """By axe-core's rules; and nothing is wider than a phone's screen."""
     page.page.set_viewport_size({"width": width, "height": 900})
     small = tmp_path / "small.nii"
-    nib.save(nib.Nifti1Image(np.full((32, 32, 3), -1000, np.int16), np.diag([2.0, 2.0, 5.0, 1.0])), small)
+    nib.save(
+        nib.Nifti1Image(np.full((32, 32, 3), -1000, np.int16), np.diag([2.0, 2.0, 5.0, 1.0])), small
+    )
     page.drop(small)
     page.page.evaluate((WEB / "node_modules/axe-core/axe.min.js").read_text())
     found = page.page.evaluate("() => axe.run().then((result) => result.violations)")

@@ -158,7 +158,7 @@ def _middle(line: Diameter) -> Sequence[float]:
 
 def middle_of(candidate: DroppedReport) -> Sequence[float]:
     """The middle of a candidate's box on the slice of its centre, in voxels (z, y, x)."""
-    _, y, x = np.mean(candidate.box_zyx, axis=0).tolist()
+    _, y, x = np.array(candidate.box_zyx).mean(axis=0).tolist()
     return candidate.slice, y, x
 
 
