@@ -122,7 +122,7 @@ def _fit(what: What, found: list[Outcome], console: Console) -> CalibrationCurve
     """Show what confidences are worth, and fit them on all.
 
     Returns:
-        None where fits of other patients are farther off than the raw scores.
+        None where fits of other patients do not beat the raw scores by both measures.
     """
     claimed, observed = cross_fitted(found)
     raw = np.array([one.raw for one in found])
@@ -136,10 +136,13 @@ def _fit(what: What, found: list[Outcome], console: Console) -> CalibrationCurve
     console.print(table)
     errors = {}
     for name, scores in (("raw", raw), ("calibrated, other patients", claimed)):
-        errors[name] = expected_calibration_error(scores, observed, bins=FIVE_BINS)
-        brier = brier_score(scores, observed)
-        console.print(f"{name}: calibration error {errors[name]:.3f}, Brier {brier:.3f}")
-    helps = errors["calibrated, other patients"] < errors["raw"]
+        errors[name] = (
+            expected_calibration_error(scores, observed, bins=FIVE_BINS),
+            brier_score(scores, observed),
+        )
+        console.print("{}: calibration error {:.3f}, Brier {:.3f}".format(name, *errors[name]))
+    fitted, unfitted = errors["calibrated, other patients"], errors["raw"]
+    helps = all(ours < theirs for ours, theirs in zip(fitted, unfitted, strict=True))
     return fit_calibration(raw, observed) if helps else None
 
 

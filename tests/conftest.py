@@ -20,16 +20,10 @@ from renalmap.preprocess import Plan, SliceStatistics
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-
 LONGEST_FIRST = (
-    *("test_end_to_end.py", "test_export.py", "test_rehearsal.py", "test_overfit.py"),
-    *(
-        "test_processes.py",
-        "test_ensemble.py",
-        "test_dask.py",
-        "test_kills.py",
-        "test_default_bundle.py",
-    ),
+    *("test_end_to_end", "test_export", "test_rehearsal", "test_overfit", "test_processes"),
+    *("test_ensemble", "test_dask", "test_examples", "test_phantom", "test_phase", "test_vectors"),
+    *("test_kills", "test_default_bundle", "test_scenes"),
 )
 """Of two pytest processes, neither is to be left with one of these when the other has nothing left to do."""
 
@@ -42,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest."""
     place = {name: number for number, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(scope="session")

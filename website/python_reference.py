@@ -45,7 +45,7 @@ SECTIONS: Final = {
             "renalmap.compare",
             "renalmap.api.compare.Visit",
             "renalmap.api.compare.CompareOutputs",
-            "renalmap.api.compare.CompareReport",
+            "renalmap.api.compare.CompareOutcome",
             "renalmap.followup.compare_anatomies",
             "renalmap.followup.Timepoint",
             "renalmap.followup.Comparison",

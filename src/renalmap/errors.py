@@ -280,6 +280,8 @@ def named_errors(name: Callable[[str], RenalMapError]) -> Iterator[None]:
         where = name("").where
         raise TooLargeError("there is not enough memory to read this", where=where) from error
     except Exception as error:
+        if isinstance(error.__context__, RenalMapError):  # which the library hid behind its own
+            raise error.__context__ from error
         if isinstance(error, OSError) and _is_systems(error):
             raise
         logger.info("a library's error", exc_info=True)

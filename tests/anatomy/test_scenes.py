@@ -17,7 +17,7 @@ from tests.api.series import write_series
 from tests.measure.scene import Scene
 
 from renalmap.anatomy import Anatomy
-from renalmap.api.cohort.scan import CaseReport
+from renalmap.api.cohort.scan import CaseOutcome
 from renalmap.api.cohort.table import write_table
 from renalmap.api.mesh import write_meshes
 from renalmap.api.result import Result
@@ -311,7 +311,7 @@ def test_the_pages_tables_tell_it(told_of, tmp_path):
 
 def test_the_cohorts_row_tells_it(told_of, tmp_path):
     result, told = told_of
-    case = CaseReport(
+    case = CaseOutcome(
         scan="scan", status="ok", name="scene", quality=result.quality, nephrometry=result.nephrometry
     )
     write_table([case], tmp_path / "table.csv")

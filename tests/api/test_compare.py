@@ -18,7 +18,7 @@ from tests.followup.scene import Ball, Patient, turned
 
 import renalmap
 from renalmap.anatomy import Anatomy
-from renalmap.api.compare import CompareOutputs, CompareReport, Visit, compare
+from renalmap.api.compare import CompareOutcome, CompareOutputs, Visit, compare
 from renalmap.api.dicom_seg import name_structures
 from renalmap.errors import ConfigError, InputError, LabelError, OutputExistsError
 from renalmap.imaging import DicomChoice, LabelMap, read_volume, write_label_map
@@ -59,7 +59,7 @@ def segs(visits: tuple[Visit, Visit]) -> tuple[Visit, Visit]:
     return first, second
 
 
-def told(found: CompareReport) -> list[tuple[object, ...]]:
+def told(found: CompareOutcome) -> list[tuple[object, ...]]:
     return [(one.status, one.before, one.after) for one in found.comparison.lesions]
 
 

@@ -31,7 +31,7 @@ def test_the_demonstration_finds_kidneys_and_tumour(tmp_path):
     assert read_label_map(result.segmentation).geometry.matches(
         read_geometry(result.scan), tolerance_mm=1e-2
     )
-    assert result.report.status == "ok"
+    assert result.case.status == "ok"
     assert result.score.kidney_dice >= 0.8
     assert result.score.tumour_dice > 0.3
 

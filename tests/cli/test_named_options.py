@@ -51,7 +51,7 @@ class _Graph:
             # A function may import what it needs, and a package hands on what its modules define.
             self.uses[definition] |= {there for _, there in _imported(node)}
             self.lazy[definition] |= {
-                f"renalmap.training.{each.args[0].value}"
+                f"renalmap.training.{ast.literal_eval(each.args[0])}"
                 for each in ast.walk(node)
                 if isinstance(each, ast.Call) and getattr(each.func, "id", "") == "training"
             }
@@ -105,7 +105,7 @@ GRAPH = _Graph()
 
 _ONE_SCANS = {"--series", "--acquisition", "--resample", "--allow-missing-slices"}
 _CLUSTERS = {"--cluster", "--resume", "--retries", "--slurm", "--workers"}
-_BESIDE = {"--anonymize-report", "--format", "--mesh", "--report"}
+_BESIDE = {"--anonymize-report", "--format", "--mesh", "--report", "--scan", "--sr"}
 UNREACHED = {
     "prepare": _ONE_SCANS,  # the reader of data sets gives another hint, as the test below says
     "inspect": _ONE_SCANS | {"--overwrite"},  # the same; and it replaces its page
@@ -113,6 +113,7 @@ UNREACHED = {
     | _CLUSTERS
     | _BESIDE,  # its scans were prepared, here, and only labels are written
     "compare": {"--series", "--acquisition"},  # it names those of its two scans, as test_compare.py says
+    "segment": {"--scan"},  # its structured report is of the SEG that it has just made
     "evaluate": {"--overwrite"},  # it replaces its table
     "overview": {"--overwrite"},  # its picture
     "phantom": {"--overwrite", "--memory-gb"},  # it refuses by itself, and writes only

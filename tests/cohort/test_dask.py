@@ -17,7 +17,7 @@ from tests.processes import DaskProcesses, finish, read_json, segment, start_seg
 
 from renalmap.api.cohort.cluster import run_on_cluster
 from renalmap.api.cohort.connecting import ClusterRequest, connected
-from renalmap.api.cohort.scan import CaseReport
+from renalmap.api.cohort.scan import CaseOutcome
 from renalmap.api.cohort.targets import RunSettings
 from renalmap.api.outputs import Target
 from renalmap.api.request import SegmentRequest
@@ -283,7 +283,7 @@ def test_a_worker_that_cannot_serve_the_run_is_refused_with_the_reason(tmp_path,
     assert refusal(settings, replace(job, scan=missing)) == f"it cannot see {missing}"
 
     # A single scan that the worker does not see does not stop the others.
-    cases: list[CaseReport] = []
+    cases: list[CaseOutcome] = []
     unseen = Target("b", tmp_path / "gone.nii.gz", out / "b_seg.nii.gz", "b")
     run_on_cluster([job, unseen], settings, request, cases.append, lambda _: None)
     good, bad = sorted(cases, key=lambda case: case.name)

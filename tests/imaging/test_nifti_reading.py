@@ -227,4 +227,4 @@ def test_a_label_map_cannot_be_a_folder(tmp_path):
 def test_an_acquisition_asked_of_a_nifti_file_is_not_silently_ignored(scan, caplog):
     with caplog.at_level(logging.WARNING):
         read_volume(scan(noise()), acquisition=2)
-    assert "--acquisition is not used" in caplog.text
+    assert "has no acquisition; 2 is not used" in caplog.text

@@ -10,10 +10,10 @@ import pytest
 from renalmap.api.inspect import inspect
 
 
-def findings(report, case: int = 0) -> dict[str, list[str]]:
+def findings(outcome, case: int = 0) -> dict[str, list[str]]:
     """By check, the findings of a case as "severity: text"."""
     found: dict[str, list[str]] = {}
-    for finding in report.cases[case].findings:
+    for finding in outcome.cases[case].findings:
         found.setdefault(finding.check, []).append(f"{finding.severity}: {finding.text}")
     return found
 
@@ -24,9 +24,9 @@ def look(kits) -> dict[str, list[str]]:
 
 def test_a_sound_case_has_no_findings_and_its_measures(kits, hu, labels):
     kits.add(51, hu, labels, radiographic_size=0.9)
-    report = inspect(kits.root)
-    case = report.cases[0]
-    assert (report.layout, report.edition, report.worst) == ("kits", "kits19", None)
+    outcome = inspect(kits.root)
+    case = outcome.cases[0]
+    assert (outcome.layout, outcome.edition, outcome.worst) == ("kits", "kits19", None)
     assert case.findings == []
     assert case.shape_zyx == (40, 128, 128)
     assert case.spacing_mm == pytest.approx((3.0, 0.8, 0.7))
@@ -44,20 +44,20 @@ def test_a_sound_case_has_no_findings_and_its_measures(kits, hu, labels):
 
 def test_masks_alone_are_inspected(kits, labels):
     kits.add(51, None, labels)
-    report = inspect(kits.root)
-    assert report.worst == "note"
-    assert [finding.check for finding in report.findings] == ["missing"]
-    assert report.cases[0].findings == []
-    assert report.cases[0].shape_zyx == (40, 128, 128)
+    outcome = inspect(kits.root)
+    assert outcome.worst == "note"
+    assert [finding.check for finding in outcome.findings] == ["missing"]
+    assert outcome.cases[0].findings == []
+    assert outcome.cases[0].shape_zyx == (40, 128, 128)
 
 
 def test_one_missing_image_among_others_is_an_error(kits, hu, labels, make_hu):
     kits.add(51, hu, labels)
     kits.add(52, None, np.roll(labels, 1, axis=1))
     kits.add(53, make_hu(3), None)
-    report = inspect(kits.root)
-    assert findings(report, 1) == {"missing": ["error: the image is missing"]}
-    assert findings(report, 2)["missing"][0].startswith("note: there is no mask")
+    outcome = inspect(kits.root)
+    assert findings(outcome, 1) == {"missing": ["error: the image is missing"]}
+    assert findings(outcome, 2)["missing"][0].startswith("note: there is no mask")
 
 
 @pytest.mark.parametrize(
@@ -102,37 +102,37 @@ def test_the_tables_spacing(kits, hu, labels):
 def test_illegal_labels(kits, hu, labels):
     kits.add(51, hu, np.where(labels == 2, 7, labels).astype(np.uint8))
     kits.add(52, hu + 1, np.where(labels == 2, 1.5, labels))
-    report = inspect(kits.root)
-    assert "from 0 to 7" in findings(report)["labels"][0]
-    assert "1.5" in findings(report, 1)["labels"][0]
-    assert {case.worst for case in report.cases} == {"error"}
+    outcome = inspect(kits.root)
+    assert "from 0 to 7" in findings(outcome)["labels"][0]
+    assert "1.5" in findings(outcome, 1)["labels"][0]
+    assert {case.worst for case in outcome.cases} == {"error"}
 
 
 def test_a_cyst_is_a_label(kits, hu, labels):
     labels[25:28, 64:70, 84:90] = 3
     kits.add(51, hu, labels)
-    report = inspect(kits.root)
-    assert report.cases[0].cyst_ml == pytest.approx(108 * 1.68 / 1000, abs=0.01)
-    assert findings(report)["labels"] == ["note: label 3, cyst: 0.2 ml; training treats it as kidney"]
+    outcome = inspect(kits.root)
+    assert outcome.cases[0].cyst_ml == pytest.approx(108 * 1.68 / 1000, abs=0.01)
+    assert findings(outcome)["labels"] == ["note: label 3, cyst: 0.2 ml; training treats it as kidney"]
 
 
 def test_empty_and_half_empty_masks(kits, hu, labels, make_hu):
     kits.add(51, hu, np.zeros_like(labels))
     kits.add(52, make_hu(2), np.minimum(labels, 1))
     kits.add(53, make_hu(3), np.where(labels == 2, 2, 0).astype(np.uint8))
-    report = inspect(kits.root)
-    assert findings(report)["empty"] == ["error: the mask is empty"]
-    assert findings(report, 1) == {"region_missing": ["note: no tumour is labelled"]}
-    assert findings(report, 2)["region_missing"] == ["warning: no kidney is labelled"]
+    outcome = inspect(kits.root)
+    assert findings(outcome)["empty"] == ["error: the mask is empty"]
+    assert findings(outcome, 1) == {"region_missing": ["note: no tumour is labelled"]}
+    assert findings(outcome, 2)["region_missing"] == ["warning: no kidney is labelled"]
 
 
 def test_holes_in_3d_are_measured_and_open_ones_are_not(kits, hu, labels):
     labels[12:14, 65:67, 85:88] = 0
     labels[8:14, 80:82, 85:88] = 0
     kits.add(51, hu, labels)
-    report = inspect(kits.root)
-    assert report.cases[0].holes_ml == pytest.approx(12 * 1.68 / 1000, abs=0.001)
-    assert findings(report)["holes"][0].startswith("note: 1 hole of 0.020 ml")
+    outcome = inspect(kits.root)
+    assert outcome.cases[0].holes_ml == pytest.approx(12 * 1.68 / 1000, abs=0.001)
+    assert findings(outcome)["holes"][0].startswith("note: 1 hole of 0.020 ml")
 
 
 def test_a_large_hole_is_a_warning(kits, hu, labels):
@@ -188,13 +188,13 @@ def test_intensities(kits, hu, labels):
     padded = hu.astype(np.float32) + 0.25
     padded[:, :3] = -3024
     kits.add(53, padded, labels)
-    report = inspect(kits.root)
-    assert findings(report, 2)["intensity"] == ["note: values down to -3024 HU: padding, or overshoot"]
-    assert report.cases[2].intensity is not None
-    assert report.cases[2].intensity.p01_hu == -3024
-    assert report.cases[2].intensity.kidney_p50_hu == pytest.approx(150, abs=3)
-    assert findings(report)["intensity"][0].startswith("warning: intensities from -1020 to 18326 HU")
-    assert findings(report, 1)["intensity"][0].startswith("error: the values run from 0 to ")
+    outcome = inspect(kits.root)
+    assert findings(outcome, 2)["intensity"] == ["note: values down to -3024 HU: padding, or overshoot"]
+    assert outcome.cases[2].intensity is not None
+    assert outcome.cases[2].intensity.p01_hu == -3024
+    assert outcome.cases[2].intensity.kidney_p50_hu == pytest.approx(150, abs=3)
+    assert findings(outcome)["intensity"][0].startswith("warning: intensities from -1020 to 18326 HU")
+    assert findings(outcome, 1)["intensity"][0].startswith("error: the values run from 0 to ")
 
 
 def test_a_flipped_mask_lies_on_air(kits, hu, labels):
@@ -220,8 +220,8 @@ def test_duplicates_of_two_patients_are_errors(kits, hu, labels):
     kits.add(51, hu, labels)
     kits.add(52, hu, np.roll(labels, 1, axis=2))
     kits.add(53, hu + 1, labels)
-    report = inspect(kits.root)
-    assert findings(report)["duplicate"] == [
+    outcome = inspect(kits.root)
+    assert findings(outcome)["duplicate"] == [
         "error: the image is the same as that of case_00052",
         "error: the mask is the same as that of case_00053",
     ]
@@ -241,9 +241,9 @@ def test_the_table_and_the_folder_disagree(kits, hu, labels):
     kits.add(51, hu, labels)
     table = kits.root / "data" / "kits.json"
     table.write_text(json.dumps([{"case_id": "case_00007"}]))
-    report = inspect(kits.root)
-    assert findings(report)["table"] == ["warning: the data set's table does not list the case"]
-    assert "case_00007" in report.findings[0].text
+    outcome = inspect(kits.root)
+    assert findings(outcome)["table"] == ["warning: the data set's table does not list the case"]
+    assert "case_00007" in outcome.findings[0].text
 
 
 def test_no_issue_of_one_kits_is_told_of_another():
@@ -263,9 +263,9 @@ def test_nnunets_folder_is_inspected(tmp_path, write_scan, hu, labels):
     write_scan(tmp_path / "labelsTr" / "case_00015.nii.gz", np.array([0, 2, 1], np.uint8)[labels])
     names = {"background": 0, "tumor": 1, "kidney": 2}
     (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}, "labels": names}))
-    report = inspect(tmp_path)
-    assert (report.layout, report.edition, report.worst) == ("nnunet", None, None)
-    assert report.cases[0].tumour_ml == pytest.approx(600 * 1.68 / 1000, abs=0.01)
+    outcome = inspect(tmp_path)
+    assert (outcome.layout, outcome.edition, outcome.worst) == ("nnunet", None, None)
+    assert outcome.cases[0].tumour_ml == pytest.approx(600 * 1.68 / 1000, abs=0.01)
 
 
 def test_a_colon_in_a_files_name_does_not_cut_what_is_said_of_its_values(
@@ -286,9 +286,9 @@ def test_a_colon_in_a_files_name_does_not_cut_what_is_said_of_its_values(
 def test_unknown_voxels_are_told_and_taken_for_background(kits, hu, labels):
     kits.add(51, hu, np.where(np.arange(40)[:, None, None] < 4, 255, labels).astype(np.uint8))
     kits.add(52, hu + 1, labels)
-    report = inspect(kits.root)
-    assert findings(report) == {
+    outcome = inspect(kits.root)
+    assert findings(outcome) == {
         "labels": ["note: label 255, unknown: 10.0% of the voxels; training and scores leave them out"]
     }
-    assert report.cases[0].components == report.cases[1].components == 2
-    assert report.cases[0].kidney_ml == report.cases[1].kidney_ml
+    assert outcome.cases[0].components == outcome.cases[1].components == 2
+    assert outcome.cases[0].kidney_ml == outcome.cases[1].kidney_ml

@@ -57,10 +57,10 @@ def test_real_kits_masks(shared_data, tmp_path):
     for number in (15, 21, 165):
         name = f"case_{number:05d}"
         (root / name).symlink_to(shared_data / "kits19" / "data" / name)
-    report = inspect(tmp_path)
-    assert report.edition == "kits19"
-    assert {f.check for case in report.cases for f in case.findings if f.severity == "error"} == set()
-    by_id = {case.case_id: {f.check for f in case.findings} for case in report.cases}
+    outcome = inspect(tmp_path)
+    assert outcome.edition == "kits19"
+    assert {f.check for case in outcome.cases for f in case.findings if f.severity == "error"} == set()
+    by_id = {case.case_id: {f.check for f in case.findings} for case in outcome.cases}
     assert {"stored", "known_issue"} <= by_id["case_00015"]
     assert "kidneys" in by_id["case_00165"]
-    assert report.cases[1].kidney_ml == pytest.approx(350.68)
+    assert outcome.cases[1].kidney_ml == pytest.approx(350.68)

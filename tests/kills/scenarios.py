@@ -229,6 +229,7 @@ class Export(Train):
 
     def _export_once(self, network: Any, *arguments: Any, **settings: Any) -> Any:
         program = _EXPORT(network, *arguments, **settings)
+        assert program is not None
         self._graph(network).write_bytes(program.model_proto.SerializeToString())
         return program
 

@@ -42,15 +42,19 @@ def test_a_cyst_and_fat_beside_a_tumour_are_no_contact():
     assert lesion.contact_mm2 == pytest.approx(np.pi * 144.0 * (1.0 - 0.5 / 12.0) ** 2, rel=0.03)
 
 
-@pytest.mark.parametrize("spacing_mm", [FINE, MIDDLING, THICK])
-def test_kidney_within_a_margin_of_a_ball(spacing_mm):
-    lesion, kidney = Pair(ball(12.0), everywhere, 0.0).voxels(
-        spacing_mm, np.array([0.2, 0.3, 0.1]), 60.0
-    )
-    shells = [4.0 / 3.0 * np.pi * ((12.0 + margin) ** 3 - 12.0**3) / 1000.0 for margin in (5.0, 10.0)]
-    assert tissue_near_ml(SmoothLesion.of(lesion, spacing_mm), [kidney], (5.0, 10.0)) == pytest.approx(
-        shells, rel=0.04
-    )
+@pytest.mark.parametrize(
+    ("spacing_mm", "radius_mm"),
+    [(FINE, 12.0), (MIDDLING, 12.0), (THICK, 12.0), ((0.15, 0.15, 0.15), 3.0)],
+)
+def test_kidney_within_a_margin_of_a_ball(spacing_mm, radius_mm):
+    """Also on a grid so fine that its points are thinned out."""
+    pair, margins_mm = Pair(ball(radius_mm), everywhere, 0.0), (radius_mm / 2.4, radius_mm / 1.2)
+    lesion, kidney = pair.voxels(spacing_mm, np.array([0.02, 0.03, 0.01]), 5.0 * radius_mm)
+    shells = [
+        4.0 / 3.0 * np.pi * ((radius_mm + margin) ** 3 - radius_mm**3) / 1000.0 for margin in margins_mm
+    ]
+    found = tissue_near_ml(SmoothLesion.of(lesion, spacing_mm), [kidney], margins_mm)
+    assert found == pytest.approx(shells, rel=0.05)
 
 
 def test_kidney_within_a_margin_of_a_tumour_on_its_surface():

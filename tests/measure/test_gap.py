@@ -25,7 +25,8 @@ def test_two_balls(spacing_mm, apart_mm):
     """Within a pixel, whatever the slices; the line's ends lie on both borders."""
     middle = np.array(SHAPE) * spacing_mm / 2.0
     step = np.array([0.0, 0.0, (apart_mm + 12.0) / 2.0])
-    line = shortest_line(*(ball(middle + way * step, 6.0, spacing_mm) for way in (-1, 1)), spacing_mm)
+    one, other = (ball(middle + way * step, 6.0, spacing_mm) for way in (-1, 1))
+    line = shortest_line(one, other, spacing_mm)
     assert line.length_mm == pytest.approx(apart_mm, abs=spacing_mm[2])
     assert line.ends[:, 2] == pytest.approx(
         middle[2] + np.array([-0.5, 0.5]) * apart_mm, abs=spacing_mm[2]
@@ -47,7 +48,7 @@ def test_cells_change_nothing():
             for far in (0, 20)
         ]
         spacing_mm = (3.0, 1.1, 0.7)
-        line = shortest_line(*parts, spacing_mm)
+        line = shortest_line(parts[0], parts[1], spacing_mm)
         voxels = [(np.argwhere(part.inside) + part.box.start) * spacing_mm for part in parts]
         faces = [
             np.concatenate(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from itertools import permutations, product
 
 import nibabel as nib
 import numpy as np
 import pytest
-from tests.measure.scene import Scene
+from tests.measure.scene import Scene, make_geometry
 from tests.nephrometry.scene import KidneyScene, points, turned
 
 from renalmap.anatomy import Anatomy
@@ -240,3 +241,24 @@ def test_without_a_tumour_there_is_nothing_to_score():
     )
     assert (found.lesions, found.kidneys) == ([], [])
     assert found.caveats == ["there is no tumour to score"]
+
+
+@pytest.mark.parametrize("spacing_mm", [(10.0, 4.0, 4.0), (5.0, 0.5, 0.5), (0.5, 0.9, 0.9)])
+def test_remnants_of_kidneys_are_scored_or_told(spacing_mm):
+    """A voxel, a line, a sheet, a kidney of which its tumours left a rind, noise: no error, no warning, no NaN."""
+    generator = np.random.default_rng(2)
+    for kind in ("voxel", "line", "sheet", "rind", "noise"):
+        labels = np.zeros((24, 60, 160), np.uint8)
+        own = labels[6:18, 20:40, 110:140]
+        if kind == "rind":
+            own[...] = 1
+            own[1:-1, 1:-1, 1:-1] = 2
+        elif kind == "noise":
+            own[...] = generator.integers(0, 3, own.shape)
+        else:
+            ends = {"voxel": (1, 1, 1), "line": (1, 1, 30), "sheet": (12, 1, 30)}[kind]
+            own[tuple(slice(end) for end in ends)] = 1
+            own[:, 2:, :] = 2
+        found = score_label_map(LabelMap(labels, make_geometry(labels.shape, spacing_mm)))
+        assert found.lesions
+        assert not re.search(r"\b(nan|inf)\b", str(found))

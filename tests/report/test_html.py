@@ -22,7 +22,7 @@ from renalmap.imaging.dicom_files.source import DicomSource, SourceInstance
 from renalmap.imaging.volume import LabelMap, Volume
 from renalmap.inference.phase import ContrastReport
 from renalmap.inference.quality import (
-    DroppedReport,
+    DroppedEntry,
     KidneyReport,
     QualityReport,
     SidesFound,
@@ -314,7 +314,7 @@ def test_without_a_flag_the_page_says_what_was_checked_and_what_was_not(page, co
 
 
 def test_what_was_left_out_has_a_flag_a_row_a_picture_and_a_box(contents, quality):
-    left_out = DroppedReport(
+    left_out = DroppedEntry(
         volume_ml=40.8,
         slice=20,
         reason="kidney in it <1 ml",

@@ -10,12 +10,13 @@ import pytest
 
 from renalmap.anatomy import Anatomy, Voxels
 from renalmap.errors import MissingDependencyError
+from renalmap.imaging.field import smooth_field
 from renalmap.imaging.orientation import build_geometry
 from renalmap.imaging.volume import Box, LabelMap
 from renalmap.phantom import Lesion, PhantomConfig, make_phantom
 from renalmap.report.mesh_files import write_glb, write_stl
 from renalmap.report.structures import Structure, find_structures
-from renalmap.report.surfaces import _smooth_field, make_surface
+from renalmap.report.surfaces import make_surface
 
 trimesh = pytest.importorskip("trimesh", reason="needs the extra mesh")
 pytest.importorskip("skimage", reason="needs the extra mesh")
@@ -119,7 +120,7 @@ def test_a_mask_at_the_scans_border_is_closed_there():
 
 def test_slices_a_thousand_times_as_thick_as_pixels_cost_no_more():
     """Smoothing across slices reaches as far as a slice is thick: over 735 such pixels it took minutes."""
-    field, _ = _smooth_field(np.ones((2, 30, 30), np.bool_), (49.0, 0.06, 0.06))
+    field, _ = smooth_field(np.ones((2, 30, 30), np.bool_), (49.0, 0.06, 0.06))
     assert field.size < 1_000_000
 
 

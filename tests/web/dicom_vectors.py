@@ -12,6 +12,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
@@ -87,7 +88,7 @@ def packed(folder: Path) -> Path:
     return target
 
 
-def _stored_as(syntax: str) -> Change:
+def _stored_as(syntax: UID) -> Change:
     def change(dataset: Dataset) -> None:
         dataset.file_meta.TransferSyntaxUID = syntax
 
@@ -128,9 +129,12 @@ def _padded(dataset: Dataset) -> None:
 def _with_company(folder: Path) -> Path:
     """A scan with its scout, a sharper reconstruction and a file of another kind."""
     write_series(folder / "scan")
-    scout = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "SeriesInstanceUID": generate_uid()}
+    scout: dict[str, Any] = {
+        "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"],
+        "SeriesInstanceUID": generate_uid(),
+    }
     write_series(folder / "scout", (0.0,), name="scout", **scout)
-    sharp = {"ConvolutionKernel": "B70f", "SeriesInstanceUID": generate_uid()}
+    sharp: dict[str, Any] = {"ConvolutionKernel": "B70f", "SeriesInstanceUID": generate_uid()}
     write_series(folder / "sharp", (*HEIGHTS_MM, 12.0), name="sharp", **sharp)
     (folder / "README.txt").write_text("exported")
     return folder
@@ -154,6 +158,16 @@ def _truncated(folder: Path) -> Path:
     return folder
 
 
+def _partly_scaled(folder: Path) -> Path:
+    write_series(folder, HEIGHTS_MM[:2])
+    return write_series(folder, (6.0, 9.0), name="unscaled", RescaleSlope=None, RescaleIntercept=None)
+
+
+def _several_names(folder: Path) -> Path:
+    write_series(folder, HEIGHTS_MM[:2], PatientID="1", ConvolutionKernel="B30f")
+    return write_series(folder, (6.0, 9.0), name="other", PatientID="2", ConvolutionKernel="B40f")
+
+
 SAGITTAL: Final = [0.0, 1.0, 0.0, 0.0, 0.0, -1.0]
 _SERIES: Final[tuple[Callable[[Path], Path], ...]] = (
     write_series,
@@ -170,6 +184,8 @@ _SERIES: Final[tuple[Callable[[Path], Path], ...]] = (
     lambda place: write_series(place, RescaleSlope=None, RescaleIntercept=None),
     lambda place: write_series(place, RescaleSlope=1.5),
     _two_alike,
+    _partly_scaled,
+    _several_names,
     _tilted,
     _truncated,
     lambda place: write_series(place, (0.0, 3.0, 9.0, 12.0, 15.0)),

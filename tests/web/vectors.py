@@ -10,16 +10,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from tests.web.dicom_vectors import dicom_cases
+from tests.web.nifti_vectors import nifti_cases
 
 from renalmap.anatomy.body import track_body
 from renalmap.bundle import Bundle
-from renalmap.errors import InputError
 from renalmap.imaging import LabelMap, Volume, build_geometry
-from renalmap.imaging.nifti import read_nifti_volume
+from renalmap.imaging.nifti_writing import label_map_header
 from renalmap.inference.cascade import Cascade, SegmentOptions
 from renalmap.inference.components import DroppedComponent, drop_small, drop_unconnected
 from renalmap.inference.localizing import _PERHAPS
@@ -67,7 +66,7 @@ def write_vectors(folder: Path, make_bundle: Callable[..., Path]) -> None:
         "search": list(_searches()),
         "rules": list(_rules(generator)),
         "body": list(_bodies()),
-        "nifti": list(_nifti(folder, generator)),
+        "nifti": list(nifti_cases(folder, generator, _volume)),
         "dicom": list(dicom_cases(folder, _volume)),
         "anatomy": list(_anatomies(generator)),
         "cascade": list(_cascades(make_bundle)),
@@ -208,7 +207,7 @@ def _rules(generator: np.random.Generator) -> Iterator[Case]:
         placement = Placement((1, 2, 3), 17, (3.0, 0.9, 0.8))
         ruled = labels.copy()
         outcome = apply_rules(
-            ruled, probability, placement, plan, ScanFacts(lambda: 34.0, lambda z, hu=hu: hu[z])
+            ruled, probability, placement, plan, ScanFacts(lambda: 34.0, hu.__getitem__)
         )
         yield {
             "plan": plan.model_dump(mode="json"),
@@ -297,97 +296,6 @@ def _cascades(make_bundle: Callable[..., Path]) -> Iterator[Case]:
         }
 
 
-def _nifti(folder: Path, generator: np.random.Generator) -> Iterator[Case]:
-    """Files of every kind, and what Python reads of them or says about them."""
-    folder.mkdir(exist_ok=True)
-    hu = generator.integers(-1000, 1500, (7, 6, 5)).astype(np.int16)
-    files = (*_voxel_types(hu), *_places(hu), *_bad_files(hu))
-    for number, (suffix, content) in enumerate(files):
-        path = folder / f"scan{number}{suffix}"
-        path.write_bytes(content)
-        case: Case = {"file": path.name}
-        try:
-            volume = read_nifti_volume(path)
-        except InputError as error:
-            yield case | {"error": error.what}
-            continue
-        yield case | {
-            "volume": _volume(volume),
-            "axes": volume.geometry.source.axes,
-            "flips": volume.geometry.source.flips,
-            "doubts": volume.geometry.source.doubts,
-        }
-
-
-LAS: Final = np.diag([-0.8, 0.9, 3.0, 1.0])
-SAL: Final = np.array([[0, 0, -0.9, 4.0], [0, 0.8, 0, -3], [3.0, 0, 0, 2], [0, 0, 0, 1]])
-
-
-def _voxel_types(hu: NDArray[np.int16]) -> Iterator[tuple[str, bytes]]:
-    yield ".nii", _saved(nib.Nifti1Image(hu, LAS))
-    yield ".nii.gz", _gzipped(_saved(nib.Nifti1Image(hu, SAL)))
-    yield ".nii", _saved(nib.Nifti2Image(hu.astype(np.float64), LAS))
-    yield ".nii", _saved(nib.Nifti1Image(hu.astype(np.float32) + 0.25, SAL))
-    swapped = nib.Nifti1Header(endianness=">")
-    yield ".nii", _saved(nib.Nifti1Image(hu, LAS, swapped))
-    for dtype in (np.uint8, np.int8, np.uint16, np.int32, np.uint32, np.int64):
-        yield ".nii", _saved(nib.Nifti1Image((hu % 100).astype(dtype), LAS, dtype=dtype))
-    scaled = nib.Nifti1Image((hu + 1024).astype(np.uint16), LAS)
-    scaled.header.set_slope_inter(1.0, -1024.0)
-    yield ".nii", _saved(scaled)
-
-
-def _places(hu: NDArray[np.int16]) -> Iterator[tuple[str, bytes]]:
-    only_qform = nib.Nifti1Image(hu, SAL)
-    only_qform.set_sform(SAL, 0)
-    only_qform.set_qform(SAL, 1)
-    yield ".nii", _saved(only_qform)
-    without = nib.Nifti1Image(hu, LAS)
-    without.set_sform(LAS, 0)
-    without.set_qform(LAS, 0)
-    yield ".nii", _saved(without)
-    torn = nib.Nifti1Image(hu, LAS)
-    torn.set_sform(LAS, 2)
-    torn.set_qform(SAL, 1)
-    yield ".nii", _saved(torn)
-    qform_first = nib.Nifti1Image(hu, LAS)
-    qform_first.set_sform(LAS, 1)
-    qform_first.set_qform(LAS, 3)
-    yield ".nii", _saved(qform_first)
-    metres = nib.Nifti1Image(hu, np.diag([-0.0008, 0.0009, 0.003, 1.0]))
-    metres.header.set_xyzt_units("meter")
-    yield ".nii", _saved(metres)
-    pretended = nib.Nifti1Image(hu, LAS)
-    pretended.header.set_xyzt_units("micron")
-    yield ".nii", _saved(pretended)
-    yield ".nii", _saved(nib.Nifti1Image(hu, np.diag([0.001, 0.001, 0.001, 1.0])))
-    shear = LAS.copy()
-    shear[0, 1] = 0.5
-    yield ".nii", _saved(nib.Nifti1Image(hu, shear))
-    turned = LAS.copy()
-    turned[:2, :2] = 0.8 * np.array([[-0.7, 0.714], [0.714, 0.7]])
-    yield ".nii", _saved(nib.Nifti1Image(hu, turned))
-
-
-def _bad_files(hu: NDArray[np.int16]) -> Iterator[tuple[str, bytes]]:
-    yield ".nii", _saved(nib.Nifti1Image(np.stack([hu, hu], -1), LAS))
-    yield ".nii", _saved(nib.Nifti1Image(hu[..., None], LAS))
-    holes = hu.astype(np.float32)
-    holes[2, 2, 2] = np.nan
-    yield ".nii", _saved(nib.Nifti1Image(holes, LAS))
-    colours = np.zeros((4, 4, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
-    yield ".nii", _saved(nib.Nifti1Image(colours, LAS))
-    yield ".nii", _saved(nib.Nifti1Image(hu.astype(np.complex64), LAS))
-    whole = _saved(nib.Nifti1Image(hu, LAS))
-    yield ".nii", whole[:-20]
-    yield ".nii", whole[:100]
-    yield ".nii", b""
-    yield ".nii", b"nothing of this kind"
-    yield ".nii.gz", whole
-    yield ".nii.gz", _gzipped(whole)[:-30]
-    yield ".nii", whole.replace(b"n+1\0", b"ni1\0")
-
-
 def blobs(generator: np.random.Generator, shape: Sequence[int], count: int) -> NDArray[np.uint8]:
     """Ellipsoids of kidney or tumour at random places, some of them with holes."""
     grid = np.indices(tuple(shape))
@@ -415,18 +323,11 @@ def _volume(volume: Volume) -> Case:
     return {
         "hu": packed(volume.hu),
         "spacing_mm": volume.geometry.spacing_mm,
+        "label_map_header": base64.b64encode(
+            label_map_header(volume.geometry.source).binaryblock
+        ).decode(),
     }
 
 
 def _dropped(dropped: Sequence[DroppedComponent]) -> list[Case]:
     return [asdict(each) for each in dropped]
-
-
-def _saved(image: Any) -> bytes:
-    content: bytes = image.to_bytes()
-    return content
-
-
-def _gzipped(content: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=31)
-    return packer.compress(content) + packer.flush()

@@ -70,14 +70,18 @@ function stop(): void {
   work.hidden = true;
 }
 
-async function receive(message: FromSegmenter): Promise<void> {
-  if (message.kind === "progress") return showProgress(message.stage, message.done, message.total);
-  if (message.kind === "error") return fail(message.message);
-  stop();
-  result.hidden = false;
-  await showResult(message);
-  viewer.show(message);
-  element("canvas", HTMLCanvasElement).focus();
+function receive(message: FromSegmenter): void {
+  if (message.kind === "progress") {
+    showProgress(message.stage, message.done, message.total);
+  } else if (message.kind === "error") {
+    fail(message.message);
+  } else {
+    stop();
+    result.hidden = false;
+    showResult(message);
+    viewer.show(message);
+    element("canvas", HTMLCanvasElement).focus();
+  }
 }
 
 function fail(message: string): void {

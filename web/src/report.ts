@@ -60,7 +60,7 @@ export function reportOn(volume: Volume, found: Segmentation, bundle: Bundle): R
     hu,
     kidneys: kidneyNumbers(anatomy),
     tumours: tumourNumbers(anatomy),
-    flags: raiseFlags(anatomy, volume.doubts),
+    flags: raiseFlags(anatomy, volume, doubt === null),
     notes: [...(doubt === null ? [] : [doubt]), ...volume.notes, ...found.notes],
     dropped: found.dropped.map(({ volumeMl, centre, reason }) => ({
       volume_ml: volumeMl,

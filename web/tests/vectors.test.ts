@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { trackBody } from "../src/anatomy/body";
-import type { PlaneBox } from "../src/arrays";
+import { Bytes3, type PlaneBox } from "../src/arrays";
 import type { Bundle } from "../src/bundle/bundle";
 import { DEFAULTS } from "../src/bundle/plan";
 import { readDicom } from "../src/imaging/dicom/reading";
 import { readNifti } from "../src/imaging/nifti";
+import { writeLabelMap } from "../src/imaging/nifti_writing";
 import { dropSmall, dropUnconnected } from "../src/inference/components";
 import { cutFloats } from "../src/inference/grid";
 import { GridProbabilities } from "../src/inference/probability";
@@ -16,6 +17,7 @@ import { cropBoxes } from "../src/preprocess/crops";
 import { InPlaneFit } from "../src/preprocess/fit";
 import { reportOn } from "../src/report";
 import {
+  type Case,
   casesOf,
   expected,
   fileOf,
@@ -112,6 +114,20 @@ test.each(casesOf("body"))("the body's middle is found", (found) => {
   expect(at).toEqual(found.at.map((x: number) => expect.closeTo(x, 9)));
 });
 
+function headerOf({ label_map_header }: Case) {
+  const header = Uint8Array.from(Buffer.from(label_map_header, "base64"));
+  return { length: header.length, header };
+}
+
+/** The numbers of a NIfTI-1 header that place a grid: shape, spacing, codes, quaternion, sform. */
+function fieldsOf(header: Uint8Array<ArrayBuffer>): number[] {
+  const view = new DataView(header.buffer, header.byteOffset);
+  const shorts = [40, 42, 44, 46, 68, 70, 72, 252, 254].map((at) => view.getInt16(at, true));
+  const places = Array.from({ length: 18 }, (_, index) => 256 + 4 * index);
+  const floats = [76, 80, 84, 88, 108, 112, ...places].map((at) => view.getFloat32(at, true));
+  return [...shorts, ...floats];
+}
+
 describe("NIfTI files", () => {
   test.each(casesOf("nifti"))("$file is read as Python does: $error", async (found) => {
     const reading = readNifti(fileOf(found.file));
@@ -119,7 +135,10 @@ describe("NIfTI files", () => {
       await expect(reading).rejects.toHaveProperty("what", found.error);
       return;
     }
-    const { volume } = await reading;
+    const { volume, nifti } = await reading;
+    const labels = new Bytes3(volume.shape);
+    const { length, header } = headerOf(found.volume);
+    expect(writeLabelMap(labels, volume, nifti).subarray(0, length)).toEqual(header);
     expect(volume.hu).toEqual(numbersOf(found.volume.hu));
     expect(volume.shape).toEqual(found.volume.hu.shape);
     expect(volume.spacingMm).toEqual(
@@ -146,6 +165,9 @@ test.each(casesOf("dicom"))("DICOM is read as Python does: $files.0 $error", asy
     found.affine.flat().map((each: number) => expect.closeTo(each, 9)),
   );
   expect(volume.notes.length).toBe(found.notes);
+  const { length, header } = headerOf(found.volume);
+  const written = writeLabelMap(new Bytes3(volume.shape), volume, null).subarray(0, length);
+  expect(fieldsOf(written)).toEqual(fieldsOf(header).map((each) => expect.closeTo(each, 4)));
 });
 
 test.each(casesOf("anatomy"))("kidneys and tumours are measured alike", (found) => {

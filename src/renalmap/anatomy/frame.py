@@ -97,6 +97,8 @@ class Sections:
         shape = tuple(int(size) for size in np.ceil((high - low) / pitch_mm).astype(int) + 1)
         made = cls(frame, body, spacing_mm, low, pitch_mm, np.full(shape, -np.inf, np.float32))
         tissue = made.sampled(body.inside)
+        if not tissue.any():  # thinner than the grid
+            tissue[tuple(np.rint((local - low) / pitch_mm).astype(int).T)] = True
         grid = np.indices(shape[1:]).reshape(2, -1) * pitch_mm
         angles = np.arange(_DIRECTIONS) * (2.0 * np.pi / _DIRECTIONS)
         heights = (np.stack([np.cos(angles), np.sin(angles)]).T @ grid).astype(np.float32)
@@ -188,10 +190,11 @@ def find_frame(body: Voxels, spacing_mm: Spacing, medial: FloatArray) -> Frame:
 
 def _principal(places_mm: FloatArray, medial: FloatArray) -> Frame:
     centre = places_mm.mean(axis=0)
-    variances, vectors = np.linalg.eigh(np.cov((places_mm - centre).T))
+    off = places_mm - centre
+    variances, vectors = np.linalg.eigh(off.T @ off / len(off))
     up = vectors[:, 2] * (np.sign(vectors[0, 2]) or 1.0)
     basis: AxisBasis = "principal axis"
-    if variances[2] < ROUND_BELOW**2 * variances[1]:
+    if variances[2] <= ROUND_BELOW**2 * variances[1]:
         up, basis = _UP, "scanner's z"
     frame = Frame(centre, np.stack([up, up, up]), basis)
     lies_across = np.linalg.norm(medial - medial @ up * up) < 0.2

@@ -58,6 +58,9 @@ or none, among KiTS19's masks, whose lip is interrupted (docs/nephrometry.md).""
 HILUM_TURN_DEG: Final = 25.0
 """How far forward of the middle a hilum usually faces: the median of the same kidneys."""
 
+OFF_CENTRE_MM: Final = 1.0
+"""A sinus whose centre is nearer than this to the long axis does not show where the hilum is."""
+
 _OPEN_MM2: Final = 4.0
 _SEEN_MM2: Final = 10.0
 _PLAUSIBLE: Final = ((0.08, 0.5), (0.45, 0.92))
@@ -104,15 +107,17 @@ def shape_of(kidney: Kidney, anatomy: Anatomy) -> KidneyShape:
     seen, basis = _find_sinus(sections, depth_mm, anatomy)
     rim_mm = FAT_RIM_MM if basis == "scan" else RIM_MM
     polar_mm, polar_basis = _polar_lines(sections, seen, rim_mm)
-    if np.count_nonzero(seen) >= FILLED_BELOW * body.size:
-        centre = np.array(Voxels(body.box, seen).centre_zyx) * np.array(spacing_mm)
-        frame = sections.frame.towards(centre - sections.frame.centre_mm)
-    else:
-        turn = np.radians(HILUM_TURN_DEG)
-        _, to_middle, to_front = sections.frame.axes
-        frame = sections.frame.towards(np.cos(turn) * to_middle + np.sin(turn) * to_front)
-        usual = _usual_sinus(Sections.of(body, spacing_mm, frame), anatomy)
-        seen, basis = seen | usual, "proportions"
+    turn = np.radians(HILUM_TURN_DEG)
+    towards = np.cos(turn) * sections.frame.axes[1] + np.sin(turn) * sections.frame.axes[2]
+    filled = np.count_nonzero(seen) < FILLED_BELOW * body.size
+    if not filled:
+        centre = sections.frame.local(np.array(Voxels(body.box, seen).centre_zyx) * np.array(spacing_mm))
+        if np.hypot(*centre[1:]) > OFF_CENTRE_MM:
+            towards = centre[1:] @ sections.frame.axes[1:]
+    frame = sections.frame.towards(towards)
+    if filled:
+        seen = seen | _usual_sinus(Sections.of(body, spacing_mm, frame), anatomy)
+        basis = "proportions"
     low, high = sections.extent_mm[0]
     ends_mm = (float(low), float(high))
     return KidneyShape(kidney, frame, ends_mm, Voxels(body.box, seen), basis, polar_mm, polar_basis)
@@ -154,9 +159,11 @@ def _usual_sinus(sections: Sections, anatomy: Anatomy) -> BoolArray:
     """The voxels of the box within an ellipsoid of usual proportions at the usual place; lesions are left out."""
     every = np.ones(sections.depth_mm.shape, np.bool_)
     places = (_in_kidney(sections, sections.points(every)) - USUAL_CENTRE) / USUAL_HALF
-    usual = sections.at_voxels(((places**2).sum(axis=1) <= 1.0).reshape(every.shape))
-    inside: BoolArray = usual & (anatomy.label_map.labels[sections.body.box.slices] <= KIDNEY)
-    return inside
+    away = sections.at_voxels(np.linalg.norm(places, axis=1).reshape(every.shape))
+    free = anatomy.label_map.labels[sections.body.box.slices] <= KIDNEY
+    # Where lesions fill all of that place, what is nearest to it is left of it.
+    usual: BoolArray = free & (away <= max(1.0, float(away[free].min())))
+    return usual
 
 
 def _polar_lines(

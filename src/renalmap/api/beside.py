@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from renalmap.api.mesh import MeshReport, write_meshes
+from renalmap.api.mesh import MeshOutcome, write_meshes
 from renalmap.api.result import Result
 from renalmap.errors import ConfigError
 from renalmap.imaging.files import make_folder
@@ -70,7 +70,7 @@ class Beside:
 
     def write(
         self, result: Result, names: Names, stem: str, *, overwrite: bool
-    ) -> tuple[Path | None, MeshReport | None]:
+    ) -> tuple[Path | None, MeshOutcome | None]:
         """Write what was requested, into folders that exist; `stem` gives the files' prefix.
 
         Returns:

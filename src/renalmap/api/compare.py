@@ -100,7 +100,7 @@ class ComparedScan(BaseModel):
     measurements: Measurements
 
 
-class CompareReport(BaseModel):
+class CompareOutcome(BaseModel):
     """What `renalmap compare` found."""
 
     model_config = ConfigDict(extra="forbid")
@@ -118,7 +118,7 @@ def compare(
     allow_different_patients: bool = False,
     border_mm: float = BORDER_MM,
     outputs: CompareOutputs = CompareOutputs(),
-) -> CompareReport:
+) -> CompareOutcome:
     """Find the same kidneys and lesions in two scans of one patient, and what has changed.
 
     Args:
@@ -163,7 +163,7 @@ def compare(
         write_text_atomically(
             outputs.report, follow_up_page(FollowUpContents(shown[0], shown[1], found))
         )
-    return CompareReport(
+    return CompareOutcome(
         renalmap_version=__version__, before=first.summary(), after=second.summary(), comparison=found
     )
 

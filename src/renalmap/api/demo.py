@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from renalmap.api.cohort.scan import CaseReport
+from renalmap.api.cohort.scan import CaseOutcome
 from renalmap.api.listener import Listener
 from renalmap.api.overview import overview
 from renalmap.api.request import SegmentRequest
@@ -36,7 +36,7 @@ class DemoResult:
     scan: Path
     segmentation: Path
     overview: Path
-    report: CaseReport
+    case: CaseOutcome
     score: CaseScore
 
 

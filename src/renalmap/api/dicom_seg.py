@@ -74,5 +74,5 @@ def _no_dicom(scan: Path) -> InputError:
         "a DICOM SEG refers to the DICOM slices of its scan, and this scan is not DICOM",
         where=scan,
         expected="a DICOM series",
-        hint="Give the DICOM series, or write NIfTI (--out NAME.nii.gz)",
+        hint="Give the DICOM series, or write NIfTI",
     )

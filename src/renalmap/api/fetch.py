@@ -36,7 +36,7 @@ class FetchRequest:
     stall_s: float = 30.0
 
 
-class FileReport(BaseModel):
+class FileOutcome(BaseModel):
     """A file's outcome: "kept" was there and complete, "refetched" was there and incomplete.
 
     Attributes:
@@ -53,7 +53,7 @@ class FileReport(BaseModel):
     error: str = ""
 
 
-class FetchReport(BaseModel):
+class FetchOutcome(BaseModel):
     """A run's outcome.
 
     Attributes:
@@ -65,10 +65,10 @@ class FetchReport(BaseModel):
     folder: str
     manifest: str
     complete: bool
-    files: list[FileReport]
+    files: list[FileOutcome]
 
 
-def fetch(request: FetchRequest, out: Path, progress: Progress = lambda *_: None) -> FetchReport:
+def fetch(request: FetchRequest, out: Path, progress: Progress = lambda *_: None) -> FetchOutcome:
     """Fetch a data set, or what is missing of it, into KiTS19's layout.
 
     Args:
@@ -96,13 +96,13 @@ def fetch(request: FetchRequest, out: Path, progress: Progress = lambda *_: None
 
     patience = Patience(request.attempts, min(10.0, request.stall_s), request.stall_s)
     outcomes = fetch_files(files, Run(request.dataset, out, request.jobs, patience), progress)
-    return FetchReport(
+    return FetchOutcome(
         dataset=request.dataset,
         folder=str(out),
         manifest=str(out / MANIFEST_NAME),
         complete=all(outcome.status in {"kept", "fetched", "refetched"} for outcome in outcomes),
         files=[
-            FileReport(
+            FileOutcome(
                 path=each.file.path,
                 url=each.file.shown_url,
                 case=each.file.case,

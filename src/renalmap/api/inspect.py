@@ -23,7 +23,7 @@ from renalmap.report.inspection import inspection_page
 from renalmap.report.thumbnail import draw_thumbnail
 
 
-class InspectionReport(BaseModel):
+class InspectionOutcome(BaseModel):
     """What `renalmap inspect` found.
 
     Attributes:
@@ -66,7 +66,7 @@ def inspect(
     orientation: Orientation | None = None,
     jobs: int = 1,
     progress: Progress = lambda *_: None,
-) -> InspectionReport:
+) -> InspectionOutcome:
     """Inspect every case of a data set.
 
     Args:
@@ -100,7 +100,7 @@ def inspect(
         if thumbnail is not None:
             thumbnails[found.case_id] = thumbnail
     cases = sorted(inspected, key=lambda case: case.case_id)
-    report = InspectionReport(
+    outcome = InspectionOutcome(
         renalmap_version=__version__,
         dataset=str(root),
         layout=dataset.layout,
@@ -109,8 +109,8 @@ def inspect(
         cases=cases,
     )
     if html is not None:
-        write_text_atomically(html, inspection_page(str(root), cases, report.findings, thumbnails))
-    return report
+        write_text_atomically(html, inspection_page(str(root), cases, outcome.findings, thumbnails))
+    return outcome
 
 
 def _inspect_all(

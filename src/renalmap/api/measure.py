@@ -37,7 +37,7 @@ class MeasuredCase(BaseModel):
     error: str | None = None
 
 
-class MeasureReport(BaseModel):
+class MeasureOutcome(BaseModel):
     """What `renalmap measure` found."""
 
     model_config = ConfigDict(extra="forbid")
@@ -55,7 +55,7 @@ def measure(  # noqa: PLR0913 -- what it reads, and what it writes
     sr: Path | None = None,
     overwrite: bool = False,
     progress: Progress = lambda *_: None,
-) -> MeasureReport:
+) -> MeasureOutcome:
     """Measure label maps one by one.
 
     Args:
@@ -70,7 +70,7 @@ def measure(  # noqa: PLR0913 -- what it reads, and what it writes
         progress: called after every label map.
 
     Returns:
-        A report with every label map. One that fails does not stop the others.
+        The outcome of every label map. One that fails does not stop the others.
 
     Raises:
         RenalMapError: before the first label map if the request is wrong; for a single label map, its own
@@ -91,7 +91,7 @@ def measure(  # noqa: PLR0913 -- what it reads, and what it writes
     if csv is not None:
         rows = [(one.case, one.measurements, one.error) for one in measured]
         write_text_atomically(csv, measurements_to_csv(rows))
-    return MeasureReport(renalmap_version=__version__, cases=measured)
+    return MeasureOutcome(renalmap_version=__version__, cases=measured)
 
 
 def collect_label_maps(paths: Sequence[Path], scan: Path | None) -> list[Case]:

@@ -36,7 +36,7 @@ class MeshedStructure(BaseModel):
     """By format."""
 
 
-class MeshReport(BaseModel):
+class MeshOutcome(BaseModel):
     """What was written."""
 
     model_config = ConfigDict(extra="forbid")
@@ -64,7 +64,7 @@ def mesh(
     dicom: DicomChoice = DicomChoice(),
     formats: Sequence[MeshFormat] = MESH_FORMATS,
     overwrite: bool = False,
-) -> MeshReport:
+) -> MeshOutcome:
     """Write the surfaces of an existing label map.
 
     Args:
@@ -96,7 +96,7 @@ def write_meshes(
     prefix: str = "",
     formats: Sequence[MeshFormat] = MESH_FORMATS,
     overwrite: bool = False,
-) -> MeshReport:
+) -> MeshOutcome:
     """Write each structure's surface, and all of them together as one GLB; `prefix` begins every file's name.
 
     Raises:
@@ -121,7 +121,7 @@ def write_meshes(
             write_glb([(one, surface)], files[one.name]["glb"])
     if together is not None:
         write_glb(surfaces, together)
-    return MeshReport(
+    return MeshOutcome(
         structures=[
             MeshedStructure(
                 structure=one.name,

@@ -32,7 +32,7 @@ class ScoredCase(BaseModel):
     error: str | None = None
 
 
-class NephrometryReport(BaseModel):
+class NephrometryOutcome(BaseModel):
     """What `renalmap nephrometry` found."""
 
     model_config = ConfigDict(extra="forbid")
@@ -49,7 +49,7 @@ def nephrometry(
     csv: Path | None = None,
     overwrite: bool = False,
     progress: Progress = lambda *_: None,
-) -> NephrometryReport:
+) -> NephrometryOutcome:
     """Score the tumours of label maps, one map at a time.
 
     Args:
@@ -77,7 +77,7 @@ def nephrometry(
     if csv is not None:
         rows = [(one.case, one.nephrometry, one.error) for one in scored]
         write_text_atomically(csv, nephrometry_to_csv(rows))
-    return NephrometryReport(renalmap_version=__version__, cases=scored)
+    return NephrometryOutcome(renalmap_version=__version__, cases=scored)
 
 
 def _score(case: Case, scan: Path | None, dicom: DicomChoice, *, alone: bool) -> ScoredCase:

@@ -93,7 +93,7 @@ class PrepareRequest:
         return Workload(available_cores() if self.jobs is None else self.jobs, max(1, memory_bytes))
 
 
-class PartReport(BaseModel):
+class PartCounts(BaseModel):
     """What one part of a store's split holds."""
 
     model_config = ConfigDict(extra="forbid")
@@ -105,7 +105,7 @@ class PartReport(BaseModel):
     slices_with_tumour: int
 
 
-class PrepareReport(BaseModel):
+class PrepareOutcome(BaseModel):
     """What `renalmap prepare` did.
 
     Attributes:
@@ -124,7 +124,7 @@ class PrepareReport(BaseModel):
 
     store: str
     format: StoreFormat
-    parts: dict[Part, PartReport]
+    parts: dict[Part, PartCounts]
     prepared_cases: int
     prepared_slices: int
     seconds: float
@@ -150,7 +150,7 @@ def prepare(
     plan: Plan,
     request: PrepareRequest = PrepareRequest(),
     progress: Progress = lambda *_: None,
-) -> PrepareReport:
+) -> PrepareOutcome:
     """Make or continue a store from one or several data sets, and draw its two figures.
 
     Without matplotlib the figures are left out, with a warning: the store is complete without them, and
@@ -191,7 +191,7 @@ def prepare(
         )
     record.duration_s = round(time.perf_counter() - start, 1)
     record.write(out / "run.json")
-    return _report(prepared, workload)
+    return _outcome(prepared, workload)
 
 
 def _without(cases: Sequence[Case], exclude: Sequence[str], out: Path) -> list[Case]:
@@ -213,12 +213,12 @@ def _without(cases: Sequence[Case], exclude: Sequence[str], out: Path) -> list[C
     return [case for case in cases if case.case_id not in exclude]
 
 
-def _report(prepared: Prepared, workload: Workload) -> PrepareReport:
+def _outcome(prepared: Prepared, workload: Workload) -> PrepareOutcome:
     store = prepared.store
-    return PrepareReport(
+    return PrepareOutcome(
         store=str(store.root),
         format=store.settings.format,
-        parts={part: _part_report(store, part) for part in PARTS},
+        parts={part: _count_part(store, part) for part in PARTS},
         prepared_cases=prepared.cases,
         prepared_slices=prepared.slices,
         seconds=round(prepared.seconds, 2),
@@ -228,9 +228,9 @@ def _report(prepared: Prepared, workload: Workload) -> PrepareReport:
     )
 
 
-def _part_report(store: Store, part: Part) -> PartReport:
+def _count_part(store: Store, part: Part) -> PartCounts:
     entries = store.part(part)
-    return PartReport(
+    return PartCounts(
         patients=len({entry.patient for entry in entries}),
         cases=len(entries),
         slices=sum(len(entry.z_indices) for entry in entries),

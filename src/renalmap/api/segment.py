@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from renalmap import __version__
 from renalmap.api.cohort.cluster import run_on_cluster
 from renalmap.api.cohort.connecting import ClusterRequest, check_request
-from renalmap.api.cohort.scan import CaseReport, load_model, segment_scan
+from renalmap.api.cohort.scan import CaseOutcome, load_model, segment_scan
 from renalmap.api.cohort.sidecar import marker_path, remove_temporary_files
 from renalmap.api.cohort.table import check_table, write_table
 from renalmap.api.cohort.targets import RunSettings, TargetState, failed, find_state, segment_target
@@ -34,14 +34,14 @@ _NAMED: Final = 3
 """How many outputs an error lists one by one."""
 
 
-class SegmentReport(BaseModel):
+class SegmentOutcome(BaseModel):
     """What `renalmap segment` did; cases in the order of the scans."""
 
     model_config = ConfigDict(extra="forbid")
 
     renalmap_version: str
     bundle_sha256: str
-    cases: list[CaseReport]
+    cases: list[CaseOutcome]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def segment(
     request: SegmentRequest = SegmentRequest(),
     how: CohortRequest = CohortRequest(),
     listener: Listener = Listener(),
-) -> SegmentReport:
+) -> SegmentOutcome:
     """Segment scans in files, one, several or whole folders of them, and write what was found.
 
     A single scan given by its own path raises its own error, and only what was requested is written, unless `how`
@@ -90,7 +90,7 @@ def segment(
         listener: who is kept informed.
 
     Returns:
-        A report with every scan.
+        The outcome of every scan.
 
     Raises:
         OutputExistsError: before the first scan, if an output exists that is neither to be kept nor to be
@@ -108,7 +108,7 @@ def segment_cohort(
     request: SegmentRequest,
     how: CohortRequest = CohortRequest(),
     listener: Listener = Listener(),
-) -> SegmentReport:
+) -> SegmentOutcome:
     """Segment what `find_cohort` gives, or a cohort put together otherwise; as `segment`."""
     targets = plan_targets(cohort, out, request)
     if not cohort.is_several and not how.keeps_record:
@@ -137,10 +137,10 @@ def segment_cohort(
     cases = [run.cases[target.name] for target in targets]
     if how.table is not None:
         write_table(cases, how.table)
-    return _report(cases, bundle)
+    return _outcome(cases, bundle)
 
 
-def _segment_alone(target: Target, request: SegmentRequest, listener: Listener) -> SegmentReport:
+def _segment_alone(target: Target, request: SegmentRequest, listener: Listener) -> SegmentOutcome:
     """A scan by itself: nothing is recorded, its error is raised; the model is loaded while it is read."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="loading") as pool:
         loading = pool.submit(load_model, request)
@@ -152,11 +152,11 @@ def _segment_alone(target: Target, request: SegmentRequest, listener: Listener) 
         except Exception:
             loading.result()  # a fault of the model is not the scan's
             raise
-        return _report([case], loading.result().segmenter.bundle)
+        return _outcome([case], loading.result().segmenter.bundle)
 
 
-def _report(cases: list[CaseReport], bundle: Bundle) -> SegmentReport:
-    return SegmentReport(renalmap_version=__version__, bundle_sha256=bundle.digest, cases=cases)
+def _outcome(cases: list[CaseOutcome], bundle: Bundle) -> SegmentOutcome:
+    return SegmentOutcome(renalmap_version=__version__, bundle_sha256=bundle.digest, cases=cases)
 
 
 def _told(listener: Listener, what: str) -> Progress:
@@ -175,9 +175,9 @@ class _Run:
     settings: RunSettings
     how: CohortRequest
     listener: Listener
-    cases: dict[str, CaseReport] = field(default_factory=dict)
+    cases: dict[str, CaseOutcome] = field(default_factory=dict)
 
-    def add(self, case: CaseReport) -> None:
+    def add(self, case: CaseOutcome) -> None:
         self.cases[case.name] = case
         logger.info("%s: %s", case.name, case.status)
 
@@ -239,7 +239,7 @@ class _Run:
     def _do_on_cluster(self, targets: Sequence[Target], cluster: ClusterRequest) -> None:
         started, key = len(self.cases), f"segmenting on {cluster.address}"
 
-        def told(case: CaseReport) -> None:
+        def told(case: CaseOutcome) -> None:
             self.add(case)
             self.listener.progress(f"{key}: {case.name} done", len(self.cases) - started, len(targets))
 

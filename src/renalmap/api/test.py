@@ -12,7 +12,7 @@ from renalmap.api.evaluate import Scoring, score_pairs
 from renalmap.api.listener import Listener
 from renalmap.api.outputs import holds_any
 from renalmap.api.request import SegmentRequest
-from renalmap.api.segment import CohortRequest, SegmentReport, segment_cohort
+from renalmap.api.segment import CohortRequest, SegmentOutcome, segment_cohort
 from renalmap.bundle import Bundle
 from renalmap.dataset.cohort import Cohort, CohortScan
 from renalmap.dataset.layouts import Case, read_dataset
@@ -38,7 +38,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class HeldOutReport:
+class HeldOutOutcome:
     """How well a bundle performed.
 
     Attributes:
@@ -47,7 +47,7 @@ class HeldOutReport:
         failed: why the others were not, by case.
     """
 
-    segmented: SegmentReport
+    segmented: SegmentOutcome
     scores: list[Score]
     failed: dict[str, str]
 
@@ -58,7 +58,7 @@ def test(
     request: SegmentRequest,
     scoring: Scoring = Scoring(),
     listener: Listener = Listener(),
-) -> HeldOutReport:
+) -> HeldOutOutcome:
     """Segment and score the patients that a split sets aside.
 
     Complete results made with the same bundle and options are kept. If one fails, the others go on. The
@@ -87,15 +87,17 @@ def test(
     scoring.check(made=out)
     for doubt in _find_doubts(store, cases, Bundle.open(request.model)):
         listener.warn(doubt)
-    report = _segment(patients.dataset, cases, out, request, listener)
+    outcome = _segment(patients.dataset, cases, out, request, listener)
     by_name = {case.case_id: case for case in cases}
     pairs = [
         (done.name, Case(done.name, done.name, mask=Path(done.output)), by_name[done.name])
-        for done in report.cases
+        for done in outcome.cases
         if done.output is not None
     ]
-    failed = {done.name: done.error or "nothing was written" for done in report.cases if not done.output}
-    return HeldOutReport(report, score_pairs(pairs, scoring, listener.progress), failed)
+    failed = {
+        done.name: done.error or "nothing was written" for done in outcome.cases if not done.output
+    }
+    return HeldOutOutcome(outcome, score_pairs(pairs, scoring, listener.progress), failed)
 
 
 def _find_cases(store: Store, patients: HeldOut) -> list[Case]:
@@ -149,7 +151,7 @@ def _find_doubts(store: Store, cases: Sequence[Case], bundle: Bundle) -> Iterato
 
 def _segment(
     dataset: Path, cases: Sequence[Case], out: Path, request: SegmentRequest, listener: Listener
-) -> SegmentReport:
+) -> SegmentOutcome:
     files = [path for case in cases for path in (case.image, case.mask) if path is not None]
     if holds_any(out, files):
         raise ConfigError(

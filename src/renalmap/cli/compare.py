@@ -28,7 +28,7 @@ from renalmap.cli.tables import table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from renalmap.api.compare import CompareReport
+    from renalmap.api.compare import CompareOutcome
     from renalmap.followup import Change, LesionComparison
 
 _SCAN_HELP: Final = "scan: NIfTI file or DICOM; gives HU, pictures and, from DICOM, date and patient."
@@ -115,7 +115,7 @@ def compare(
     _show_cautions(found)
 
 
-def _show_cautions(found: CompareReport) -> None:
+def _show_cautions(found: CompareOutcome) -> None:
     for caution in found.comparison.cautions:
         show_warning(caution.text)
     for scan in (found.before, found.after):
@@ -123,7 +123,7 @@ def _show_cautions(found: CompareReport) -> None:
             show_warning(f"{scan.segmentation}: {flag.text}")
 
 
-def comparison_tables(found: CompareReport) -> Iterator[Table]:
+def comparison_tables(found: CompareOutcome) -> Iterator[Table]:
     """The kidneys; and the lesions, if there are any."""
     days = found.comparison.interval_days
     title = "Two scans, not known how long apart" if days is None else f"Two scans, {days} days apart"

@@ -54,20 +54,20 @@ def fetch(
     request = FetchRequest(dataset, cases, mirrors, masks_only, jobs, attempts, stall_s)
     try:
         with progress_bar(quiet=quiet or json, in_bytes=True) as bar:
-            report = fetch_dataset(request, out, bar.show)
+            outcome = fetch_dataset(request, out, bar.show)
     except KeyboardInterrupt as interrupt:
         show_error("interrupted; complete files are kept, and the same command continues from here")
         raise typer.Exit(130) from interrupt
     if json:
-        show_json(report)
+        show_json(outcome)
     elif not quiet:
-        output.print(fetch_table(report))
-    for file in report.files:
+        output.print(fetch_table(outcome))
+    for file in outcome.files:
         if file.note:
             show_warning(f"{out / file.path}: {file.note}: {file.status}")
         if file.error:
             show_error(file.error)
-    if not report.complete:
+    if not outcome.complete:
         raise typer.Exit(1)
 
 
@@ -95,7 +95,7 @@ def inspect(
 
     with progress_bar(quiet=quiet or json) as bar:
         bar.show("inspecting", 0, 0)
-        report = inspect_all(
+        outcome = inspect_all(
             dataset,
             html=html,
             orientation=orientation,
@@ -103,12 +103,12 @@ def inspect(
             progress=bar.show,
         )
     if json:
-        show_json(report)
+        show_json(outcome)
     elif not quiet:
-        output.print(*inspection_tables(report))
+        output.print(*inspection_tables(outcome))
         if html is not None:
             say(f"wrote {html}")
-    if report.worst == "error":
+    if outcome.worst == "error":
         raise typer.Exit(1)
 
 
@@ -171,7 +171,7 @@ def prepare(
     request = PrepareRequest(store, drawn, jobs, memory_gb, _names(exclude), orientation)
     try:
         with progress_bar(quiet=quiet or json) as bar:
-            report = prepare_store(
+            outcome = prepare_store(
                 datasets,
                 out,
                 plan,
@@ -183,13 +183,13 @@ def prepare(
             show_error(str(failure))
         raise
     if json:
-        show_json(report)
+        show_json(outcome)
     elif not quiet:
-        output.print(store_table(report))
-        if report.slices_per_s is not None:
+        output.print(store_table(outcome))
+        if outcome.slices_per_s is not None:
             say(
-                f"prepared {report.prepared_slices} slices of {report.prepared_cases} cases in "
-                f"{report.seconds:.0f} s: {report.slices_per_s:.1f} slices/s with {report.jobs} jobs"
+                f"prepared {outcome.prepared_slices} slices of {outcome.prepared_cases} cases in "
+                f"{outcome.seconds:.0f} s: {outcome.slices_per_s:.1f} slices/s with {outcome.jobs} jobs"
             )
 
 

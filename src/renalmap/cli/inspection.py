@@ -12,18 +12,18 @@ from rich.text import Text
 from renalmap.cli.tables import number, table
 
 if TYPE_CHECKING:
-    from renalmap.api.inspect import InspectionReport
+    from renalmap.api.inspect import InspectionOutcome
     from renalmap.inspection import CaseInspection
 
 _COLOURS: Final = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
-def inspection_tables(report: InspectionReport) -> Iterator[Table | Text]:
+def inspection_tables(outcome: InspectionOutcome) -> Iterator[Table | Text]:
     """Every case on one line; errors and warnings in full; the number of cases with findings of each check."""
-    yield _case_table(report)
-    yield from _trouble_table(report)
-    yield from _summary_table(report)
-    for finding in report.findings:
+    yield _case_table(outcome)
+    yield from _trouble_table(outcome)
+    yield from _summary_table(outcome)
+    for finding in outcome.findings:
         yield _coloured(finding.severity) + Text(f": {finding.text}")
 
 
@@ -31,11 +31,11 @@ def _coloured(severity: str) -> Text:
     return Text(severity, style=f"bold {_COLOURS[severity]}")
 
 
-def _case_table(report: InspectionReport) -> Table:
+def _case_table(outcome: InspectionOutcome) -> Table:
     made = table(None, "case", "slices", "spacing mm", "kidney ml", "tumour ml", "found")
     made.columns[0].min_width = 12
     made.columns[-1].no_wrap = False
-    for case in report.cases:
+    for case in outcome.cases:
         spacing = case.spacing_mm
         made.add_row(
             case.case_id,
@@ -62,12 +62,12 @@ def _counts(case: CaseInspection) -> Text:
     return Text(", ").join(parts)
 
 
-def _trouble_table(report: InspectionReport) -> Iterator[Table]:
+def _trouble_table(outcome: InspectionOutcome) -> Iterator[Table]:
     made = table("Errors and warnings", "case", "", "what")
     made.columns[1].justify = made.columns[2].justify = "left"
     made.columns[0].no_wrap, made.columns[2].no_wrap = True, False
     for severity in ("error", "warning"):
-        for case in report.cases:
+        for case in outcome.cases:
             for finding in case.findings:
                 if finding.severity == severity:
                     made.add_row(case.case_id, _coloured(severity), Text(finding.text))
@@ -75,11 +75,11 @@ def _trouble_table(report: InspectionReport) -> Iterator[Table]:
         yield made
 
 
-def _summary_table(report: InspectionReport) -> Iterator[Table]:
+def _summary_table(outcome: InspectionOutcome) -> Iterator[Table]:
     made = table("By check", "check", "cases with errors", "warnings", "notes")
     cases_by = Counter(
         key
-        for case in report.cases
+        for case in outcome.cases
         for key in {(finding.check, finding.severity) for finding in case.findings}
     )
     for check in sorted({check for check, _ in cases_by}):

@@ -23,7 +23,7 @@ from renalmap.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from renalmap.api.measure import MeasureReport
+    from renalmap.api.measure import MeasureOutcome
 
 
 def measure(
@@ -44,7 +44,7 @@ def measure(
         output_option(help="Write a DICOM structured report of a DICOM SEG, with its DICOM --scan."),
     ] = None,
     overwrite: Annotated[
-        bool, output_option("--overwrite", help="Replace the CSV and the report if they exist.")
+        bool, output_option("--overwrite", help="Replace the CSV and the outcome if they exist.")
     ] = False,
     memory_gb: Memory = None,
     json: Json = False,
@@ -59,7 +59,7 @@ def measure(
     from renalmap.imaging import DicomChoice
 
     with progress_bar(quiet=quiet or json) as bar:
-        report = measure_all(
+        outcome = measure_all(
             segmentations,
             scan=scan,
             dicom=DicomChoice(series, acquisition, resample, allow_missing_slices, orientation),
@@ -69,19 +69,19 @@ def measure(
             progress=bar.show,
         )
     if json:
-        show_json(report)
+        show_json(outcome)
     elif not quiet:
-        for case in report.cases:
+        for case in outcome.cases:
             if case.measurements is not None:
                 output.print(*measurement_tables(case.measurements))
-    _show_troubles(report)
-    if any(case.status == "failed" for case in report.cases):
+    _show_troubles(outcome)
+    if any(case.status == "failed" for case in outcome.cases):
         raise typer.Exit(1)
 
 
-def _show_troubles(report: MeasureReport) -> None:
+def _show_troubles(outcome: MeasureOutcome) -> None:
     """Flags and failures, on standard error."""
-    for case in report.cases:
+    for case in outcome.cases:
         if case.measurements is not None:
             for flag in case.measurements.flags:
                 show_warning(f"{case.label_map}: {flag.text}")

@@ -109,7 +109,7 @@ def export(
     overwrite: Annotated[bool, output_option("--overwrite", help="Replace an existing bundle.")] = False,
     memory_gb: Memory = None,
 ) -> None:
-    """Make a bundle from trained checkpoints, one or more a stage.
+    """Make a bundle from trained checkpoints.
 
     A bundle is a folder: two ONNX graphs, compared with the networks they come from; the Plan, the slice
     statistics, a model card and the hashes of all of these.

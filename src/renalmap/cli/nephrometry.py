@@ -25,7 +25,7 @@ from renalmap.cli.tables import number, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from renalmap.api.nephrometry import NephrometryReport
+    from renalmap.api.nephrometry import NephrometryOutcome
     from renalmap.nephrometry import Component, LesionNephrometry, Nephrometry
 
 
@@ -56,7 +56,7 @@ def nephrometry(
     from renalmap.imaging import DicomChoice
 
     with progress_bar(quiet=quiet or json) as bar:
-        report = score_all(
+        outcome = score_all(
             segmentations,
             scan=scan,
             dicom=DicomChoice(series, acquisition, resample, allow_missing_slices, orientation),
@@ -65,13 +65,13 @@ def nephrometry(
             progress=bar.show,
         )
     if json:
-        show_json(report)
+        show_json(outcome)
     elif not quiet:
-        for case in report.cases:
+        for case in outcome.cases:
             if case.nephrometry is not None:
                 output.print(*nephrometry_tables(case.nephrometry))
-    _show_troubles(report)
-    if any(case.status == "failed" for case in report.cases):
+    _show_troubles(outcome)
+    if any(case.status == "failed" for case in outcome.cases):
         raise typer.Exit(1)
 
 
@@ -126,8 +126,8 @@ def show_caveats(found: Nephrometry, name: str) -> None:
             show_warning(f"{name}: tumour {lesion.lesion}: {text}")
 
 
-def _show_troubles(report: NephrometryReport) -> None:
-    for case in report.cases:
+def _show_troubles(outcome: NephrometryOutcome) -> None:
+    for case in outcome.cases:
         if case.nephrometry is not None:
             show_caveats(case.nephrometry, case.label_map)
         if case.error is not None:

@@ -39,7 +39,7 @@ from renalmap.errors import ConfigError
 
 if TYPE_CHECKING:
     from renalmap.api.cohort.connecting import ClusterRequest
-    from renalmap.api.cohort.scan import CaseReport
+    from renalmap.api.cohort.scan import CaseOutcome
 
 
 def segment(
@@ -184,19 +184,19 @@ def segment(
         cluster=_cluster_request(cluster, workers, retries, cluster_timeout, slurm or ()),
     )
     with listening(quiet=quiet or json) as listener:
-        report = segment_all(scans, out, request, how, listener)
+        outcome = segment_all(scans, out, request, how, listener)
     if json:
-        show_json(report)
+        show_json(outcome)
     elif not quiet:
-        output.print(*segment_tables(report.cases))
-        for case in report.cases:
+        output.print(*segment_tables(outcome.cases))
+        for case in outcome.cases:
             if case.measurements is not None:
                 output.print(*measurement_tables(case.measurements))
             if case.nephrometry is not None:
                 output.print(*nephrometry_tables(case.nephrometry))
-    show_troubles(report.cases)
-    statuses = {case.status for case in report.cases}
-    unwritten = any(case.output is None for case in report.cases)
+    show_troubles(outcome.cases)
+    statuses = {case.status for case in outcome.cases}
+    unwritten = any(case.output is None for case in outcome.cases)
     if unwritten or (strict and "no_kidney_found" in statuses):
         raise typer.Exit(1)
 
@@ -269,12 +269,12 @@ def demo(
         ("tumour", score.tumour_dice, score.tumour_predicted_ml, score.tumour_reference_ml),
     ):
         scored.add_row(name, number(dice, 3), number(predicted, 1), number(true, 1))
-    output.print(scored, *segment_tables([result.report]))
+    output.print(scored, *segment_tables([result.case]))
     for path in (result.scan, result.segmentation, result.overview):
         say(f"wrote {path}")
 
 
-def show_troubles(cases: Sequence[CaseReport]) -> None:
+def show_troubles(cases: Sequence[CaseOutcome]) -> None:
     """Warnings, scans without a kidney and scans that failed, on standard error."""
     for case in cases:
         for text in case.warnings:

@@ -109,10 +109,10 @@ def test(
     )
     scoring = Scoring(protocol, surface, csv, plot, orientation)
     with listening(quiet=quiet or json) as listener:
-        report = test_bundle(HeldOut(store, dataset, part), out, request, scoring, listener)
-    cases, failed = report.segmented.cases, report.failed
+        outcome = test_bundle(HeldOut(store, dataset, part), out, request, scoring, listener)
+    cases, failed = outcome.segmented.cases, outcome.failed
     show_troubles(cases)
-    _show(report.scores, failed, json=json, quiet=quiet)
+    _show(outcome.scores, failed, json=json, quiet=quiet)
     if failed:
         show_warning(f"{len(failed)} of {len(cases)} cases failed and are not in these scores")
         raise typer.Exit(1)

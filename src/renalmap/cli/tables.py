@@ -11,9 +11,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from renalmap.api.cohort.scan import CaseReport
-    from renalmap.api.fetch import FetchReport
-    from renalmap.api.prepare import PrepareReport
+    from renalmap.api.cohort.scan import CaseOutcome
+    from renalmap.api.fetch import FetchOutcome
+    from renalmap.api.prepare import PrepareOutcome
 
 _PHASES: Final = {"portal_or_nephrographic": "portal"}
 _TUMOURS_SHOWN: Final = 2
@@ -37,7 +37,7 @@ def number(value: float | None, digits: int) -> str:
     return "n/a" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def segment_tables(cases: Sequence[CaseReport]) -> Iterator[Table]:
+def segment_tables(cases: Sequence[CaseOutcome]) -> Iterator[Table]:
     """What was found in each scan, how far to trust it, and how long each step took."""
     from renalmap.dataset.cohort import short_name
 
@@ -76,30 +76,30 @@ def segment_tables(cases: Sequence[CaseReport]) -> Iterator[Table]:
         yield seconds
 
 
-def _quality_table(cases: Sequence[CaseReport]) -> Iterator[Table]:
+def _quality_table(cases: Sequence[CaseOutcome]) -> Iterator[Table]:
     """The contrast phase, each kidney's volume and confidence, and the tumours' confidences."""
     from renalmap.dataset.cohort import short_name
 
-    reports = [(case, case.quality) for case in cases if case.quality is not None]
-    if not reports:
+    assessed = [(case, case.quality) for case in cases if case.quality is not None]
+    if not assessed:
         return
-    calibrated = all(report.kidney_confidence_calibrated for _, report in reports)
+    calibrated = all(quality.kidney_confidence_calibrated for _, quality in assessed)
     title = "Quality" if calibrated else "Quality (confidences are not calibrated)"
     made = table(title, "scan", "phase", "left", "right", "tumours")
-    for case, report in reports:
+    for case, quality in assessed:
         sides: dict[str, list[str]] = {"left": [], "right": []}
-        for kidney in report.kidneys:
+        for kidney in quality.kidneys:
             volume = (
                 f"{kidney.kidney_ml + kidney.tumour_ml:.0f} ml{', cut' if kidney.incomplete else ''}"
             )
             unknown = "" if kidney.side else "side unknown: "
             text = f"{unknown}{volume}, {_confidence(kidney.confidence)}"
             sides[kidney.side or "left"].append(text)
-        shown = [_confidence(tumour.confidence) for tumour in report.tumours[:_TUMOURS_SHOWN]]
-        more = len(report.tumours) - len(shown)
+        shown = [_confidence(tumour.confidence) for tumour in quality.tumours[:_TUMOURS_SHOWN]]
+        more = len(quality.tumours) - len(shown)
         made.add_row(
             short_name(Path(case.scan)),
-            _PHASES.get(report.contrast.phase, report.contrast.phase),
+            _PHASES.get(quality.contrast.phase, quality.contrast.phase),
             *["; ".join(texts) or "none" for texts in sides.values()],
             " ".join(shown) + (f" +{more}" if more else "") or "none",
         )
@@ -110,17 +110,17 @@ def _confidence(value: float | None) -> str:
     return "?" if value is None else number(value, 2)
 
 
-def fetch_table(report: FetchReport) -> Table:
+def fetch_table(outcome: FetchOutcome) -> Table:
     """How many files of each kind exist, and which cases are incomplete."""
     statuses = ("kept", "fetched", "refetched", "failed", "not tried")
-    made = table(report.folder, "file", *statuses)
-    names = [Path(file.path).name for file in report.files]
+    made = table(outcome.folder, "file", *statuses)
+    names = [Path(file.path).name for file in outcome.files]
     for name in dict.fromkeys(names):
         found: list[str] = [
-            file.status for file, own in zip(report.files, names, strict=True) if own == name
+            file.status for file, own in zip(outcome.files, names, strict=True) if own == name
         ]
         made.add_row(name, *[str(found.count(status)) for status in statuses])
-    missing = sorted({file.case for file in report.files if file.status in {"failed", "not tried"}})
+    missing = sorted({file.case for file in outcome.files if file.status in {"failed", "not tried"}})
     if missing:
         more = f" and {len(missing) - _CASES_SHOWN} more" if len(missing) > _CASES_SHOWN else ""
         made.caption = f"Not complete: {', '.join(missing[:_CASES_SHOWN])}{more}"
@@ -128,10 +128,10 @@ def fetch_table(report: FetchReport) -> Table:
     return made
 
 
-def store_table(report: PrepareReport) -> Table:
+def store_table(outcome: PrepareOutcome) -> Table:
     """What each part of a store holds."""
-    made = table(report.store, "part", "patients", "cases", "slices", "with kidney", "with tumour")
-    for name, part in report.parts.items():
+    made = table(outcome.store, "part", "patients", "cases", "slices", "with kidney", "with tumour")
+    for name, part in outcome.parts.items():
         counts = (
             part.patients,
             part.cases,

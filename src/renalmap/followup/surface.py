@@ -53,14 +53,16 @@ def kidney_surface(kidney: Kidney, anatomy: Anatomy) -> Surface:
     box = _widened(joined(kidney.body).box, geometry.shape)
     own = mask_in(kidney.body, box)
     filled = is_foreground(labels[box.slices])
-    outwards = _outwards(filled, geometry)
+    smooth: NDArray[np.float32] = filled.astype(np.float32)
+    for axis, step_mm in enumerate(geometry.spacing_mm):
+        smooth = _averaged(smooth, axis, round(_SMOOTHED_MM / step_mm / 2))
     places, directions = [], []
     for axis in range(3):
         lower, upper = _halves(axis)
         for inside, outside, step in ((lower, upper, 0.5), (upper, lower, -0.5)):
             found = np.argwhere(own[inside] & ~filled[outside])
             found[:, axis] += step < 0
-            directions.append(outwards[tuple(found.T)])
+            directions.append(_outwards(smooth, found, geometry))
             places.append(found + step * np.eye(3)[axis] + box.start)
     points = np.concatenate(places) @ geometry.affine[:3, :3].T + geometry.affine[:3, 3]
     return Surface(points, np.concatenate(directions), max(geometry.spacing_mm))
@@ -79,19 +81,16 @@ def _halves(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     return tuple(lower), tuple(upper)
 
 
-def _outwards(filled: NDArray[np.bool_], geometry: Geometry) -> FloatArray:
-    """(z, y, x, 3) unit vectors in world coordinates along which a mask ends."""
-    smooth: NDArray[np.float32] = filled.astype(np.float32)
-    for axis, step_mm in enumerate(geometry.spacing_mm):
-        smooth = _averaged(smooth, axis, round(_SMOOTHED_MM / step_mm / 2))
-    slopes = [
-        np.zeros_like(smooth) if smooth.shape[axis] == 1 else -np.gradient(smooth, step_mm, axis=axis)
-        for axis, step_mm in enumerate(geometry.spacing_mm)
-    ]
-    along = geometry.affine[:3, :3] / np.array(geometry.spacing_mm)
-    world = np.stack(slopes, axis=-1) @ along.T
-    lengths = np.linalg.norm(world, axis=-1, keepdims=True)
-    unit: FloatArray = world / np.maximum(lengths, 1e-6)
+def _outwards(smooth: NDArray[np.float32], voxels: NDArray[np.intp], geometry: Geometry) -> FloatArray:
+    """(n, 3) unit vectors in world coordinates along which a smoothed mask ends at some of its voxels."""
+    last = np.array(smooth.shape) - 1
+    slopes = np.empty((len(voxels), 3))
+    for axis, step in enumerate(np.eye(3, dtype=int)):
+        ahead, behind = np.minimum(voxels + step, last), np.maximum(voxels - step, 0)
+        slopes[:, axis] = smooth[tuple(behind.T)] - smooth[tuple(ahead.T)]
+    spacing_mm = np.array(geometry.spacing_mm)
+    world = (slopes / spacing_mm) @ (geometry.affine[:3, :3] / spacing_mm).T
+    unit: FloatArray = world / np.maximum(np.linalg.norm(world, axis=1, keepdims=True), 1e-9)
     return unit
 
 

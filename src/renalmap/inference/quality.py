@@ -42,7 +42,7 @@ _UNUSUAL_BY: Final = 0.05
 Agreement = Literal["usual", "lower than usual"]
 
 
-class DroppedReport(BaseModel):
+class DroppedEntry(BaseModel):
     """A component of the networks' foreground that was judged a mistake and left out."""
 
     model_config = ConfigDict(extra="forbid")
@@ -57,7 +57,7 @@ class DroppedReport(BaseModel):
     """Its lowest and highest voxel along each axis of the canonical grid."""
 
     @classmethod
-    def of(cls, component: DroppedComponent, anatomy: Anatomy) -> DroppedReport:
+    def of(cls, component: DroppedComponent, anatomy: Anatomy) -> DroppedEntry:
         """What is reported about a component of a scan."""
         z = min(max(round(component.centre_zyx[0]), 0), anatomy.label_map.geometry.shape[0] - 1)
         middle_x = float(anatomy.midline.track.at(np.array([z]))[0])
@@ -140,7 +140,7 @@ class QualityReport(BaseModel):
     kidneys: list[KidneyReport]
     tumours: list[TumourReport]
     """Largest first, from 0.1 ml."""
-    candidates: list[DroppedReport] = []
+    candidates: list[DroppedEntry] = []
     """What the networks found and the rules left out, from 1 ml, largest first."""
     tumour_specks: int
     """Tumours below 0.1 ml, not listed."""
@@ -174,7 +174,7 @@ def assess_quality(
         kidneys=[_kidney_report(kidney, anatomy, judge) for kidney in anatomy.kidneys],
         tumours=[_tumour_report(tumour, anatomy, judge) for tumour in anatomy.tumours],
         candidates=[
-            DroppedReport.of(each, anatomy) for each in left_out if each.volume_ml >= CANDIDATE_FROM_ML
+            DroppedEntry.of(each, anatomy) for each in left_out if each.volume_ml >= CANDIDATE_FROM_ML
         ],
         tumour_specks=sum(speck.kind == "tumour" for speck in anatomy.specks),
         kidney_confidence_calibrated=judge.kidney is not None,
@@ -201,7 +201,7 @@ def judged_flags(report: QualityReport) -> list[Flag]:
     return [Flag(code=code, text=text) for code, text in raised]
 
 
-def _describe_left_out(candidates: Sequence[DroppedReport]) -> str:
+def _describe_left_out(candidates: Sequence[DroppedEntry]) -> str:
     told = []
     for candidate in candidates[:_CANDIDATES_NAMED]:
         side = "" if candidate.side is None else f"{candidate.side}, "

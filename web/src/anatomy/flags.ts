@@ -1,11 +1,14 @@
 /** What a reader of an anatomy should know first (src/renalmap/anatomy/flags.py). */
 
+import type { Volume } from "../imaging/volume";
 import { crossesMidline, SPECK_BELOW_ML } from "./kidneys";
 import { voxelMlOf } from "./midline";
 import { type Anatomy, bordersWithTumours } from "./reading";
 import type { Border } from "./voxels";
 
 const THICK_SLICES_MM = 5;
+/** A homogeneous mass that is not brighter is a simple cyst in the Bosniak classification of 2019. */
+const FLUID_BELOW_HU = 20;
 const BORDER_NAMES: Partial<Record<Border, string>> = { feet: "first slice", head: "last slice" };
 
 export interface Flag {
@@ -13,11 +16,35 @@ export interface Flag {
   text: string;
 }
 
-/** The flags of an anatomy, the most serious first; `doubts` are those about the scan's grid. */
-export function raiseFlags(anatomy: Anatomy, doubts: readonly string[]): Flag[] {
-  const grid = [...new Set(doubts)].map((text) => ({ code: "grid_doubtful", text }));
-  const kinds = [kidneyFlags, sideFlags, cutFlags, otherFlags];
-  return [...grid, ...kinds.flatMap((raise) => raise(anatomy))];
+/** The flags of an anatomy, the most serious first; `isHu`: whether the scan's values can be HU. */
+export function raiseFlags(anatomy: Anatomy, volume: Volume, isHu: boolean): Flag[] {
+  const grid = [...new Set(volume.doubts)].map((text) => ({ code: "grid_doubtful", text }));
+  const apart = anatomy.tumours
+    .filter((tumour) => tumour.kidney === null && anatomy.kidneys.length > 0)
+    .map(({ number }) => ({
+      code: "lesion_without_kidney",
+      text: `tumour ${number} is not near any kidney`,
+    }));
+  const dark = isHu ? likeFluid(anatomy, volume) : [];
+  const kinds = [kidneyFlags, sideFlags, cutFlags];
+  return [
+    ...grid,
+    ...kinds.flatMap((raise) => raise(anatomy)),
+    ...apart,
+    ...dark,
+    ...otherFlags(anatomy),
+  ];
+}
+
+/** Tumours that are as dark as a cyst. */
+function likeFluid({ tumours }: Anatomy, volume: Volume): Flag[] {
+  const means = tumours.map(({ number, voxels }) => ({ number, hu: voxels.meanOf(volume) }));
+  return means
+    .filter(({ hu }) => hu < FLUID_BELOW_HU)
+    .map(({ number, hu }) => ({
+      code: "lesion_like_fluid",
+      text: `tumour ${number} is as dark as fluid (${hu.toFixed(0)} HU): it may be a cyst`,
+    }));
 }
 
 function kidneyFlags({ kidneys, isEmpty }: Anatomy): Flag[] {
@@ -84,13 +111,8 @@ function cutFlags(anatomy: Anatomy): Flag[] {
     });
 }
 
-function otherFlags({ kidneys, tumours, specks, grid }: Anatomy): Flag[] {
-  const flags = tumours
-    .filter((tumour) => tumour.kidney === null && kidneys.length > 0)
-    .map(({ number }) => ({
-      code: "lesion_without_kidney",
-      text: `tumour ${number} is not near any kidney`,
-    }));
+function otherFlags({ specks, grid }: Anatomy): Flag[] {
+  const flags: Flag[] = [];
   const [pitchMm] = grid.spacingMm;
   if (pitchMm > THICK_SLICES_MM) {
     const text = `slices are ${pitchMm.toFixed(1)} mm apart: small lesions and lengths across slices are measured only coarsely`;

@@ -2,6 +2,7 @@
 
 import { type Box, Bytes3, countNonZero, type Triple } from "../arrays";
 import { connectedParts, type Part } from "../imaging/connected";
+import type { Volume } from "../imaging/volume";
 import type { BodyTrack } from "./body";
 
 export type Side = "left" | "right";
@@ -56,6 +57,15 @@ export class Voxels {
       inside.data[index] = accepts(z, x, index) ? 1 : 0;
     });
     return new Voxels(this.box, inside);
+  }
+
+  /** The mean of their HU. */
+  meanOf({ hu, shape }: Volume): number {
+    let total = 0;
+    this.each((z, y, x) => {
+      total += hu[(z * shape[1] + y) * shape[2] + x];
+    });
+    return total / this.size;
   }
 
   /** Those with a label. */

@@ -18,8 +18,11 @@ export type NiftiHeader = NIFTI1 | NIFTI2;
 const MM_PER_UNIT: Record<number, number> = { 1: 1000, 3: 0.001 };
 const UNIT_NAMES: Record<number, string> = { 1: "metre", 3: "micrometre" };
 const UNIT_BITS = 0b111;
+export const MILLIMETRES = 2;
 const SAME_PLACE_MM = 1;
 const SAME_SIZE = 0.01;
+/** No CT of a body has smaller pixels; in centimetres, all have. */
+const FINEST_MM = 0.1;
 /** A quaternion's parts may be longer than 1 by this: rounding in float32. */
 const ROUNDING = 3 * 2 ** -23;
 const NO_CODES =
@@ -38,25 +41,24 @@ export function findPlace(
   shape: Triple,
   where: string,
 ): { geometry: Geometry; doubts: string[] } {
-  const unit = header.xyzt_units & UNIT_BITS;
   const hasSform = header.sform_code > 0;
   const hasQform = header.qform_code > 0;
   const sform = sformOf(block);
   const own = hasSform ? sform : hasQform ? qformOf(header, where) : baseAffine(header, shape);
-  const { affine, doubt, mm } = settleUnit(own, shape, unit);
+  const { affine, doubt, mm } = settleUnit(own, shape, header);
   const geometry = buildGeometry(shape, affine, where);
-  const doubts = [doubt];
+  const doubts = [doubt, tooFine(affine)];
   if (!hasSform && !hasQform) doubts.push(NO_CODES);
   else if (hasSform && hasQform) doubts.push(disagreement(geometry, header, mm, where));
   else if (hasSform) doubts.push(otherSizes(affine, header, mm));
   return { geometry, doubts: doubts.filter((each) => each !== null) };
 }
 
-/** The raw sform: the reader replaces it where the qform's code is larger, so its code is hidden from it. */
+/** The raw sform, whether or not it counts: the reader is told that it does, and the qform does not. */
 export function sformOf(block: ArrayBuffer): Affine {
   const copy = new Uint8Array(block.slice(0));
-  if (isNifti1(block)) copy.fill(0, 252, 254);
-  else copy.fill(0, 344, 348);
+  if (isNifti1(block)) copy.fill(0, 252, 254).fill(1, 254, 256);
+  else copy.fill(0, 344, 348).fill(1, 348, 352);
   return (readHeader(copy.buffer) as NiftiHeader).affine;
 }
 
@@ -97,18 +99,20 @@ function baseAffine(header: NiftiHeader, shape: Triple): Affine {
   return [...rows, [0, 0, 0, 1]];
 }
 
-/** An affine in mm; and, if the header's unit cannot be right, that doubt. */
+/** An affine in mm; and, if the header's unit cannot be right and was replaced in it, that doubt. */
 function settleUnit(
   affine: Affine,
   shape: Triple,
-  unit: number,
+  header: NiftiHeader,
 ): { affine: Affine; doubt: string | null; mm: number } {
+  const unit = header.xyzt_units & UNIT_BITS;
   const mm = MM_PER_UNIT[unit] ?? 1;
   const scaled = scale(affine, mm);
   const absurd = mm === 1 ? null : describeImplausible(shape, scaled);
   if (absurd === null || describeImplausible(shape, affine) !== null) {
     return { affine: scaled, doubt: null, mm };
   }
+  header.xyzt_units = (header.xyzt_units & ~UNIT_BITS) | MILLIMETRES;
   const doubt =
     `the header's unit is the ${UNIT_NAMES[unit]}, but that gives ${absurd}: ` +
     "it was taken as millimetre";
@@ -166,6 +170,15 @@ function otherSizes(affine: Affine, header: NiftiHeader, mm: number): string | n
   return (
     `its voxels measure ${shown(bySform)} by the sform, ${shown(byPixdim)} by pixdim: RenalMap reads ` +
     "files by the sform, other programs, SimpleITK among them, by pixdim"
+  );
+}
+
+function tooFine(affine: Affine): string | null {
+  const sizes = spacingOf(affine);
+  if (sizes.filter((size) => size < FINEST_MM).length < 2) return null;
+  return (
+    `its voxels measure ${shown(sizes)}, finer than a scanner's: if that is in ` +
+    "centimetres, volumes are a thousandth of what is right"
   );
 }
 

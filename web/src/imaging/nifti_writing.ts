@@ -2,11 +2,11 @@
 
 import type { Bytes3 } from "../arrays";
 import type { NiftiSource } from "./nifti";
+import { MILLIMETRES } from "./nifti_place";
 import { type Affine, determinant, type Geometry, spacingOf, toStored } from "./orientation";
 
 const LABEL_INTENT = 1002;
 const SCANNER_CODE = 1;
-const MILLIMETRES = 2;
 const UINT8 = 2;
 
 /** What places a grid in the patient. Nothing else of a scan's header is copied: it may name the patient. */

@@ -5,7 +5,7 @@ import { element } from "./elements";
 
 let urls: string[] = [];
 
-export async function showResult(segmented: Segmented): Promise<void> {
+export function showResult(segmented: Segmented): void {
   const { report, labelMap } = segmented;
   element("result-title", HTMLElement).textContent = report.name;
   const notes = [...report.flags.map((flag) => flag.text), ...report.notes];
@@ -22,10 +22,9 @@ export async function showResult(segmented: Segmented): Promise<void> {
   );
   element("numbers-table", HTMLElement).replaceChildren(...kidneys, ...tumours);
   for (const url of urls) URL.revokeObjectURL(url);
-  const packed = new Blob([labelMap]).stream().pipeThrough(new CompressionStream("gzip"));
   const numbers = new Blob([JSON.stringify(report, null, 2)], { type: "application/json" });
   urls = [
-    offer("label-map", await new Response(packed).blob(), `${report.name}_seg.nii.gz`),
+    offer("label-map", labelMap, `${report.name}_seg.nii.gz`),
     offer("numbers", numbers, `${report.name}_seg.json`),
   ];
 }

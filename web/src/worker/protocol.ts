@@ -28,8 +28,8 @@ export interface Segmented {
   spacingMm: Triple;
   /** Where the viewer begins: the middle of what was found, or of the scan. */
   start: Triple;
-  /** The label map as a NIfTI file on the scan's own grid. */
-  labelMap: Uint8Array<ArrayBuffer>;
+  /** The label map as a NIfTI file on the scan's own grid, packed by gzip. */
+  labelMap: Blob;
 }
 
 export type FromSegmenter =

@@ -7,6 +7,7 @@ import { writeLabelMap } from "../imaging/nifti_writing";
 import { readScan } from "../imaging/reading";
 import { segment } from "../inference/cascade";
 import { reportOn } from "../report";
+import { gzip } from "./gzip";
 import { NetworkPool } from "./pool";
 import type { FromSegmenter, SegmentRequest, Stage } from "./protocol";
 
@@ -35,10 +36,10 @@ async function work({ files, bundleUrl }: SegmentRequest): Promise<void> {
     shape: volume.shape,
     spacingMm: volume.spacingMm,
     start: middleOf(found.labels),
-    labelMap: writeLabelMap(found.labels, geometry, nifti),
+    labelMap: await gzip(writeLabelMap(found.labels, geometry, nifti)),
   };
   self.postMessage(message, {
-    transfer: [message.hu.buffer, message.labels.buffer, message.labelMap.buffer],
+    transfer: [message.hu.buffer, message.labels.buffer],
   });
 }
 

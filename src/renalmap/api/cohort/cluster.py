@@ -20,7 +20,7 @@ from renalmap.api.cohort.connecting import (
     connected,
     describe_dashboard,
 )
-from renalmap.api.cohort.scan import CaseReport
+from renalmap.api.cohort.scan import CaseOutcome
 from renalmap.api.cohort.targets import RunSettings, attempts_of, failed, killer
 from renalmap.api.cohort.workers import find_unfitness, run_on_worker, unfit_worker
 from renalmap.api.outputs import Target
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 _POLL_S: Final = 1.0
 """How often the driver looks for workers that came or went."""
 
-OnCase = Callable[[CaseReport], None]
+OnCase = Callable[[CaseOutcome], None]
 Announce = Callable[[str], None]
 
 
@@ -164,7 +164,7 @@ class _Driver:
     def _take(self, target: Target, future: Any) -> None:
         """Report a task that ended, or queue it again where Dask gave it up too early."""
         if future.status == "finished":
-            self.on_case(CaseReport.model_validate(json.loads(future.result())))
+            self.on_case(CaseOutcome.model_validate(json.loads(future.result())))
             return
         if future.status != "error":
             raise _lost(f"the task of {target.name} is {future.status}")

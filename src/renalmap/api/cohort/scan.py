@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from renalmap.api.dicom_seg import check_can_be_dicom_seg, dicom_source_of
 from renalmap.api.dicom_sr import sr_path
-from renalmap.api.mesh import MeshReport
+from renalmap.api.mesh import MeshOutcome
 from renalmap.api.outputs import Target, planned_files, probability_paths
 from renalmap.api.request import SegmentRequest
 from renalmap.api.result import Result
@@ -29,7 +29,7 @@ from renalmap.imaging import (
 from renalmap.imaging.dicom_seg.writing import check_can_be_written
 from renalmap.imaging.dicom_sr.writing import check_sr_can_be_written
 from renalmap.imaging.files import check_writable
-from renalmap.inference.quality import DroppedReport, QualityReport
+from renalmap.inference.quality import DroppedEntry, QualityReport
 from renalmap.labels import KIDNEY, TUMOUR
 from renalmap.measure import Measurements
 from renalmap.nephrometry import Nephrometry
@@ -44,7 +44,7 @@ REPORTED_FROM_ML = 0.5
 Status = Literal["ok", "no_kidney_found", "failed"]
 
 
-class CaseReport(BaseModel):
+class CaseOutcome(BaseModel):
     """What became of one scan. Volumes are on the scan's own grid; seconds for each step."""
 
     model_config = ConfigDict(extra="forbid")
@@ -62,14 +62,14 @@ class CaseReport(BaseModel):
     slices: int | None = None
     seconds: dict[str, float] = {}
     warnings: list[str] = []
-    dropped_components: list[DroppedReport] = []
+    dropped_components: list[DroppedEntry] = []
     dropped_specks: int = 0
     """Dropped components too small to be listed one by one."""
     quality: QualityReport | None = None
     """What to know before trusting it; None if the scan failed."""
     report: str | None = None
     """The HTML report, if requested."""
-    meshes: MeshReport | None = None
+    meshes: MeshOutcome | None = None
     """The surfaces, if requested."""
     measurements: Measurements | None = None
     """Measured kidneys and lesions, if requested."""
@@ -79,7 +79,7 @@ class CaseReport(BaseModel):
     name: str
     """Its name in the cohort; its short name if it is alone."""
     skipped: bool = False
-    """It was complete before; its report comes from its sidecar."""
+    """It was complete before; its outcome comes from its sidecar."""
     attempts: int = 1
     """How often it was started in the run that made it: more than once if a worker died."""
     worker: str | None = None
@@ -109,7 +109,7 @@ class Loaded:
 
     @property
     def told(self) -> dict[str, Any]:
-        """What a scan's report says about the process that did it."""
+        """What a scan's outcome says about the process that did it."""
         return {"worker": f"{platform.node()}:{os.getpid()}", "load_s": round(self.seconds, 3)}
 
 
@@ -127,7 +127,7 @@ def segment_scan(
     target: Target,
     request: SegmentRequest,
     progress: Progress = lambda *_: None,
-) -> CaseReport:
+) -> CaseOutcome:
     """Segment one scan.
 
     Args:
@@ -152,8 +152,8 @@ def segment_scan(
     loaded = load()
     result = loaded.segmenter.segment_volume(volume, progress)
     result = replace(result, seconds={"read": read_s, **result.seconds})
-    report = _report_case(result, target, request)
-    return report.model_copy(update={**loaded.told, "warnings": [*report.warnings, *left_out]})
+    case = _write_case(result, target, request)
+    return case.model_copy(update={**loaded.told, "warnings": [*case.warnings, *left_out]})
 
 
 def _check_before(target: Target, request: SegmentRequest) -> None:
@@ -165,7 +165,7 @@ def _check_before(target: Target, request: SegmentRequest) -> None:
         check_can_be_dicom_seg(target.scan)
 
 
-def _report_case(result: Result, target: Target, request: SegmentRequest) -> CaseReport:
+def _write_case(result: Result, target: Target, request: SegmentRequest) -> CaseOutcome:
     """Write everything requested for a scan, and say what was found and written."""
     found, seconds = result.segmentation, dict(result.seconds)
     start = time.perf_counter()
@@ -190,7 +190,7 @@ def _report_case(result: Result, target: Target, request: SegmentRequest) -> Cas
     if report is not None or meshes is not None:
         seconds["report"] = time.perf_counter() - start
     listed = [each for each in found.dropped if each.volume_ml >= REPORTED_FROM_ML]
-    return CaseReport(
+    return CaseOutcome(
         name=target.name,
         scan=str(target.scan),
         status="ok" if found.kidney_found else "no_kidney_found",
@@ -202,7 +202,7 @@ def _report_case(result: Result, target: Target, request: SegmentRequest) -> Cas
         slices=geometry.shape[0],
         seconds={part: round(value, 3) for part, value in seconds.items()},
         warnings=_warnings(target.scan, result, assume_hu=request.assume_hu),
-        dropped_components=[DroppedReport.of(component, result.anatomy) for component in listed],
+        dropped_components=[DroppedEntry.of(component, result.anatomy) for component in listed],
         dropped_specks=len(found.dropped) - len(listed),
         quality=result.quality,
         report=None if report is None else str(report),

@@ -42,7 +42,7 @@ class Sidecar(BaseModel):
     source: FileState
     outputs: dict[str, str]
     report: Any
-    """The scan's report, a `CaseReport`; damaged, it is the report that is lost and not what it is about."""
+    """The scan's outcome, a `CaseOutcome`; damaged, it is the outcome that is lost and not what it is about."""
 
 
 class Marker(BaseModel):

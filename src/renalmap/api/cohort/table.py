@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from renalmap.api.cohort.scan import CaseReport
+from renalmap.api.cohort.scan import CaseOutcome
 from renalmap.errors import InputError
 from renalmap.extras import import_extra
 from renalmap.imaging.files import check_writable, csv_text, replace_atomically, write_text_atomically
@@ -72,7 +72,7 @@ def check_table(path: Path, *, overwrite: bool) -> None:
     check_writable(path, overwrite=overwrite)
 
 
-def write_table(cases: Sequence[CaseReport], path: Path) -> None:
+def write_table(cases: Sequence[CaseOutcome], path: Path) -> None:
     """Write the table, atomically; an old one is replaced.
 
     Args:
@@ -101,7 +101,7 @@ def _printable(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 _MAKERS: Final = {_TEXT: "string", _NUMBER: "float64", _COUNT: "int64", "bool": "bool_"}
 
 
-def _row(case: CaseReport) -> dict[str, Any]:
+def _row(case: CaseOutcome) -> dict[str, Any]:
     quality = case.quality
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row |= case.model_dump(include=COLUMNS.keys() - {"seconds"})

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from pydantic import ValidationError
 
 from renalmap import __version__
-from renalmap.api.cohort.scan import CaseReport, Loaded, segment_scan
+from renalmap.api.cohort.scan import CaseOutcome, Loaded, segment_scan
 from renalmap.api.cohort.sidecar import (
     Marker,
     Sidecar,
@@ -91,12 +91,12 @@ class TargetState:
     Attributes:
         state: nothing there; complete and as the run would make it; left by a killed run; something else.
         reason: why it is something else.
-        case: the report of a finished one.
+        case: the outcome of a finished one.
     """
 
     state: State
     reason: str = ""
-    case: CaseReport | None = None
+    case: CaseOutcome | None = None
 
 
 def find_state(target: Target, settings: RunSettings) -> TargetState:
@@ -113,7 +113,7 @@ def find_state(target: Target, settings: RunSettings) -> TargetState:
             reason = difference
         except OSError as error:
             reason = f"it cannot be compared ({error})"
-        except ValidationError:  # only the report is damaged: the outputs are what will be made again
+        except ValidationError:  # only the outcome is damaged: the outputs are what will be made again
             return TargetState("interrupted")
     # A marker beside its own run's sidecar was left by a kill after the work was done: whatever the outputs
     # are now, somebody has changed them since.
@@ -124,7 +124,7 @@ def find_state(target: Target, settings: RunSettings) -> TargetState:
 
 def segment_target(
     target: Target, settings: RunSettings, loaded: Loaded, progress: Progress = lambda *_: None
-) -> CaseReport:
+) -> CaseOutcome:
     """Segment a scan, and write its sidecar last.
 
     A scan that fails is reported and does not raise. One that this very run has finished, on a worker
@@ -154,13 +154,13 @@ def attempts_of(target: Target, settings: RunSettings) -> int:
     return marker.attempt if marker is not None and marker.run == settings.run else 0
 
 
-def failed(target: Target, error: str) -> CaseReport:
-    """The report of a scan that failed."""
-    return CaseReport(name=target.name, scan=str(target.scan), status="failed", error=error)
+def failed(target: Target, error: str) -> CaseOutcome:
+    """The outcome of a scan that failed."""
+    return CaseOutcome(name=target.name, scan=str(target.scan), status="failed", error=error)
 
 
-def killer(target: Target, settings: RunSettings) -> CaseReport:
-    """The report of a scan whose workers died each time; its marker goes."""
+def killer(target: Target, settings: RunSettings) -> CaseOutcome:
+    """The outcome of a scan whose workers died each time; its marker goes."""
     attempts = attempts_of(target, settings)
     if not any(_times_of(target, settings)):
         marker_path(target.output).unlink(missing_ok=True)
@@ -174,7 +174,7 @@ def killer(target: Target, settings: RunSettings) -> CaseReport:
 
 def _segment(
     target: Target, settings: RunSettings, loaded: Loaded, attempt: int, progress: Progress
-) -> CaseReport:
+) -> CaseOutcome:
     source = FileState.at(scan_files(target.scan)) if target.scan.exists() else None
     case = segment_scan(lambda: loaded, target, settings.request, progress)
     case = case.model_copy(update={"attempts": attempt})
@@ -191,9 +191,9 @@ def _segment(
     return case
 
 
-def _case_of(sidecar: Sidecar, target: Target) -> CaseReport:
+def _case_of(sidecar: Sidecar, target: Target) -> CaseOutcome:
     """What a sidecar reports; its paths are those of now, wherever the folder was then."""
-    case = CaseReport.model_validate(sidecar.report)
+    case = CaseOutcome.model_validate(sidecar.report)
     maps = {
         region: target.output.with_name(Path(path).name)
         for region, path in case.probability_maps.items()

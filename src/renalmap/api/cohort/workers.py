@@ -61,7 +61,7 @@ def run_on_worker(target: Target, settings: RunSettings, threads: int) -> str:
         threads: slices processed at once if the settings do not say.
 
     Returns:
-        The `CaseReport` as JSON.
+        The `CaseOutcome` as JSON.
 
     Raises:
         ClusterError: this worker cannot serve the run.

@@ -83,7 +83,7 @@ def check_source(source: DicomSource, where: Path | str) -> None:
 def named_writing_errors(
     where: Path | str,
     what: str = "a DICOM SEG",
-    hint: str = "Write NIfTI instead (--out NAME.nii.gz)",
+    hint: str = "Write NIfTI instead",
 ) -> Iterator[None]:
     """Turn whatever highdicom and pydicom raise on a scan's header into an error that names the scan.
 
@@ -255,6 +255,6 @@ def _unreferable(where: Path | str, got: str) -> DicomReferenceError:
         where=where,
         got=got,
         expected="a study, a series, a frame of reference and instances, each with its UID",
-        hint="Write NIfTI instead (--out NAME.nii.gz), or export the scan again: de-identification may "
+        hint="Write NIfTI instead, or export the scan again: de-identification may "
         "replace UIDs but must not empty them",
     )

@@ -10,7 +10,7 @@ from renalmap.anatomy import Voxels
 from renalmap.imaging.dicom_files.source import DicomSource
 from renalmap.imaging.volume import LabelMap, SliceNames, Volume
 from renalmap.inference.phase import ContrastReport
-from renalmap.inference.quality import DroppedReport, QualityReport
+from renalmap.inference.quality import DroppedEntry, QualityReport
 from renalmap.measure.measurements import Measurements
 from renalmap.nephrometry import Nephrometry
 
@@ -76,7 +76,7 @@ class ReportContents:
         return None if self.names is None else self.scan.source
 
     @property
-    def candidates(self) -> list[DroppedReport]:
+    def candidates(self) -> list[DroppedEntry]:
         """What the model found and the rules left out; empty if that is not known."""
         return [] if self.quality is None else self.quality.candidates
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalmap.imaging.volume import LabelMap, Volume
-from renalmap.inference.quality import DroppedReport
+from renalmap.inference.quality import DroppedEntry
 from renalmap.labels import LABEL_NAMES
 from renalmap.measure.measurements import Diameter, LesionMeasurement
 from renalmap.report.embedding import as_data_uri
@@ -137,7 +137,7 @@ def _draw_tumour(contents: ReportContents, tumour: LesionMeasurement) -> Image:
     return draw_section(contents.scan, contents.labels, ends.mean(axis=0), wide_mm, diameter)
 
 
-def _candidate_figure(contents: ReportContents, number: int, candidate: DroppedReport, size: str) -> str:
+def _candidate_figure(contents: ReportContents, number: int, candidate: DroppedEntry, size: str) -> str:
     box = np.array(candidate.box_zyx)
     middle_zyx = np.array([candidate.slice, *box.mean(axis=0)[1:]])
     across_mm = float(np.hypot(*((box[1] - box[0] + 1) * contents.scan.geometry.spacing_mm)[1:]))

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from renalmap.imaging.volume import SliceNames
-from renalmap.inference.quality import DroppedReport
+from renalmap.inference.quality import DroppedEntry
 from renalmap.measure.measurements import Diameter, LesionMeasurement
 from renalmap.report.html.assets import read_asset
 from renalmap.report.html.contents import ReportContents
@@ -156,7 +156,7 @@ def _middle(line: Diameter) -> Sequence[float]:
     return [(low + high) / 2 for low, high in zip(line.start.voxel_zyx, line.end.voxel_zyx, strict=True)]
 
 
-def middle_of(candidate: DroppedReport) -> Sequence[float]:
+def middle_of(candidate: DroppedEntry) -> Sequence[float]:
     """The middle of a candidate's box on the slice of its centre, in voxels (z, y, x)."""
     _, y, x = np.array(candidate.box_zyx).mean(axis=0).tolist()
     return candidate.slice, y, x

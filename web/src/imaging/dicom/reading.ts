@@ -47,7 +47,12 @@ export async function readDicom(
     source: geometry.source,
     name: nameOf(dropped),
     doubts: [],
-    notes: [...unscaledNotes(stack.slices), ...stack.notes, ...chosen.notes],
+    notes: [
+      ...unscaledNotes(stack.slices),
+      ...severalNotes(stack.slices),
+      ...stack.notes,
+      ...chosen.notes,
+    ],
   };
 }
 
@@ -88,6 +93,16 @@ function unscaledNotes(slices: readonly SliceHeader[]): string[] {
     `${unscaled} of ${slices.length} slices have no RescaleSlope and RescaleIntercept; ` +
       "their stored values were taken as Hounsfield units",
   ];
+}
+
+function severalNotes(slices: readonly SliceHeader[]): string[] {
+  const named: [string, Set<string>][] = [
+    ["patients", new Set(slices.map((each) => each.patient))],
+    ["kernels", new Set(slices.map((each) => each.kernel))],
+  ];
+  return named
+    .filter(([, values]) => values.size > 1)
+    .map(([what, values]) => `the slices of the series name ${values.size} ${what}`);
 }
 
 function nameOf([{ path, file }]: readonly DroppedFile[]): string {

@@ -15,6 +15,7 @@ const SAME_PLACE_MM = 1e-3;
 const SAME_ANGLE = 1e-3;
 const OFF_LINE_MM = 0.5;
 const SEVERAL = 3;
+const UNSCALED = [1, 0];
 
 export interface Stack {
   /** From the feet to the head. */
@@ -80,6 +81,13 @@ function checkOneKind(slices: readonly SliceHeader[], hasFrameForEach: boolean):
     const angles = each.orientation.flat().map((value, at) => value - first.orientation.flat()[at]);
     if (angles.some((angle) => Math.abs(angle) > SAME_ANGLE)) {
       throw mixed(`${first.name} and ${each.name} lie at an angle`);
+    }
+    const scales = [first.rescale, each.rescale];
+    if (
+      scales.includes(null) &&
+      String(first.rescale ?? UNSCALED) !== String(each.rescale ?? UNSCALED)
+    ) {
+      throw mixed(`RescaleSlope and RescaleIntercept in ${first.name} or in ${each.name} alone`);
     }
     const spacings = each.spacingMm.map((value, at) => Math.abs(value / first.spacingMm[at] - 1));
     if (spacings.some((off) => off > SAME_ANGLE)) {
