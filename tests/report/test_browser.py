@@ -17,7 +17,7 @@ from PIL import Image
 
 from renalmap.imaging.volume import LabelMap
 from renalmap.inference.phase import ContrastReport
-from renalmap.inference.quality import DroppedReport, QualityReport, SidesFound
+from renalmap.inference.quality import DroppedEntry, QualityReport, SidesFound
 from renalmap.measure import measure_label_map
 from renalmap.nephrometry import score_label_map
 from renalmap.report.html import report_page
@@ -348,7 +348,7 @@ def test_the_fullest_report_is_two_pages_of_a4_or_letter(browser, contents, tmp_
         z, y = 18 + 4 * (number // 4), 53 + 4 * (number % 4)
         marked[z : z + 2, y : y + 2, 95 : 97 + (number < 4)] = 2
     labels = LabelMap(marked.astype(np.uint8), contents.labels.geometry)
-    left_out = DroppedReport(
+    left_out = DroppedEntry(
         volume_ml=9.0,
         slice=20,
         reason="kidney in it 0.3 ml < 2 ml",
