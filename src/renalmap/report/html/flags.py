@@ -50,8 +50,9 @@ def _warnings(contents: ReportContents) -> Iterator[str]:
     yield from contents.cautions
     if contents.quality is not None:
         yield from (flag.text for flag in judged_flags(contents.quality))
-    elif (no_contrast := contents.contrast and describe_contrast(contents.contrast)) is not None:
-        yield no_contrast
+    elif contents.contrast is not None:
+        no_contrast = describe_contrast(contents.contrast)
+        yield from () if no_contrast is None else (no_contrast,)
     yield from (flag.text for flag in contents.measurements.flags if not flag.is_note)
 
 

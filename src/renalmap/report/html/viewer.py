@@ -12,7 +12,7 @@ import numpy as np
 
 from renalmap.imaging.volume import SliceNames
 from renalmap.inference.quality import DroppedEntry
-from renalmap.measure.measurements import LesionMeasurement
+from renalmap.measure.measurements import Diameter, LesionMeasurement
 from renalmap.report.html.assets import read_asset
 from renalmap.report.html.contents import ReportContents
 from renalmap.report.html.marks import (
@@ -149,13 +149,16 @@ def _start_zyx(contents: ReportContents) -> Sequence[float]:
 
 def place_of(lesion: LesionMeasurement) -> Sequence[float]:
     """The middle of a lesion's longest axial diameter, in voxels (z, y, x)."""
-    line = lesion.longest_axial_diameter
+    return _middle(lesion.longest_axial_diameter)
+
+
+def _middle(line: Diameter) -> Sequence[float]:
     return [(low + high) / 2 for low, high in zip(line.start.voxel_zyx, line.end.voxel_zyx, strict=True)]
 
 
 def middle_of(candidate: DroppedEntry) -> Sequence[float]:
     """The middle of a candidate's box on the slice of its centre, in voxels (z, y, x)."""
-    _, y, x = np.mean(candidate.box_zyx, axis=0).tolist()
+    _, y, x = np.array(candidate.box_zyx).mean(axis=0).tolist()
     return candidate.slice, y, x
 
 
@@ -171,6 +174,8 @@ def _jumps(contents: ReportContents, packing: Packing) -> str:
     for kidney in measured.kidneys:
         name = "Kidney" if kidney.side is None else f"{kidney.side.capitalize()} kidney"
         places.append((name, kidney.centroid.voxel_zyx))
+    scored = () if contents.nephrometry is None else contents.nephrometry.lesions
+    places += [(f"N of tumour {one.lesion}", _middle(one.to_sinus)) for one in scored if one.to_sinus]
     for number, candidate in enumerate(contents.candidates, start=1):
         places.append((f"Left out {number}", middle_of(candidate)))
     return "".join(show_button(name, "it", packing.nearest(place)) for name, place in places)
