@@ -1,6 +1,7 @@
 /** What a reader of an anatomy should know first (src/renalmap/anatomy/flags.py). */
 
 import type { Volume } from "../imaging/volume";
+import { roundHalfEven } from "../numbers";
 import { crossesMidline, SPECK_BELOW_ML } from "./kidneys";
 import { voxelMlOf } from "./midline";
 import { type Anatomy, bordersWithTumours } from "./reading";
@@ -43,7 +44,7 @@ function likeFluid({ tumours }: Anatomy, volume: Volume): Flag[] {
     .filter(({ hu }) => hu < FLUID_BELOW_HU)
     .map(({ number, hu }) => ({
       code: "lesion_like_fluid",
-      text: `tumour ${number} is as dark as fluid (${hu.toFixed(0)} HU): it may be a cyst`,
+      text: `tumour ${number} is as dark as fluid (${roundHalfEven(hu)} HU): it may be a cyst`,
     }));
 }
 
