@@ -69,7 +69,11 @@ export async function segment(
     notes = outcome.notes;
   }
   progress("rules", 1, 1);
-  return { labels: scan.labelsOnScan(labels), dropped, notes };
+  const moved = dropped.map(({ centre: [z, y, x], ...each }) => ({
+    ...each,
+    centre: [z, ...scan.fit.placeOnScan([y, x])] as DroppedComponent["centre"],
+  }));
+  return { labels: scan.labelsOnScan(labels), dropped: moved, notes };
 }
 
 function checkSlices({ shape, spacingMm, name }: Volume): void {

@@ -9,7 +9,7 @@ import type { Placement } from "./placement";
 /** A component that was taken for a mistake. */
 export interface DroppedComponent {
   volumeMl: number;
-  /** Its centroid (z, y, x), in voxels of the grid it was found on. */
+  /** Its centroid (z, y, x), in voxels of the grid it was found on; in a Segmentation, of the scan. */
   centre: Triple;
   reason: string;
 }

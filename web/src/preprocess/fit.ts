@@ -76,6 +76,15 @@ export class InPlaneFit {
     return this.box.start[1] + (scanColumn + 0.5) * scale - 0.5;
   }
 
+  /** The scan's (row, column) at a place of the grid. */
+  placeOnScan([y, x]: Pair): Pair {
+    const [top, left] = this.box.start;
+    return [
+      ((y - top + 0.5) * this.rows) / this.height - 0.5,
+      ((x - left + 0.5) * this.columns) / this.width - 0.5,
+    ];
+  }
+
   private get height(): number {
     return this.box.stop[0] - this.box.start[0];
   }
