@@ -99,12 +99,19 @@ def test_faults_of_the_request_are_named_at_once(tmp_path, scan, model, monkeypa
     out = tmp_path / "out.nii.gz"
     with pytest.raises(ConfigError, match="--report DIR"):
         segment([scan], out, request(model, anonymize=True))
-    with pytest.raises(ConfigError, match="--report needs a folder"):
-        segment([scan], out, request(model, report=scan))
+    for folder in (scan, tmp_path / "page.html", tmp_path / "--json"):
+        with pytest.raises(ConfigError, match="--report needs a folder"):
+            segment([scan], out, request(model, report=folder))
     monkeypatch.setitem(sys.modules, "trimesh", None)
     with pytest.raises(MissingDependencyError, match=r"trimesh.*renalmap\[mesh\]"):
         segment([scan], out, request(model, mesh=tmp_path))
     assert not out.exists()
+
+
+def test_a_page_is_not_written_under_the_name_of_something_else(tmp_path, scan, seg):
+    with pytest.raises(ConfigError, match=r"a report is an HTML file.*\.pdf"):
+        report(seg, scan, tmp_path / "report.pdf")
+    assert not (tmp_path / "report.pdf").exists()
 
 
 def test_labels_that_are_there_become_a_report(tmp_path, scan, seg):

@@ -14,6 +14,8 @@ from renalmap.report.surfaces import check_meshes_available
 
 REPORT_SUFFIX = "_report.html"
 NAMELESS = "scan"
+OF_FILES = frozenset((".html", ".htm", ".pdf", ".stl", ".glb", ".json", ".csv", ".dcm", ".nii", ".gz"))
+"""Suffixes that no folder of ours is meant to have."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,14 @@ class Beside:
                 hint="Give --report DIR too",
             )
         for option, folder in (("--report", self.report), ("--mesh", self.mesh)):
-            if folder is not None and folder.exists() and not folder.is_dir():
+            if folder is None or folder.is_dir():
+                continue
+            if folder.exists():
                 raise ConfigError(f"{option} needs a folder", where=folder, got="a file")
+            if folder.suffix.lower() in OF_FILES:
+                raise ConfigError(f"{option} needs a folder", where=folder, got="the name of a file")
+            if folder.name.startswith("-"):
+                raise ConfigError(f"{option} needs a folder", where=folder, got="another option")
         if self.mesh is not None:
             check_meshes_available()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from renalmap.anatomy import Anatomy, Voxels
 from renalmap.dataset.cohort import short_name
+from renalmap.errors import ConfigError
 from renalmap.imaging import DicomChoice, Volume, doubt_hounsfield, read_label_map, read_volume
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.inference.quality import find_contrast
@@ -13,6 +14,8 @@ from renalmap.measure import measure_anatomy
 from renalmap.measure.exophytic import exophytic_part
 from renalmap.nephrometry import score_anatomy
 from renalmap.report.html import Names, ReportContents, report_page
+
+SUFFIXES = (".html", ".htm")
 
 
 def report(
@@ -38,11 +41,19 @@ def report(
         overwrite: replace an existing file.
 
     Raises:
+        ConfigError: `out` is not named as an HTML file.
         GeometryMismatchError: labels and scan are on different grids.
         LabelError: a label that RenalMap does not know.
         OutputExistsError: the file exists.
         PathMissingError: its folder does not, or an input does not.
     """
+    if out.suffix.lower() not in SUFFIXES:
+        raise ConfigError(
+            "a report is an HTML file",
+            where=out,
+            got=out.suffix or "no suffix",
+            expected=" or ".join(SUFFIXES),
+        )
     check_writable(out, overwrite=overwrite)
     volume, label_map = read_volume(scan, dicom), read_label_map(segmentation, dicom.orientation)
     anatomy = Anatomy.of(label_map, volume)
