@@ -29,15 +29,21 @@ def nearly_cubic(spacing_mm: tuple[float, float, float]) -> tuple[int, int, int]
 
 
 def smooth_field(
-    inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+    inside: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+    parts_zyx: tuple[int, int, int] | None = None,
 ) -> tuple[FloatArray, NDArray[np.float64]]:
-    """The mask on a finer, nearly cubic grid, smoothed; and the matrix from that grid to the mask's voxels.
+    """The mask on a finer grid, smoothed; and the matrix from that grid to the mask's voxels.
+
+    The grid is nearly cubic, or divides voxels into so many parts along each axis.
 
     The field is 0 on the fine grid's border, so that every level's surface is closed.
     """
     field: FloatArray = inside.astype(np.float32)
     matrix = np.eye(4)
-    for axis, (step_mm, parts) in enumerate(zip(spacing_mm, nearly_cubic(spacing_mm), strict=True)):
+    for axis, (step_mm, parts) in enumerate(
+        zip(spacing_mm, parts_zyx or nearly_cubic(spacing_mm), strict=True)
+    ):
         along_mm = min(_SIGMA_OF_LARGEST * max(spacing_mm), _MOST_SIGMA_STEPS * step_mm)
         sigma_mm = max(_SIGMA_VOXELS * step_mm, along_mm)
         weights = gaussian(sigma_mm * parts / step_mm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,9 @@ _LOOK: Final = tuple(np.arange(0.1, 2.01, 0.1).tolist())
 """Voxels outwards at which it is asked what lies there; the first that is not the lesion itself answers."""
 
 _LESION, _KIDNEY = 2, 1
+
+_MOST_POINTS: Final = 1_500_000
+"""In a lesion; with more, its voxels are fine enough as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +52,9 @@ class SmoothLesion:
     @classmethod
     def of(cls, lesion: Voxels, spacing_mm: Spacing) -> SmoothLesion:
         """Smooth a lesion."""
-        smooth, to_voxel = smooth_field(lesion.inside, spacing_mm)
-        parts = np.array(nearly_cubic(spacing_mm))
+        cubic = nearly_cubic(spacing_mm)
+        parts = np.array(cubic if lesion.size * prod(cubic) <= _MOST_POINTS else (1, 1, 1))
+        smooth, to_voxel = smooth_field(lesion.inside, spacing_mm, tuple(parts.tolist()))
         first = np.array(lesion.box.start) + to_voxel[:3, 3].astype(np.intp)
         level = level_of(smooth, lesion.size * int(parts.prod()))
         return cls(lesion, spacing_mm, smooth, parts, first, level)
