@@ -83,9 +83,12 @@ def test_the_report_says_what_was_found(tmp_path, scan, tiny, labels):
     assert case.slices == 7
     assert case.output == str(tmp_path / "out.nii.gz")
     assert list(case.seconds) == ["read", "stage1", "postprocess", "stage2", "quality", "write"]
-    assert case.warnings == [
-        f"{scan}: the left kidney is truncated (last slice): its measurements are lower bounds"
-    ]
+    doubtful, truncated = case.warnings
+    assert doubtful.startswith(f"{scan}: tumour 1 (0.8 ml, slice 3) is doubtful: the model's score")
+    assert (
+        truncated
+        == f"{scan}: the left kidney is truncated (last slice): its measurements are lower bounds"
+    )
 
 
 def test_two_runs_write_the_same_bytes(tmp_path, scan, make_bundle):

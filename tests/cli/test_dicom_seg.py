@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 from pydicom import dcmread
 from tests.api.series import write_series
+from tests.cli.doubts import without_doubt
 
 from renalmap.imaging import read_label_map
 
@@ -10,7 +11,7 @@ from renalmap.imaging import read_label_map
 def test_segment_writes_a_dicom_seg_by_the_outputs_name(cli, tmp_path, hu, model):
     series = write_series(tmp_path / "series", hu)
     finished = cli("segment", series, "--out", tmp_path / "seg.dcm", "--model", model)
-    assert (finished.code, finished.stderr) == (0, "")
+    assert (finished.code, without_doubt(finished.stderr)) == (0, "")
     assert dcmread(tmp_path / "seg.dcm").SegmentationType == "BINARY"
     assert read_label_map(tmp_path / "seg.dcm").labels.any()
     again = cli("segment", series, "--out", tmp_path / "seg.dcm", "--model", model)
