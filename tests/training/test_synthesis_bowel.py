@@ -38,15 +38,14 @@ def test_bowel_lies_in_the_bodys_fat_and_spares_the_kidney(seed: int):
 
 def test_a_loop_has_a_wall_content_and_gas_above_it():
     fat = np.full((160, 180), -100, np.float32)
-    painted = _paint_loop(fat, np.ones(fat.shape, bool), LOOP, SPACING_MM)
+    free, depth_mm = np.ones(fat.shape, bool), LOOP.depth_mm(fat.shape, SPACING_MM)
+    painted = _paint_loop(fat, free, (LOOP, depth_mm), 0.8)
     assert painted[80, 90] == pytest.approx(200, abs=1)
     assert painted[80, 76] == pytest.approx(50, abs=25), "1 mm inside its border"
     assert painted[80, 60] == -100
     area_mm2 = np.count_nonzero(painted > 0) * 0.8
     assert area_mm2 == pytest.approx(np.pi * 15**2, rel=0.08)
-    half_full = _paint_loop(
-        fat, np.ones(fat.shape, bool), dataclasses.replace(LOOP, gas=0.5), SPACING_MM
-    )
+    half_full = _paint_loop(fat, free, (dataclasses.replace(LOOP, gas=0.5), depth_mm), 0.8)
     assert half_full[70, 90] == pytest.approx(GAS_HU, abs=1)
     assert half_full[90, 90] == pytest.approx(200, abs=1)
 

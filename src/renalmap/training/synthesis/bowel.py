@@ -108,12 +108,13 @@ def add_bowel(
     fat[_in_front(classes, inside) :] = False
     noise = estimate_noise(piece)
     for _ in range(int(generator.integers(1, LOOPS_MAX + 1))):
-        loop = _place_loop(fat, free, spacing_mm, generator)
-        if loop is None:
+        placed = _place_loop(fat, free, spacing_mm, generator)
+        if placed is None:
             break
-        piece = _paint_loop(piece, free, loop, spacing_mm)
+        loop, depth_mm = placed
+        piece = _paint_loop(piece, free, placed, min(spacing_mm))
         grains = smooth_field(piece.shape, noise.grain_px, np.random.default_rng(loop.grain))
-        painted = loop.depth_mm(piece.shape, spacing_mm) > 0
+        painted = depth_mm > 0
         piece = piece + noise.deviation_hu * grains * (painted & free)
         fat &= ~painted
     changed[region] = piece
@@ -139,17 +140,18 @@ def _in_front(labels: NDArray[np.uint8], body: BoolPlane) -> int:
 
 def _place_loop(
     fat: BoolPlane, free: BoolPlane, spacing_mm: tuple[float, float], generator: np.random.Generator
-) -> Loop | None:
-    """Draw a loop that lies in the fat, with its middle there; None if none of a few places has room."""
+) -> tuple[Loop, FloatPlane] | None:
+    """Draw a loop that lies in the fat, with its middle there, and its depth; None if none of a few places has room."""
     places = np.flatnonzero(fat)
     if not places.size:
         return None
     for chosen in generator.choice(places, ANCHORS):
         row, column = np.unravel_index(int(chosen), fat.shape)
         loop = _draw_loop((int(row), int(column)), generator)
-        inside = loop.depth_mm(fat.shape, spacing_mm) > 0
+        depth_mm = loop.depth_mm(fat.shape, spacing_mm)
+        inside = depth_mm > 0
         if np.count_nonzero(inside & free) >= FITTING_MIN * np.count_nonzero(inside):
-            return loop
+            return loop, depth_mm
     return None
 
 
@@ -170,11 +172,11 @@ def _draw_loop(centre: tuple[int, int], generator: np.random.Generator) -> Loop:
 
 
 def _paint_loop(
-    hu: FloatPlane, free: BoolPlane, loop: Loop, spacing_mm: tuple[float, float]
+    hu: FloatPlane, free: BoolPlane, placed: tuple[Loop, FloatPlane], pixel_mm: float
 ) -> FloatPlane:
-    depth_mm = loop.depth_mm(hu.shape, spacing_mm)
+    loop, depth_mm = placed
     painted = (depth_mm > 0) & free
-    texture = smooth_field(hu.shape, 2.0 / min(spacing_mm), np.random.default_rng(loop.grain + 1))
+    texture = smooth_field(hu.shape, 2.0 / pixel_mm, np.random.default_rng(loop.grain + 1))
     substance = np.full(hu.shape, loop.content_hu, np.float32) + loop.uneven_hu * texture
     if loop.gas:
         rows = np.flatnonzero(painted.any(axis=1))

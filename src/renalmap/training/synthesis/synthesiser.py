@@ -60,17 +60,18 @@ class Synthesiser:
             full, wanted = False, [False] * len(wanted)
         if not (full or bowel or any(wanted)):
             return changed, labels
-        body = body_inside(hu)
         if wanted[0]:
             phase = draw_phase(settings.unenhanced_hu, generator)
             changed = change_phase(changed, labels, phase, spacing_mm)
         if full:
             changed = fill_pelvis(changed, labels, draw_pelvis(generator))
-        for label, is_wanted in ((KIDNEY, wanted[1]), (TUMOUR, wanted[2])):
-            if is_wanted:
-                changed, labels = self._grow(changed, labels, (label, body), spacing_mm, generator)
-        if bowel:
-            changed = add_bowel(changed, labels, body, spacing_mm, generator)
+        if bowel or any(wanted[1:]):
+            body = body_inside(hu)
+            for label, is_wanted in ((KIDNEY, wanted[1]), (TUMOUR, wanted[2])):
+                if is_wanted:
+                    changed, labels = self._grow(changed, labels, (label, body), spacing_mm, generator)
+            if bowel:
+                changed = add_bowel(changed, labels, body, spacing_mm, generator)
         if is_clipped(hu):
             changed = np.clip(changed, 0, 255)
         return changed, labels
