@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian, generate_uid
 
 from renalmap.imaging import DicomSource, Volume
 
@@ -109,3 +110,16 @@ def _write_slice(
     dataset["PixelData"].VR = "OW" if values.dtype.itemsize == 2 else "OB"
     dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+def make_big_endian(path: Path) -> None:
+    """Write a slice of 16 bits anew, in the retired explicit VR big endian."""
+    little = pydicom.dcmread(path)
+    big = Dataset()
+    for element in little:
+        big.add_new(element.tag, element.VR, element.value)
+    big.PixelData = np.frombuffer(little.PixelData, "<u2").astype(">u2").tobytes()
+    big["PixelData"].VR = "OW"
+    big.file_meta = little.file_meta
+    big.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    big.save_as(path, enforce_file_format=True)

@@ -13,7 +13,6 @@ from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
-    ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLossless,
@@ -21,7 +20,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-from tests.imaging.conftest import source_of
+from tests.imaging.conftest import make_big_endian, source_of
 
 from renalmap.errors import MissingSliceError, TruncatedFileError, UnreadableImageError
 from renalmap.imaging import LabelMap, read_volume
@@ -86,15 +85,7 @@ def test_deflated_and_implicit_slices_are_read(stored, pack, syntax):
 def test_big_endian_slices_are_read(stored):
     folder = stored()
     for path in folder.iterdir():
-        little = pydicom.dcmread(path)
-        big = Dataset()
-        for element in little:
-            big.add_new(element.tag, element.VR, element.value)
-        big.PixelData = np.frombuffer(little.PixelData, "<u2").astype(">u2").tobytes()
-        big["PixelData"].VR = "OW"
-        big.file_meta = little.file_meta
-        big.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
-        big.save_as(path, enforce_file_format=True)
+        make_big_endian(path)
     assert b"\x00\x28\x00\x10US" in (folder / "1.dcm").read_bytes()
     check_truth(read_volume(folder))
 

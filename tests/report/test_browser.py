@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.chromium import started_chromium
 
 from renalmap.imaging.volume import LabelMap
 from renalmap.inference.phase import ContrastReport
@@ -24,11 +24,6 @@ from renalmap.report.html import report_page
 from renalmap.report.html.packing import choose_packing
 from renalmap.report.palette import TUMOUR_COLOUR
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 PICTURE = '(name) => document.getElementById(name).toDataURL("image/png").split(",")[1]'
 
 
@@ -78,13 +73,8 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("needs chromium, which is not installed")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with started_chromium() as browser:
         yield browser
-        browser.close()
 
 
 def open_report(browser: Any, path: Path, **options: Any) -> Opened:

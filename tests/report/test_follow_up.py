@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.chromium import started_chromium
 from tests.followup.scene import Ball, Patient
-from tests.report.test_browser import ARGUMENTS, page_count
+from tests.report.test_browser import page_count
 
 from renalmap.anatomy import Anatomy
 from renalmap.followup import Caution, Timepoint, compare_anatomies
 from renalmap.report.followup import FollowUpContents, FollowUpScan, follow_up_page
 
-CHROMIUM = shutil.which("chromium")
 SPACING_MM = (5.0, 3.0, 3.0)
 PLACES = [
     ("left", (-22.0, 0.0, 30.0)),
@@ -77,14 +76,10 @@ def test_without_scans_outlines_are_drawn_on_black(few):
 
 def test_in_a_browser(few, tmp_path):
     """Nothing is asked for, nothing complained of; 390 px are wide enough; two pages of A4 even if it is full."""
-    if CHROMIUM is None:
-        pytest.skip("needs chromium, which is not installed")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     full = contents(10)
     cautions = [Caution(code="slices_differ", text="what a reader should know " * 6)] * 6
     full = replace(full, comparison=full.comparison.model_copy(update={"cautions": cautions}))
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with started_chromium() as browser:
         for name, each in (("few", few), ("full", full)):
             path = tmp_path / f"{name}.html"
             path.write_text(follow_up_page(each), encoding="utf-8")
@@ -103,7 +98,6 @@ def test_in_a_browser(few, tmp_path):
             assert loaded
             assert page_count(page.pdf(prefer_css_page_size=True)) == 2
             assert {text for text in said if not text.startswith("data:")} == {path.as_uri()}
-        browser.close()
 
 
 def test_both_scans_are_drawn_at_one_scale(few):

@@ -14,12 +14,11 @@ from pydicom import Dataset
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     RLELossless,
     generate_uid,
 )
-from tests.imaging.conftest import _write_slice
+from tests.imaging.conftest import _write_slice, make_big_endian
 
 from renalmap.errors import InputError
 from renalmap.imaging import read_volume
@@ -101,15 +100,7 @@ def _compressed(syntax: str) -> Change:
 
 def _big_endian(folder: Path) -> Path:
     for path in sorted(write_series(folder).iterdir()):
-        little = pydicom.dcmread(path)
-        big = Dataset()
-        for element in little:
-            big.add_new(element.tag, element.VR, element.value)
-        big.PixelData = np.frombuffer(little.PixelData, "<u2").astype(">u2").tobytes()
-        big["PixelData"].VR = "OW"
-        big.file_meta = little.file_meta
-        big.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
-        big.save_as(path, enforce_file_format=True)
+        make_big_endian(path)
     return folder
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
+from tests.chromium import started_chromium
 from tests.imaging.conftest import _write_slice
-from tests.report.test_browser import ARGUMENTS, CHROMIUM
 from tests.web.dicom_vectors import packed
 from tests.web.site import WEB, OpenedPage, make, opened, served
 
@@ -31,13 +31,8 @@ PHANTOM = PhantomConfig(shape_zyx=(20, 256, 256), spacing_mm_zyx=(6.0, 1.5, 1.5)
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("needs chromium, which is not installed")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with started_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
