@@ -108,7 +108,7 @@ def write_sr_beside_seg(
     segments, dataset = read_segments(file)
     if not np.array_equal(segments.labels > 0, anatomy.label_map.labels > 0):
         raise GeometryMismatchError("the DICOM SEG has changed since it was measured", where=file)
-    findings = findings_of(anatomy, measured, score_anatomy(anatomy), segments.labels)
+    findings = findings_of(anatomy, measured, score_anatomy(anatomy, measured), segments.labels)
     reference = SegReference.of(dataset, source, file)
     report = build_dicom_sr(findings, reference, source, SrAlgorithm(__version__))
     write_dicom(report, path, overwrite=overwrite)

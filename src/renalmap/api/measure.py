@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,6 +20,8 @@ from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.measure import Measurements, measure_anatomy
 from renalmap.measure.table import measurements_to_csv
 from renalmap.progress import Progress
+
+Done = TypeVar("Done")
 
 
 class MeasuredCase(BaseModel):
@@ -84,10 +86,11 @@ def measure(  # noqa: PLR0913 -- what it reads, and what it writes
         if len(cases) != 1:
             raise ConfigError("a structured report is of one label map", got=f"{len(cases)} label maps")
         check_sr_request(cases[0].mask or label_maps[0], scan)
-    measured = []
-    for done, case in enumerate(cases, start=1):
-        measured.append(_measure(case, scan, dicom, sr, alone=len(cases) == 1, overwrite=overwrite))
-        progress(f"measured {case.case_id}", done, len(cases))
+
+    def work(case: Case) -> MeasuredCase:
+        return _measure(case, scan, dicom, sr, overwrite=overwrite)
+
+    measured = each_label_map(cases, work, MeasuredCase, ("measured", progress))
     if csv is not None:
         rows = [(one.case, one.measurements, one.error) for one in measured]
         write_text_atomically(csv, measurements_to_csv(rows))
@@ -122,6 +125,37 @@ def collect_label_maps(paths: Sequence[Path], scan: Path | None) -> list[Case]:
     return cases
 
 
+def each_label_map(
+    cases: Sequence[Case],
+    work: Callable[[Case], Done],
+    failed: Callable[..., Done],
+    told: tuple[str, Progress],
+) -> list[Done]:
+    """Work on label maps one by one. Of several, one that fails does not stop the others; a single one's error is raised.
+
+    Args:
+        cases: at least one.
+        work: what to do with each.
+        failed: makes what stands for one that failed, of the fields `case`, `label_map`, `status` and `error`.
+        told: what has been done, as "measured", and whom to tell after each.
+    """
+    verb, progress = told
+    done = []
+    for number, case in enumerate(cases, start=1):
+        try:
+            done.append(work(case))
+        except Exception as error:
+            if (
+                len(cases) == 1
+            ):  # whatever is wrong with one of several, the others still have to be done
+                raise
+            path = str(case.mask)
+            message = describe_failure(path, error)
+            done.append(failed(case=case.case_id, label_map=path, status="failed", error=message))
+        progress(f"{verb} {case.case_id}", number, len(cases))
+    return done
+
+
 def read_case(case: Case, scan: Path | None, dicom: DicomChoice) -> tuple[LabelMap, Volume | None]:
     """A label map that holds something, named by its path, and its scan if there is one."""
     label_map = replace(read_mask(replace(case, orientation=dicom.orientation)), name=str(case.mask))
@@ -140,21 +174,16 @@ def _check_not_empty(label_map: LabelMap) -> None:
 
 
 def _measure(
-    case: Case, scan: Path | None, dicom: DicomChoice, sr: Path | None, *, alone: bool, overwrite: bool
+    case: Case, scan: Path | None, dicom: DicomChoice, sr: Path | None, *, overwrite: bool
 ) -> MeasuredCase:
-    told = {"case": case.case_id, "label_map": str(case.mask)}
-    try:
-        label_map, volume = read_case(case, scan, dicom)
-        anatomy = Anatomy.of(label_map, volume)
-        measurements = measure_anatomy(anatomy).model_copy(update={"name": case.case_id})
-        if sr is not None and scan is not None and case.mask is not None:
-            write_sr_beside_seg(sr, (case.mask, anatomy), measurements, scan, overwrite=overwrite)
-    except Exception as error:
-        if alone:  # whatever is wrong with one of several, the others still have to be measured
-            raise
-        return MeasuredCase(**told, status="failed", error=describe_failure(told["label_map"], error))
+    label_map, volume = read_case(case, scan, dicom)
+    anatomy = Anatomy.of(label_map, volume)
+    measurements = measure_anatomy(anatomy).model_copy(update={"name": case.case_id})
+    if sr is not None and scan is not None and case.mask is not None:
+        write_sr_beside_seg(sr, (case.mask, anatomy), measurements, scan, overwrite=overwrite)
     return MeasuredCase(
-        **told,
+        case=case.case_id,
+        label_map=str(case.mask),
         scan=None if scan is None else str(scan),
         status="ok",
         measurements=measurements,

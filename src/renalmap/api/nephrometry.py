@@ -9,9 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from renalmap import __version__
-from renalmap.api.measure import collect_label_maps, read_case
+from renalmap.api.measure import collect_label_maps, each_label_map, read_case
 from renalmap.dataset.cases import Case
-from renalmap.errors import describe_failure
 from renalmap.imaging import DicomChoice
 from renalmap.imaging.files import check_writable, write_text_atomically
 from renalmap.nephrometry import Nephrometry, score_label_map
@@ -61,7 +60,7 @@ def nephrometry(
         progress: called after every label map.
 
     Returns:
-        A report with every label map. One that fails does not stop the others.
+        The outcome of every label map. One that fails does not stop the others.
 
     Raises:
         RenalMapError: before the first label map if the request is wrong; for a single label map, its own
@@ -70,22 +69,23 @@ def nephrometry(
     if csv is not None:
         check_writable(csv, overwrite=overwrite)
     cases = collect_label_maps(label_maps, scan)
-    scored = []
-    for done, case in enumerate(cases, start=1):
-        scored.append(_score(case, scan, dicom, alone=len(cases) == 1))
-        progress(f"scored {case.case_id}", done, len(cases))
+
+    def work(case: Case) -> ScoredCase:
+        return _score(case, scan, dicom)
+
+    scored = each_label_map(cases, work, ScoredCase, ("scored", progress))
     if csv is not None:
         rows = [(one.case, one.nephrometry, one.error) for one in scored]
         write_text_atomically(csv, nephrometry_to_csv(rows))
     return NephrometryOutcome(renalmap_version=__version__, cases=scored)
 
 
-def _score(case: Case, scan: Path | None, dicom: DicomChoice, *, alone: bool) -> ScoredCase:
-    told = {"case": case.case_id, "label_map": str(case.mask)}
-    try:
-        found = score_label_map(*read_case(case, scan, dicom)).model_copy(update={"name": case.case_id})
-    except Exception as error:
-        if alone:  # whatever is wrong with one of several, the others still have to be scored
-            raise
-        return ScoredCase(**told, status="failed", error=describe_failure(told["label_map"], error))
-    return ScoredCase(**told, scan=None if scan is None else str(scan), status="ok", nephrometry=found)
+def _score(case: Case, scan: Path | None, dicom: DicomChoice) -> ScoredCase:
+    found = score_label_map(*read_case(case, scan, dicom)).model_copy(update={"name": case.case_id})
+    return ScoredCase(
+        case=case.case_id,
+        label_map=str(case.mask),
+        scan=None if scan is None else str(scan),
+        status="ok",
+        nephrometry=found,
+    )

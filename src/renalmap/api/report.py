@@ -57,13 +57,14 @@ def report(
     check_writable(out, overwrite=overwrite)
     volume, label_map = read_volume(scan, dicom), read_label_map(segmentation, dicom.orientation)
     anatomy = Anatomy.of(label_map, volume)
+    measured = measure_anatomy(anatomy)
     contents = ReportContents(
         scan=volume,
         labels=label_map,
-        measurements=measure_anatomy(anatomy),
+        measurements=measured,
         names=None if anonymize else Names(short_name(scan), scan, segmentation),
         contrast=find_contrast(anatomy),
-        nephrometry=score_anatomy(anatomy),
+        nephrometry=score_anatomy(anatomy, measured),
         exophytic=exophytic_parts(anatomy),
         cautions=doubts_of(volume, anonymize=anonymize),
     )

@@ -102,7 +102,7 @@ class Result:
     @cached_property
     def nephrometry(self) -> Nephrometry:
         """R.E.N.A.L. and PADUA of each tumour, computed when first asked for; docs/nephrometry.md explains each number."""
-        return score_anatomy(self.anatomy)
+        return score_anatomy(self.anatomy, self.measurements)
 
     @property
     def flags(self) -> tuple[FlagCode, ...]:

@@ -13,12 +13,13 @@ from renalmap.cli.options import (
     Acquisition,
     AllowMissingSlices,
     Json,
+    LabelMaps,
     Memory,
     Orientation,
     Quiet,
     Resample,
+    ScanOfOne,
     Series,
-    input_option,
     output_option,
 )
 
@@ -27,10 +28,8 @@ if TYPE_CHECKING:
 
 
 def measure(
-    segmentations: Annotated[list[Path], typer.Argument(help="Label maps, or folders of them.")],
-    scan: Annotated[
-        Path | None, input_option(help="The scan of a single label map: NIfTI file or DICOM folder.")
-    ] = None,
+    segmentations: LabelMaps,
+    scan: ScanOfOne = None,
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,
@@ -44,7 +43,7 @@ def measure(
         output_option(help="Write a DICOM structured report of a DICOM SEG, with its DICOM --scan."),
     ] = None,
     overwrite: Annotated[
-        bool, output_option("--overwrite", help="Replace the CSV and the outcome if they exist.")
+        bool, output_option("--overwrite", help="Replace the CSV and the report if they exist.")
     ] = False,
     memory_gb: Memory = None,
     json: Json = False,

@@ -13,10 +13,12 @@ from renalmap.cli.options import (
     Acquisition,
     AllowMissingSlices,
     Json,
+    LabelMaps,
     Memory,
     Orientation,
     Quiet,
     Resample,
+    ScanOfOne,
     Series,
     output_option,
 )
@@ -31,10 +33,8 @@ if TYPE_CHECKING:
 
 
 def nephrometry(
-    segmentations: Annotated[list[Path], typer.Argument(help="Label maps, or folders of them.")],
-    scan: Annotated[
-        Path | None, typer.Option(help="The scan of a single label map: NIfTI file or DICOM folder.")
-    ] = None,
+    segmentations: LabelMaps,
+    scan: ScanOfOne = None,
     series: Series = None,
     acquisition: Acquisition = None,
     resample: Resample = False,

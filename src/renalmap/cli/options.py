@@ -107,5 +107,10 @@ AnonymizeReport = Annotated[
     bool, output_option("--anonymize-report", help="No names and no paths in the report.")
 ]
 Overwrite = Annotated[bool, output_option("--overwrite", help="Replace existing files.")]
+LabelMaps = Annotated[list[Path], typer.Argument(help="Label maps, or folders of them.")]
+ScanOfOne = Annotated[
+    Path | None,
+    input_option("--scan", help="The scan of a single label map: NIfTI file or DICOM folder."),
+]
 Json = Annotated[bool, output_option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, output_option("--quiet", "-q", help="No progress bar and no table.")]

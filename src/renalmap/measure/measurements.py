@@ -127,6 +127,11 @@ class LesionMeasurement(KidneyRelation):
     borders: list[Border]
     incomplete: bool
 
+    @property
+    def relation(self) -> KidneyRelation:
+        """How it lies in and against its kidney, alone."""
+        return KidneyRelation(**{name: getattr(self, name) for name in KidneyRelation.model_fields})
+
 
 class KidneyMeasurement(_Model):
     """One kidney. Numbers are lower bounds where it is incomplete.

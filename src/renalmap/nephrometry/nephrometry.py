@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from renalmap.anatomy import Anatomy, Border, Kidney, KidneyShape, Lesion, shape_of
 from renalmap.anatomy.voxels import joined
 from renalmap.imaging import LabelMap, Volume
-from renalmap.measure import relate
+from renalmap.measure import KidneyRelation, Measurements, relate
 from renalmap.measure.diameters import Chord
 from renalmap.measure.lines import longest_line
 from renalmap.measure.place import Placer
@@ -54,8 +54,14 @@ def score_label_map(label_map: LabelMap, scan: Volume | None = None) -> Nephrome
     return score_anatomy(Anatomy.of(label_map, scan))
 
 
-def score_anatomy(anatomy: Anatomy) -> Nephrometry:
-    """Score every tumour of a label map that has already been read; otherwise as `score_label_map`."""
+def score_anatomy(anatomy: Anatomy, measured: Measurements | None = None) -> Nephrometry:
+    """Score every tumour of a label map that has already been read; otherwise as `score_label_map`.
+
+    Args:
+        anatomy: of the label map.
+        measured: its measurements, if there are any: what they tell is not worked out again.
+    """
+    relations = {} if measured is None else {one.id: one.relation for one in measured.lesions}
     place = Placer(anatomy.label_map.geometry)
     owners = {lesion.kidney for lesion in anatomy.tumours}
     kidneys = [kidney for kidney in anatomy.kidneys if kidney.id in owners]
@@ -66,7 +72,11 @@ def score_anatomy(anatomy: Anatomy) -> Nephrometry:
         kidneys=[_landmarks(kidney, shapes[kidney.id], anatomy, place) for kidney in kidneys],
         lesions=[
             _score(
-                lesion, anatomy, shapes.get(lesion.kidney or "", "no kidney is near the tumour"), place
+                lesion,
+                anatomy,
+                shapes.get(lesion.kidney or "", "no kidney is near the tumour"),
+                place,
+                relations.get(lesion.number),
             )
             for lesion in anatomy.tumours
         ],
@@ -103,7 +113,11 @@ def _is_tip(kidney: Kidney, border: Border) -> bool:
 
 
 def _score(
-    lesion: Lesion, anatomy: Anatomy, shape: KidneyShape | str, place: Placer
+    lesion: Lesion,
+    anatomy: Anatomy,
+    shape: KidneyShape | str,
+    place: Placer,
+    relation: KidneyRelation | None,
 ) -> LesionNephrometry:
     spacing_mm = anatomy.label_map.geometry.spacing_mm
     diameter = largest_diameter(lesion, spacing_mm)
@@ -120,7 +134,7 @@ def _score(
         padua=score_padua(sizes[1], lengths),
         largest_diameter=place.diameter(diameter),
         to_sinus=None if isinstance(lengths, str) else place.diameter(lengths.to_sinus),
-        relation=relate(lesion, anatomy, diameter.length_mm / 2.0),
+        relation=relation or relate(lesion, anatomy, diameter.length_mm / 2.0),
         caveats=_lesion_caveats(lesion, kidney, anatomy),
     )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from html import escape
@@ -15,6 +13,7 @@ from renalmap.report.followup.contents import FollowUpContents
 from renalmap.report.followup.pictures import picture_pairs
 from renalmap.report.followup.tables import change_tables, outcome
 from renalmap.report.html.assets import read_asset
+from renalmap.report.html.document import policy
 
 _STYLE: Final = """
 small { color: var(--faint); font-weight: 400; }
@@ -99,9 +98,8 @@ def follow_up_page(contents: FollowUpContents) -> str:
     forbidden. Texts are escaped, so no name can introduce markup.
     """
     style = read_asset("report.css") + _STYLE
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
     return _TEMPLATE.substitute(
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        policy=policy(style),
         version=__version__,
         title=escape(_title(contents)),
         style=style,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
 
@@ -10,7 +9,7 @@ from renalmap.followup import Change, KidneyComparison, LesionComparison
 from renalmap.followup.comparison import LesionStatus
 from renalmap.measure.measurements import Measurements
 from renalmap.report.followup.contents import FollowUpContents
-from renalmap.report.html.tables import UNKNOWN, side_of
+from renalmap.report.html.tables import UNKNOWN, side_of, table, table_row
 
 PRINTED_LESIONS: Final = 5
 """On paper; the screen shows all."""
@@ -91,12 +90,13 @@ def _lesion_table(contents: FollowUpContents) -> str:
         if with_hu:
             cells.append(UNKNOWN if found.hu_change is None else _signed(found.hu_change, 0))
         name = f'<span class="dot {found.kind}"></span>{escape(lesion_title(found))}{_earlier(found)}'
-        rows.append(_row(name, cells, "screen-only" if at >= PRINTED_LESIONS else ""))
-    hidden = len(lesions) - PRINTED_LESIONS
-    if hidden > 0:
-        text = f"and {hidden} more on screen, not printed"
+        hidden = "screen-only" if at >= PRINTED_LESIONS else ""
+        rows.append(table_row(name, cells, hidden, first_big=False))
+    unprinted = len(lesions) - PRINTED_LESIONS
+    if unprinted > 0:
+        text = f"and {unprinted} more on screen, not printed"
         rows.append(f'<tr class="print-only"><td colspan="{len(head)}">{text}</td></tr>')
-    return _table("Tumours and cysts", head, rows)
+    return table("Tumours and cysts", head, rows, kind="")
 
 
 def _earlier(found: LesionComparison) -> str:
@@ -117,8 +117,8 @@ def _kidney_table(contents: FollowUpContents) -> str:
         ]
         cells.append(UNKNOWN if found.alignment is None else f"{found.alignment.residual_mm:.1f}")
         name = f'<span class="dot"></span>{escape(side_of(found.side)).capitalize()}'
-        rows.append(_row(name, cells))
-    return _table("Kidneys", head, rows)
+        rows.append(table_row(name, cells, first_big=False))
+    return table("Kidneys", head, rows, kind="")
 
 
 def _remark(contents: FollowUpContents) -> str:
@@ -170,19 +170,3 @@ def _doubling(found: LesionComparison) -> str:
     if time is None:
         return UNKNOWN
     return f"{time.days:.0f} days<br><small>{time.from_days:.0f} to {time.to_days:.0f}</small>"
-
-
-def _table(caption: str, head: Sequence[str], rows: Iterable[str]) -> str:
-    first, *others = head
-    titles = f'<th scope="col">{first}</th>' + "".join(
-        f'<th scope="col" class="n">{each}</th>' for each in others
-    )
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table><caption>{caption}</caption>'
-        f"<thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _row(name: str, cells: Sequence[str], kind: str = "") -> str:
-    body = "".join(f'<td class="n">{cell}</td>' for cell in cells)
-    return f'<tr{f" class={kind!r}" if kind else ""}><th scope="row">{name}</th>{body}</tr>'

@@ -48,7 +48,7 @@ def report_page(contents: ReportContents) -> str:
     tables = measurement_tables(contents, packing.nearest) + score_table(contents)
     lines = len(flags) / _LETTERS_A_LINE + tables.count("<tr")
     return Template(read_asset("report.html")).substitute(
-        policy=_policy(style, script),
+        policy=policy(style, script),
         version=__version__,
         title=escape(WITHOUT_NAME if names is None else names.title),
         style=style,
@@ -65,13 +65,12 @@ def report_page(contents: ReportContents) -> str:
     )
 
 
-def _policy(style: str, script: str) -> str:
-    """A Content-Security-Policy: nothing from anywhere but this page's own style, script and pictures."""
-    style_hash, script_hash = (
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
-        for text in (style, script)
-    )
-    return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{style_hash}'; "
-        f"script-src 'sha256-{script_hash}'; base-uri 'none'; form-action 'none'"
-    )
+def policy(style: str, script: str | None = None) -> str:
+    """A Content-Security-Policy: nothing from anywhere but the page's own style, pictures and script if it has one."""
+    own = {"style-src": style} | ({} if script is None else {"script-src": script})
+    hashes = {
+        source: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+        for source, text in own.items()
+    }
+    allowed = "".join(f"{source} 'sha256-{digest}'; " for source, digest in hashes.items())
+    return f"default-src 'none'; img-src data:; {allowed}base-uri 'none'; form-action 'none'"

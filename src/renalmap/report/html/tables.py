@@ -59,7 +59,7 @@ def _kidney_table(contents: ReportContents) -> str:
     agreements = _agreements(contents.quality)
     head = ["Kidney", "Parenchyma<br>ml", "Tumour<br>ml"]
     head += ["Cyst<br>ml"] if with_cysts else []
-    shares = _parenchyma_shares(kidneys)
+    shares = all(kidney.share_of_both is not None and kidney.side is not None for kidney in kidneys)
     head[2:2] = ["Share of<br>both"] if shares else []
     head += [
         "Length<br>mm",
@@ -69,7 +69,7 @@ def _kidney_table(contents: ReportContents) -> str:
     ]
     rows = []
     for kidney in kidneys:
-        cells = [_ml(kidney.parenchyma_ml, kidney), *([_share(shares[kidney.id])] if shares else [])]
+        cells = [_ml(kidney.parenchyma_ml, kidney), *([_share(kidney.share_of_both)] if shares else [])]
         cells.append(_ml(kidney.tumour_ml, kidney))
         cells += [_ml(kidney.cyst_ml, kidney)] if with_cysts else []
         cells += [_number(kidney.length_mm, kidney.incomplete, 0), _hu(kidney.mean_hu, kidney.sd_hu)]
@@ -78,14 +78,6 @@ def _kidney_table(contents: ReportContents) -> str:
         name = f'<span class="dot"></span>{escape(side_of(kidney.side)).capitalize()}'
         rows.append(table_row(name, cells))
     return table("Kidneys", head, rows)
-
-
-def _parenchyma_shares(kidneys: Sequence[KidneyMeasurement]) -> dict[int, float]:
-    """Each kidney's share of all parenchyma; empty unless there are two kidneys, whole and of known sides."""
-    if len(kidneys) != 2 or any(kidney.incomplete or kidney.side is None for kidney in kidneys):
-        return {}
-    total_ml = sum(kidney.parenchyma_ml for kidney in kidneys)
-    return {kidney.id: kidney.parenchyma_ml / total_ml for kidney in kidneys}
 
 
 def _lesion_table(contents: ReportContents, nearest: Nearest) -> str:
@@ -189,15 +181,16 @@ def table(caption: str, head: Sequence[str], rows: Iterable[str], kind: str = "n
         f'<th scope="col" class="n">{title}</th>' for title in others
     )
     return (
-        f'<div class="scroll {kind}" tabindex="0" role="region" aria-label="{caption}"><table><caption>{caption}</caption>'
+        f'<div class="{f"scroll {kind}".rstrip()}" tabindex="0" role="region" aria-label="{caption}"><table><caption>{caption}</caption>'
         f"<thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
-def table_row(name: str, cells: Iterable[str], kind: str = "") -> str:
-    """A row of HTML cells, whose first is its heading."""
+def table_row(name: str, cells: Iterable[str], kind: str = "", *, first_big: bool = True) -> str:
+    """A row of HTML cells beside a heading of its own; the first may stand out."""
     body = "".join(
-        f'<td class="n{" big" if at == 0 else ""}">{cell}</td>' for at, cell in enumerate(cells)
+        f'<td class="n{" big" if first_big and at == 0 else ""}">{cell}</td>'
+        for at, cell in enumerate(cells)
     )
     return f'<tr{f" class={kind!r}" if kind else ""}><th scope="row">{name}</th>{body}</tr>'
 
